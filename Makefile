@@ -1,0 +1,38 @@
+# Everything a newcomer needs; `make quickstart` and `make test` set up what they need by themselves.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python -m
+
+.PHONY: quickstart test check format clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@echo "make quickstart   reconstruct 16 rooms and show the result"
+	@echo "make test         run the test suite"
+	@echo "make check        what a reviewer runs: format, lint, types, tests"
+
+# Set up once, and again when a dependency changes.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+quickstart: $(VENV)/.ready
+	$(RUN) dis_lightning predict --config configs/quickstart.yaml
+
+test: $(VENV)/.ready
+	$(RUN) pytest
+
+check: $(VENV)/.ready
+	$(RUN) ruff format --diff .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(RUN) pytest
+
+format: $(VENV)/.ready
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,49 @@
+"""What a run is made of, kept in its folder, so that two different runs never mix."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dis_lightning.callbacks.folder import write_atomically
+
+__all__ = ["check_configuration"]
+
+FREE = ("trainer.", "writer.", "data.init_args.num_workers")
+"""Keys that change nothing in the images: where and how fast a run is done."""
+
+
+def check_configuration(folder: Path, configuration: dict[str, Any], *, write: bool) -> None:
+    """Compare a configuration with the one that made a folder, and keep it there if there is none.
+
+    Args:
+        folder: the run folder.
+        configuration: nested keys and plain values.
+        write: whether this process is the one that writes.
+
+    Raises:
+        ValueError: if the folder was made by another configuration; the message names the keys that differ.
+    """
+    file = folder / "config.yaml"
+    if file.exists():
+        kept, given = (dict(_flatten(c)) for c in (yaml.safe_load(file.read_text()), configuration))
+        differing = [key for key in sorted(kept | given) if kept.get(key) != given.get(key)]
+        if differing := [key for key in differing if not key.startswith(FREE)]:
+            lines = [f"  {key}: {kept.get(key)} there, {given.get(key)} now" for key in differing]
+            raise ValueError(
+                f"The folder {folder} holds a run with another configuration:\n"
+                + "\n".join(lines)
+                + "\nChoose another folder (--writer.folder), repeat that configuration, or remove the folder."
+            )
+    elif write:
+        write_atomically(file, yaml.safe_dump(configuration, sort_keys=False).encode())
+
+
+def _flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Give dotted keys and plain values; lists count as values."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _flatten(value, f"{prefix}{key}.")
+    else:
+        yield prefix.removesuffix("."), tree

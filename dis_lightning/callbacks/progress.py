@@ -1,0 +1,79 @@
+"""A progress bar that shows images and, within a batch, sampling steps."""
+
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from dis_lightning.solvers.base import Solver
+from dis_lightning.types import State
+
+__all__ = ["SamplingProgress"]
+
+
+class SamplingProgress(ProgressBar):
+    """Images done out of the first process's share, and steps done in the batch under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._enabled = True
+        self._bars: Progress | None = None
+
+    def disable(self) -> None:
+        """Show nothing; Lightning calls this on all processes but the first."""
+        self._enabled = False
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the bars."""
+        assert isinstance(pl_module, Solver)
+        if not self._enabled:
+            return
+        bar, count = BarColumn(), MofNCompleteColumn()
+        self._bars = Progress(TextColumn("{task.description}"), bar, count, TimeElapsedColumn(), TimeRemainingColumn())
+        self._images = self._bars.add_task("images", total=None)
+        self._steps = self._bars.add_task("steps", total=None)
+        self._bars.start()
+        pl_module.observers.append(self._on_step)
+
+    def on_predict_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Say how many images there will be: all batches are as large as the first, but perhaps the last."""
+        if self._bars is not None and batch_idx == 0:
+            batches = int(trainer.num_predict_batches[dataloader_idx])
+            self._bars.update(self._images, total=batches * len(batch["index"]))
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count the batch's images."""
+        if self._bars is not None:
+            self._bars.advance(self._images, len(batch["index"]))
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the bars."""
+        assert isinstance(pl_module, Solver)
+        if self._bars is not None:
+            self._bars.update(self._images, total=self._bars.tasks[self._images].completed)
+            pl_module.observers.remove(self._on_step)
+            self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the terminal back, so that the error stands below the bars."""
+        self._close()
+
+    def _on_step(self, state: State) -> None:
+        if self._bars is not None:
+            self._bars.update(self._steps, completed=state.step, total=state.steps)
+
+    def _close(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None

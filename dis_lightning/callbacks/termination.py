@@ -1,0 +1,67 @@
+"""Ending a run early, cleanly: on a signal, on an error, or when the process that started this one is gone.
+
+Lightning's prediction loop takes no notice of SIGTERM, and with several processes its handler can wait for ever in a
+collective operation. A run needs no goodbye: what is finished is in the run folder, and the same command goes on from
+there.
+"""
+
+import os
+import signal
+import threading
+import time
+from types import FrameType
+
+from lightning import Callback, LightningModule, Trainer
+
+__all__ = ["Termination", "exit_with_parent"]
+
+PARENT = "DIS_LIGHTNING_PARENT"
+"""Environment variable through which a process tells those that it starts who it is."""
+
+
+class Termination(Callback):
+    """End all processes of a run within seconds on SIGTERM, SIGUSR1 (a cluster's warning) or an error in the first."""
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signals over; Lightning has set its own handlers just before."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def end(signum: int, frame: FrameType | None) -> None:
+            signal.signal(signum, signal.SIG_IGN)
+            _end_children(trainer)
+            raise SystemExit(128 + signum)
+
+        for name in ("SIGTERM", "SIGUSR1"):
+            if hasattr(signal, name):  # Windows has no SIGUSR1
+                signal.signal(getattr(signal, name), end)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """End the other processes: they would wait in their next collective operation for one that is gone."""
+        _end_children(trainer)
+
+
+def exit_with_parent() -> None:
+    """Watch the process that started this one in a group of several, and exit when it is gone.
+
+    To be called once, before anything that can wait for other processes.
+    """
+    parent = os.environ.get(PARENT)
+    os.environ[PARENT] = str(os.getpid())
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _end_children(trainer: Trainer) -> None:
+    launcher = trainer.strategy.launcher
+    # Only launchers that start processes can end them.
+    kill = getattr(launcher, "kill", None)
+    if kill is not None:
+        kill(signal.SIGTERM)

@@ -1,0 +1,121 @@
+"""The writer: puts every finished image into the run folder, and sums the run up at its end.
+
+The run folder is a ledger (see `RunFolder`). Running the same command again reads finished batches back and computes
+only the rest; so a run that was killed and one that was not end in the same files.
+"""
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.distributed
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from dis_lightning.callbacks.configuration import check_configuration
+from dis_lightning.callbacks.folder import RunFolder
+from dis_lightning.callbacks.grid import draw_grid
+from dis_lightning.callbacks.metric import ImageMetric
+from dis_lightning.callbacks.summary import Rows, flatten, print_summary, summarise, write_metrics, write_results
+from dis_lightning.images import quantise
+from dis_lightning.solvers.base import Solver
+from dis_lightning.types import Draws
+
+__all__ = ["Writer"]
+
+
+class Writer(Callback):
+    """Write images, records and the summary of a run into its folder, and take it up again where it stopped.
+
+    Args:
+        folder: the run folder. All processes must see it.
+        grid_images: number of images, the first ones, in `grid.png`.
+        grid_samples: number of posterior samples of each image in `grid.png`.
+
+    Attributes:
+        configuration: what the run is made of; a folder made by another one is refused. The command line puts its whole
+            configuration here; otherwise the solver's own description stands for it.
+
+    Raises:
+        ValueError: if an argument is out of range or, at the start of a run, if the folder belongs to another one.
+    """
+
+    def __init__(self, folder: str | Path = "outputs/run", grid_images: int = 8, grid_samples: int = 3) -> None:
+        if grid_images < 1 or grid_samples < 1:
+            raise ValueError(f"A grid needs at least one image and one sample, but got {grid_images}, {grid_samples}.")
+        self.folder = RunFolder(Path(folder))
+        self.grid_images = grid_images
+        self.grid_samples = grid_samples
+        self.configuration: dict[str, Any] | None = None
+        self._indices: list[int] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check that the folder is this run's, and let the solver recall what is finished in it."""
+        assert isinstance(pl_module, Solver)
+        configuration = self.configuration or {"solver": repr(pl_module).splitlines()}
+        check_configuration(self.folder.path, configuration, write=trainer.is_global_zero)
+        pl_module.recall = self._recall
+        self._indices = []
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: Solver,  # type: ignore[override] # this callback goes with solvers only
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write the images that have no record yet."""
+        sources = quantise(outputs.source)
+        measurements = quantise(pl_module.operator.picture(outputs.measurement))
+        for row, index in enumerate(outputs.indices.tolist()):
+            self._indices.append(index)
+            if not self.folder.finished(index):
+                self.folder.write(index, outputs.names[row], sources[row], measurements[row], outputs.draws, row)
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather the metrics of all processes and write `results.csv`, `metrics.json` and `grid.png`."""
+        rows: Rows = {index: {} for index in self._indices}
+        for metric in trainer.callbacks:  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
+            if isinstance(metric, ImageMetric):
+                for index, values in metric.rows.items():
+                    rows[index].setdefault(metric.section, {}).update(values)
+        everywhere = _gather(rows, trainer)
+        if everywhere is None:
+            return
+        records = [self.folder.record(index) for index in everywhere]
+        summary = summarise(everywhere, records)
+        write_results(self.folder.path / "results.csv", everywhere, records)
+        write_metrics(self.folder.path / "metrics.json", summary)
+        draw_grid(self.folder, records[: self.grid_images], self.grid_samples)
+        print_summary(summary, self.folder.path)
+        for logger in trainer.loggers:
+            logger.log_metrics(flatten(summary))
+
+    def _recall(self, indices: Tensor) -> Draws | None:
+        """Read a finished batch back; forget a broken one, which is then computed whole, as it was the first time."""
+        draws = [self.folder.read(index) for index in indices.tolist()]
+        finished = [part for part in draws if part is not None]
+        if len(finished) < len(draws):
+            for index in indices.tolist():
+                self.folder.forget(index)
+            return None
+        return Draws(
+            torch.cat([part.samples for part in finished]),
+            torch.cat([part.diverged for part in finished]),
+            [cost for part in finished for cost in part.costs],
+        )
+
+
+def _gather(rows: Rows, trainer: Trainer) -> Rows | None:
+    """Bring the rows of all processes, in the order of the images, to the first process; None on the others."""
+    parts: list[Any] | None = [rows]
+    if trainer.world_size > 1:
+        parts = [None] * trainer.world_size if trainer.is_global_zero else None
+        # Python objects travel over gloo whatever the backend of the devices is.
+        group = cast(torch.distributed.ProcessGroup, torch.distributed.new_group(backend="gloo"))
+        torch.distributed.gather_object(rows, parts, group=group)
+    if parts is None:
+        return None
+    return dict(sorted((index, row) for part in parts for index, row in part.items()))

@@ -1,0 +1,16 @@
+"""Between images in [-1, 1] and their saved form, 8 bit."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["dequantise", "quantise"]
+
+
+def quantise(x: Tensor) -> Tensor:
+    """Round images in [-1, 1] to 8 bit, values outside clamped, non-finite ones as mid-grey."""
+    return ((x.nan_to_num(0.0, 0.0, 0.0).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def dequantise(x: Tensor) -> Tensor:
+    """Turn 8-bit images into float32 in [-1, 1]; the inverse of `quantise` on its values."""
+    return x.float() / 127.5 - 1

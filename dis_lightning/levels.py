@@ -1,0 +1,104 @@
+"""Noise levels: the decreasing sequence of `sigma` that a sampler walks down.
+
+Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, equation 5:
+
+    sigma_i = (sigma_max^(1/rho) + i / (n - 1) * (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho,    i = 0 .. n - 1
+
+Levels are plain floats in double precision: they steer the loop, and a tensor would make it wait for the device.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import overload
+
+__all__ = ["KarrasLevels", "Levels", "MultistepLevels", "karras"]
+
+
+def karras(fraction: float, sigma_min: float, sigma_max: float, rho: float) -> float:
+    """The level at `fraction` of the way from `sigma_max` (0) to `sigma_min` (1)."""
+    top, bottom = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    return float((top + fraction * (bottom - top)) ** rho)
+
+
+class Levels(Sequence[float]):
+    """A strictly decreasing sequence of at least two noise levels, all >= 0.
+
+    Args:
+        sigmas: the levels, the largest first.
+
+    Raises:
+        ValueError: if there are fewer than two, if they do not decrease, or if one is negative.
+    """
+
+    def __init__(self, sigmas: Sequence[float]) -> None:
+        self._sigmas = tuple(float(sigma) for sigma in sigmas)
+        falling = all(a > b for a, b in pairwise(self._sigmas))
+        if len(self._sigmas) < 2 or not falling or self._sigmas[-1] < 0:
+            raise ValueError(f"Noise levels must be two or more, strictly decreasing and >= 0, but got {self._sigmas}.")
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[float, ...]: ...
+    def __getitem__(self, index: int | slice) -> float | tuple[float, ...]:
+        return self._sigmas[index]
+
+    def __len__(self) -> int:
+        return len(self._sigmas)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self) - 1} steps, sigma {self[0]:g} to {self[-1]:g})"
+
+
+class KarrasLevels(Levels):
+    """The `steps` levels of Karras et al. and a last 0: `steps` network evaluations.
+
+    Args:
+        steps: number of steps, at least 1.
+        sigma_min: the last level above 0.
+        sigma_max: the first level. It must be several times the spread of the data, or the start is not pure noise.
+        rho: how densely the low levels are covered.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(self, steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> None:
+        if steps < 1 or not 0 < sigma_min < sigma_max or rho <= 0:
+            raise ValueError(
+                "KarrasLevels needs steps >= 1, 0 < sigma_min < sigma_max and rho > 0, but got "
+                f"steps={steps}, sigma_min={sigma_min}, sigma_max={sigma_max}, rho={rho}."
+            )
+        fractions = [i / (steps - 1) for i in range(steps)] if steps > 1 else [0.0]
+        super().__init__([*(karras(f, sigma_min, sigma_max, rho) for f in fractions), 0.0])
+
+
+class MultistepLevels(Levels):
+    """Levels of multistep consistency sampling, named by their indices on the training grid.
+
+    Song et al., "Consistency Models", 2023, algorithm 1. The published two-step settings are, for example,
+    `indices=[0, 17, 39], steps=40` for consistency distillation on LSUN bedroom.
+
+    Args:
+        indices: increasing indices into the training grid; the last is normally `steps - 1`, the level `sigma_min`.
+        steps: number of levels of the training grid: 40 for distilled models, 151 (LSUN) or 201 (ImageNet-64) for
+            models trained without a teacher.
+        sigma_min: last level of the training grid.
+        sigma_max: first level of the training grid.
+        rho: exponent of the training grid.
+
+    Raises:
+        ValueError: if an index lies outside the grid or the indices do not increase.
+    """
+
+    def __init__(
+        self,
+        indices: Sequence[int],
+        steps: int = 40,
+        sigma_min: float = 0.002,
+        sigma_max: float = 80.0,
+        rho: float = 7.0,
+    ) -> None:
+        if any(not 0 <= index < steps for index in indices):
+            raise ValueError(f"Indices of a grid with {steps} steps lie in 0 .. {steps - 1}, but got {list(indices)}.")
+        super().__init__([karras(index / (steps - 1), sigma_min, sigma_max, rho) for index in indices])

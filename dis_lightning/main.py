@@ -1,0 +1,112 @@
+"""The command line: `dis-lightning predict --config ...`.
+
+A run is put together from the top-level keys `data`, `operator`, `denoiser`, `consistency` and `model` (the solver), one
+small file each, in any order; the solver receives the parts by links.
+"""
+
+import os
+import sys
+import traceback
+import warnings
+from argparse import ArgumentError
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+# Importing the packages makes the names of their classes known to configurations.
+from dis_lightning import callbacks, data, levels, operators, priors, rooms, solvers, transitions  # noqa: F401
+from dis_lightning.callbacks import CostPerImage, Fidelity, SamplingProgress, Termination, Writer
+from dis_lightning.callbacks.termination import exit_with_parent
+from dis_lightning.data import ImageData
+from dis_lightning.operators import Operator
+from dis_lightning.priors import Denoiser
+from dis_lightning.solvers import Solver
+
+__all__ = ["main"]
+
+PARTS = {
+    "data": "configs/data/",
+    "operator": "configs/operators/",
+    "denoiser": "configs/priors/",
+    "model": "configs/solvers/",
+}
+"""The keys that every run needs, and where the project keeps files for them."""
+
+
+class CommandLine(LightningCLI):
+    """`predict`, with the parts of a run as top-level keys."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Prediction only: nothing is trained here."""
+        return {"predict": {"model", "dataloaders", "datamodule", "return_predictions", "ckpt_path", "weights_only"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the parts and link them into the solver."""
+        # Links are followed when classes are built: a link at parsing would build every network twice.
+        for name, kind, required in (
+            ("operator", Operator, True),
+            ("denoiser", Denoiser, True),
+            ("consistency", Denoiser, False),
+        ):
+            parser.add_subclass_arguments(kind, name, required=required)
+            parser.link_arguments(name, f"model.init_args.{name}", apply_on="instantiate")
+        parser.add_lightning_class_args(Writer, "writer")
+
+    def predict(self, **arguments: Any) -> None:
+        """Run, and let the writer keep the whole configuration in the run folder."""
+        parser, config = self._parser(self.subcommand), self.config[self.subcommand]
+        writer = self._get(self.config_init, "writer")
+        writer.configuration = yaml.safe_load(parser.dump(config, skip_none=False))
+        self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        args: the arguments, `sys.argv[1:]` if not given.
+
+    Raises:
+        SystemExit: with status 2 and one message on a user's mistake. The environment variable `DIS_LIGHTNING_DEBUG`
+            shows the traceback instead.
+    """
+    exit_with_parent()
+    try:
+        CommandLine(
+            Solver,
+            ImageData,
+            save_config_callback=None,  # the writer does it, and compares
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            seed_everything_default=False,  # noise is keyed by the solver's own seed
+            parser_kwargs={"exit_on_error": False, "predict": {"exit_on_error": False}},
+            trainer_defaults={
+                "inference_mode": False,  # guidance takes gradients
+                "use_distributed_sampler": False,  # the data deals whole batches to processes itself
+                "logger": False,
+                "enable_checkpointing": False,
+                "enable_model_summary": False,
+                "callbacks": [Fidelity(), CostPerImage(), SamplingProgress(), Termination()],
+            },
+            args=args,
+        )
+    except Exception as error:
+        message = _explain(error)
+        if message is None or os.environ.get("DIS_LIGHTNING_DEBUG"):
+            raise
+        sys.exit(f"dis-lightning: {message}")
+
+
+def _explain(error: Exception) -> str | None:
+    """The message for a user's mistake, or None for an error of the program, which needs its traceback."""
+    if isinstance(error, ArgumentError | MisconfigurationException):
+        return str(error)
+    *_, frame = traceback.extract_tb(error.__traceback__)
+    ours = Path(frame.filename).is_relative_to(Path(__file__).parent)
+    return str(error) if ours and isinstance(error, ValueError | TypeError | OSError) else None

@@ -1,0 +1,83 @@
+"""Randomness: one stream per image, or per posterior sample of an image.
+
+A stream is keyed by (seed, image index, sample index), never by the position in a batch, the process or the order of
+calls. So an image gets the same noise whatever the batch size, the number of devices or a restart. Numbers are drawn
+in float32 on the CPU and then moved and cast: every device and every precision sees the same noise.
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["NoiseSource"]
+
+
+class NoiseSource:
+    """Independent streams of standard normal numbers, one for each image index.
+
+    Args:
+        seed: the run's seed, any non-negative integer.
+        indices: the image indices, one stream each; non-negative. A tensor or a sequence of integers.
+        device: where the numbers are needed.
+
+    Raises:
+        ValueError: if the seed or an index is negative.
+    """
+
+    def __init__(self, seed: int, indices: Sequence[int] | Tensor, device: torch.device | str = "cpu") -> None:
+        keys: list[tuple[int, ...]] = [(int(index),) for index in indices]
+        if seed < 0 or any(key < (0,) for key in keys):
+            raise ValueError(f"NoiseSource needs a seed and indices >= 0, but got seed {seed} and indices {indices}.")
+        self._start(seed, keys, device)
+
+    def _start(self, seed: int, keys: list[tuple[int, ...]], device: torch.device | str) -> None:
+        self.seed = seed
+        self.keys = keys
+        self.device = torch.device(device)
+        self._generators = [_generator(seed, key) for key in keys]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def samples(self, num_samples: int) -> Self:
+        """Fresh streams for `num_samples` posterior samples of each image, image by image.
+
+        The result depends on the keys alone, not on what was drawn from this source before.
+        """
+        split = type(self).__new__(type(self))
+        keys = [(*key, sample) for key in self.keys for sample in range(num_samples)]
+        split._start(self.seed, keys, self.device)
+        return split
+
+    def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Draw standard normal numbers; row `i` comes from stream `i`.
+
+        Args:
+            shape: `(N, ...)` with N the number of streams.
+            dtype: type of the result.
+
+        Raises:
+            ValueError: if the first axis is not the number of streams.
+        """
+        if len(shape) == 0 or shape[0] != len(self):
+            raise ValueError(f"This noise has {len(self)} streams, but {tuple(shape)} asks for another number of rows.")
+        on_gpu = self.device.type == "cuda"
+        # Pinned memory lets the copy run beside the GPU's work instead of waiting for it.
+        noise = torch.empty(tuple(shape), pin_memory=on_gpu)
+        for row, generator in zip(noise, self._generators, strict=True):
+            torch.randn(row.shape, generator=generator, out=row)
+        return noise.to(self.device, dtype, non_blocking=on_gpu)
+
+    def like(self, x: Tensor) -> Tensor:
+        """Draw standard normal numbers with the shape and type of `x`, `(N, ...)`."""
+        return self.normal(x.shape, x.dtype)
+
+
+def _generator(seed: int, key: tuple[int, ...]) -> torch.Generator:
+    # SeedSequence mixes the whole key, so that neighbouring seeds and indices give unrelated streams. `spawn_key`
+    # keeps (seed, index) and (seed, index, sample) apart.
+    words = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(words[0]) & (2**63 - 1))

@@ -1,0 +1,115 @@
+"""The contracts of the measurements.
+
+An operator is one measurement with its distance: what was done to the clean image, how noise entered, and how far an
+image is from what was measured. All values are per image, `(B,)`; whoever differentiates sums them first, so that
+images never touch each other.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from dis_lightning.noise import NoiseSource
+from dis_lightning.types import Measurement
+
+__all__ = ["GaussianOperator", "LinearOperator", "Operator", "tensor"]
+
+
+class Operator(nn.Module, ABC):
+    """A measurement of clean images in [-1, 1]."""
+
+    @abstractmethod
+    def forward(self, x_0: Tensor) -> Tensor:
+        """Measure without noise: `A(x_0)` for images `(B, 3, H, W)`."""
+
+    @abstractmethod
+    def measure(self, x_0: Tensor, noise: NoiseSource) -> Measurement:
+        """Measure as the world does, noise included: `y`, one row per image."""
+
+    @abstractmethod
+    def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
+        """How far images are from the measurement, `(B,)`: what guidance follows, in the papers' convention."""
+
+    @abstractmethod
+    def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
+        """`-log p(y | x_0)` up to a constant, `(B,)`: what samplers need."""
+
+    @abstractmethod
+    def picture(self, y: Measurement) -> Tensor:
+        """The measurement as images for people, `(B, 3, h, w)`, in [-1, 1]."""
+
+
+class GaussianOperator(Operator):
+    """`y = A(x_0) + noise_std n` with standard normal `n`.
+
+    Args:
+        noise_std: standard deviation of the measurement noise, >= 0, in units of the measurement.
+
+    Raises:
+        ValueError: if `noise_std` is negative or not finite.
+    """
+
+    def __init__(self, noise_std: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= noise_std < float("inf"):
+            raise ValueError(f"{type(self).__name__} needs a finite noise_std >= 0, but got {noise_std}.")
+        self.noise_std = noise_std
+
+    def measure(self, x_0: Tensor, noise: NoiseSource) -> Tensor:
+        """Measure with noise; see `Operator.measure`."""
+        y: Tensor = self(x_0)
+        return torch.add(y, noise.like(y), alpha=self.noise_std)
+
+    def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
+        """Euclidean norm of the residual, `|A(x_0) - y|`, per image."""
+        norm: Tensor = torch.linalg.vector_norm(self._residual(x_0, y), dim=1)
+        return norm
+
+    def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
+        """`|A(x_0) - y|^2 / (2 noise_std^2)`, per image.
+
+        Raises:
+            ValueError: if the measurement has no noise: its density does not exist then.
+        """
+        if self.noise_std == 0:
+            raise ValueError(f"The energy of {type(self).__name__} needs noise_std > 0; set it to the noise assumed.")
+        return self._residual(x_0, y).square().sum(dim=1) / (2 * self.noise_std**2)
+
+    def picture(self, y: Measurement) -> Tensor:
+        """The measurement itself, clamped to [-1, 1]."""
+        return tensor(y).clamp(-1, 1)
+
+    def _residual(self, x_0: Tensor, y: Measurement) -> Tensor:
+        residual: Tensor = self(x_0) - tensor(y)
+        return residual.flatten(1)
+
+
+class LinearOperator(GaussianOperator):
+    """A linear measurement `y = A x_0 + noise_std n`."""
+
+    @abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """`A^T y`: images `(B, 3, H, W)` with `<A x, y> = <x, A^T y>`."""
+
+    @abstractmethod
+    def pseudo_inverse(self, y: Tensor) -> Tensor:
+        """`A^+ y`: the images of least norm among those that explain `y` best."""
+
+    def matrix(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:
+        """The operator as a dense matrix, `(M, D)`, for images of `shape` with D pixels in all."""
+        size = torch.Size(shape).numel()
+        basis = torch.eye(size, dtype=dtype).unflatten(1, shape)
+        columns: Tensor = self(basis)
+        return columns.flatten(1).T
+
+
+def tensor(y: Measurement) -> Tensor:
+    """The measurement as a tensor, where it has to be one.
+
+    Raises:
+        TypeError: if it is a list of captions.
+    """
+    if not isinstance(y, Tensor):
+        raise TypeError(f"A measurement with Gaussian noise is a tensor, but got {type(y).__name__}.")
+    return y

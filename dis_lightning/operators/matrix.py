@@ -1,0 +1,53 @@
+"""Any linear measurement, as a matrix: for toy problems with a known truth and for small sensors."""
+
+import torch
+from torch import Tensor
+
+from dis_lightning.operators.base import LinearOperator, tensor
+from dis_lightning.types import Measurement
+
+__all__ = ["MatrixOperator"]
+
+
+class MatrixOperator(LinearOperator):
+    """`y = A vec(x_0) + noise_std n` with a given matrix.
+
+    Args:
+        matrix: `(M, D)`, D the number of values of one image; a tensor or nested lists.
+        noise_std: standard deviation of the noise on `y`.
+        shape: shape of one image, for the adjoint and the pseudo-inverse; `(D,)` if not given.
+
+    Raises:
+        ValueError: if the matrix has not two axes or does not fit `shape`.
+    """
+
+    matrix_: Tensor
+    _inverse: Tensor
+
+    def __init__(
+        self, matrix: Tensor | list[list[float]], noise_std: float = 0.0, shape: tuple[int, ...] | None = None
+    ) -> None:
+        super().__init__(noise_std)
+        matrix = torch.as_tensor(matrix)
+        self.shape = tuple(shape or matrix.shape[-1:])
+        if matrix.ndim != 2 or torch.Size(self.shape).numel() != matrix.shape[1]:
+            raise ValueError(f"A matrix of shape {tuple(matrix.shape)} does not act on images of shape {self.shape}.")
+        self.register_buffer("matrix_", matrix, persistent=False)
+        inverse = torch.linalg.pinv(matrix.double()).to(matrix)
+        self.register_buffer("_inverse", inverse, persistent=False)
+
+    def forward(self, x_0: Tensor) -> Tensor:
+        """`A vec(x_0)`, `(B, M)`."""
+        return x_0.flatten(1) @ self.matrix_.T.to(x_0)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """`A^T y`, `(B, *shape)`."""
+        return torch.unflatten(y @ self.matrix_.to(y), 1, self.shape)
+
+    def pseudo_inverse(self, y: Tensor) -> Tensor:
+        """`A^+ y`, `(B, *shape)`."""
+        return torch.unflatten(y @ self._inverse.T.to(y), 1, self.shape)
+
+    def picture(self, y: Measurement) -> Tensor:
+        """The pseudo-inverse, since the measurement itself is a list of numbers."""
+        return self.pseudo_inverse(tensor(y)).clamp(-1, 1)

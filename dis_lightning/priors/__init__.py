@@ -1,0 +1,23 @@
+"""Priors: networks and closed forms behind `(x_t, sigma) -> x_0`."""
+
+from dis_lightning.priors.atoms import FiniteAtomPrior
+from dis_lightning.priors.base import Denoiser
+from dis_lightning.priors.consistency import ConsistencyModel
+from dis_lightning.priors.edm import EDM
+from dis_lightning.priors.exact import ExactPrior
+from dis_lightning.priors.flow import FlowMap
+from dis_lightning.priors.gaussian import GaussianPrior
+from dis_lightning.priors.mixture import GaussianMixturePrior
+from dis_lightning.priors.unet import UNet
+
+__all__ = [
+    "EDM",
+    "ConsistencyModel",
+    "Denoiser",
+    "ExactPrior",
+    "FiniteAtomPrior",
+    "FlowMap",
+    "GaussianMixturePrior",
+    "GaussianPrior",
+    "UNet",
+]

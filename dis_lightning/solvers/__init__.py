@@ -1,0 +1,8 @@
+"""Solvers: two loops, and one file per paper with what the paper changes."""
+
+from dis_lightning.solvers.annealed import AnnealedSolver
+from dis_lightning.solvers.base import Solver
+from dis_lightning.solvers.dps import DPS
+from dis_lightning.solvers.unguided import Unguided
+
+__all__ = ["DPS", "AnnealedSolver", "Solver", "Unguided"]

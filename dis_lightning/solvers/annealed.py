@@ -1,0 +1,84 @@
+"""The annealed loop, once for all methods in which a noisy image walks down the noise levels.
+
+    x_t = sigma_max n
+    for sigma, sigma_next in levels:
+        x_0, shift = guide(x_t, sigma, y)
+        mean, std  = transition(x_t, x_0, sigma, sigma_next)
+        x_t        = mean + std n - shift
+
+A method writes `guide` alone. It returns a changed `x_0` where it acts on the clean estimate, or a `shift` where it
+acts on the noisy image.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from dis_lightning.levels import Levels
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators.base import Operator
+from dis_lightning.priors.base import Denoiser
+from dis_lightning.solvers.base import Solver
+from dis_lightning.transitions import AncestralEuler, Transition
+from dis_lightning.types import Guided, Measurement, State
+
+__all__ = ["AnnealedSolver"]
+
+
+class AnnealedSolver(Solver):
+    """A noisy image walks down the noise levels.
+
+    Args:
+        operator: what is measured.
+        denoiser: the prior.
+        levels: the noise levels, e.g. `KarrasLevels(steps=100)`.
+        transition: how to go to the next level; ancestral Euler if not given.
+        num_samples: number of posterior samples per image.
+        seed: the run's seed.
+
+    Raises:
+        TypeError: if a part is missing.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        denoiser: Denoiser,
+        levels: Levels,
+        *,
+        transition: Transition | None = None,
+        num_samples: int = 1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(operator, denoiser, num_samples=num_samples, seed=seed)
+        self._require("levels", levels, Levels)
+        self.levels = levels
+        self.transition = transition or AncestralEuler()
+
+    @abstractmethod
+    def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
+        """Estimate the clean images and say how the measurement moves the noisy ones.
+
+        Args:
+            x_t: noisy images, `(N, *shape)`.
+            sigma: their noise level, > 0.
+            y: what was measured, one entry per row.
+            noise: one stream per row.
+        """
+
+    @torch.no_grad()
+    def iterate(self, y: Measurement, noise: NoiseSource) -> Iterator[State]:
+        """Walk down the noise levels; see the module."""
+        x_t = self.levels[0] * noise.normal((len(noise), *self.denoiser.shape))
+        steps = len(self.levels) - 1
+        for step, (sigma, sigma_next) in enumerate(pairwise(self.levels), start=1):
+            x_0, shift = self.guide(x_t, sigma, y, noise)
+            x_t, std = self.transition(x_t, x_0, sigma, sigma_next)
+            if std > 0:
+                x_t = x_t + std * noise.like(x_t)
+            if shift is not None:
+                x_t = x_t - shift
+            yield State(x_t, x_0, sigma, step, steps)

@@ -1,0 +1,160 @@
+"""The contract of every solver: a sampling loop, and one straight line from a batch of images to posterior samples.
+
+    noise = NoiseSource(seed, index)  ->  y = operator.measure(image, noise)  ->  solve(y, noise)  ->  Reconstruction
+
+Inside a loop there is one row per posterior sample: S samples of B images are N = B * S rows, image by image.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Self
+
+import lightning
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+from dis_lightning.cost import CostMeter
+from dis_lightning.images import quantise
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators.base import Operator
+from dis_lightning.priors.base import Denoiser
+from dis_lightning.types import Batch, Draws, Measurement, Reconstruction, State
+
+__all__ = ["Solver"]
+
+
+class Solver(lightning.LightningModule, ABC):
+    """Posterior sampling of images given a measurement.
+
+    Args:
+        operator: what is measured.
+        denoiser: the prior.
+        num_samples: number of posterior samples per image, S >= 1.
+        seed: the run's seed, >= 0; all noise is keyed by it and by the image's index.
+
+    Attributes:
+        observers: called with the state after every step; they look on and change nothing.
+        recall: given the indices of a batch, gives its draws where a run folder has them, else None.
+
+    Raises:
+        TypeError: if the operator or the denoiser is missing or of another kind.
+        ValueError: if `num_samples` is below 1 or `seed` is negative.
+    """
+
+    def __init__(self, operator: Operator, denoiser: Denoiser, *, num_samples: int = 1, seed: int = 0) -> None:
+        super().__init__()
+        self._require("operator", operator, Operator)
+        self._require("denoiser", denoiser, Denoiser)
+        if num_samples < 1 or seed < 0:
+            raise ValueError(
+                f"{type(self).__name__} needs num_samples >= 1 and seed >= 0, but got "
+                f"num_samples={num_samples} and seed={seed}."
+            )
+        self.operator = operator
+        self.denoiser = denoiser
+        self.num_samples = num_samples
+        self.seed = seed
+        self.observers: list[Callable[[State], None]] = []
+        self.recall: Callable[[Tensor], Draws | None] | None = None
+        self.requires_grad_(False).eval()  # Priors and operators are used as they are, never trained.
+
+    @abstractmethod
+    def iterate(self, y: Measurement, noise: NoiseSource) -> Iterator[State]:
+        """Walk the sampling loop, one state per step.
+
+        Args:
+            y: what was measured, one entry per row.
+            noise: one stream per row.
+        """
+
+    def solve(self, y: Measurement, noise: NoiseSource, labels: Tensor | None = None) -> Tensor:
+        """Draw posterior samples.
+
+        Args:
+            y: measurements of B images, as `operator.measure` gives them.
+            noise: one stream per image. The result does not depend on what was drawn from it before.
+            labels: classes of the images, `(B,)`, for a class-conditional prior.
+
+        Returns:
+            Posterior samples `(B, S, *shape)`, in units of the data ([-1, 1] for images), neither clamped nor rounded.
+
+        Raises:
+            ValueError: if the numbers of measurements and of noise streams differ.
+        """
+        if len(y) != len(noise):
+            raise ValueError(f"Each measurement needs its noise stream, but got {len(y)} and {len(noise)}.")
+        solver = self if labels is None else self._given(labels.repeat_interleave(self.num_samples))
+        rows = noise.samples(self.num_samples)
+        for state in solver.iterate(_repeat(y, self.num_samples), rows):
+            for observer in self.observers:
+                observer(state)
+        return torch.unflatten(state.x_t, 0, (-1, self.num_samples))
+
+    def predict_step(self, batch: Batch, batch_idx: int = 0) -> Reconstruction:
+        """Measure and reconstruct a batch.
+
+        Raises:
+            ValueError: if the images do not have the prior's shape, or their classes are needed and missing.
+        """
+        # A plain Trainer calls this in inference mode, where no gradient can be taken, not even with respect to
+        # copies of tensors that were made there.
+        with torch.inference_mode(False), torch.no_grad():
+            batch = tree_map_only(Tensor, torch.clone, batch)
+            labels = self._labels(batch)
+            noise = NoiseSource(self.seed, batch["index"], batch["image"].device)
+            y = self.operator.measure(batch["image"], noise)
+            draws = self.recall(batch["index"]) if self.recall else None
+            if draws is None:
+                draws = self._draw(y, noise, labels)
+        return Reconstruction(batch["index"], batch["name"], batch["image"], y, draws)
+
+    def _draw(self, y: Measurement, noise: NoiseSource, labels: Tensor | None) -> Draws:
+        networks = [child for child in self.children() if isinstance(child, Denoiser)]
+        with CostMeter(networks, noise.device) as meter:
+            samples = self.solve(y, noise, labels)
+        diverged = ~samples.isfinite().flatten(2).all(dim=2)
+        return Draws(quantise(samples).cpu(), diverged.cpu(), [meter.per_image(len(noise))] * len(noise))
+
+    def _labels(self, batch: Batch) -> Tensor | None:
+        """Check a batch against the prior; give its classes where the prior needs them."""
+        shape = tuple(batch["image"].shape[1:])
+        if shape != tuple(self.denoiser.shape):
+            raise ValueError(
+                f"The prior is for images of shape {tuple(self.denoiser.shape)}, but the data has {shape}; "
+                "give the data a transform to that size (--data.transform), or choose another prior."
+            )
+        if self.denoiser.num_classes is None:
+            return None
+        if "label" not in batch:
+            raise ValueError(
+                f"{type(self.denoiser).__name__} is conditional on one of {self.denoiser.num_classes} classes, but the "
+                "data has no labels; use data with labels (--data=ImageNetData), or an unconditional prior."
+            )
+        return batch["label"]
+
+    def _given(self, labels: Tensor) -> Self:
+        """This solver with labels bound to its networks."""
+        solver = copy.copy(self)
+        # A shallow copy shares the table of children; the original must keep its own.
+        solver._modules = {
+            name: child.given(labels) if isinstance(child, Denoiser) else child for name, child in self._modules.items()
+        }
+        return solver
+
+    def _require(self, name: str, part: object, kind: type) -> None:
+        # The command line gives None for a part that no configuration names.
+        if not isinstance(part, kind):
+            came = "none" if part is None else type(part).__name__
+            raise TypeError(
+                f"{type(self).__name__} needs a `{name}` of type {kind.__name__}, but got {came}; "
+                f"name one by --{name} or in a file given by --config."
+            )
+
+
+def _repeat(y: Measurement, num_samples: int) -> Measurement:
+    """Give every posterior sample the measurement of its image."""
+    if isinstance(y, Tensor):
+        return y.repeat_interleave(num_samples, dim=0)
+    return [caption for caption in y for _ in range(num_samples)]

@@ -1,0 +1,58 @@
+"""DPS: diffusion posterior sampling.
+
+Chung, Kim, Mccann, Klasky, Ye, "Diffusion Posterior Sampling for General Noisy Inverse Problems", ICLR 2023,
+https://arxiv.org/abs/2209.14687; in the variance-exploding form of Xu et al. 2024, algorithm 1, and of Purohit et al.
+2024 (DPS-DM).
+"""
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from dis_lightning.guidance import guide_noisy_image
+from dis_lightning.levels import Levels
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators.base import Operator
+from dis_lightning.posteriors import PointPosterior
+from dis_lightning.priors.base import Denoiser
+from dis_lightning.solvers.annealed import AnnealedSolver
+from dis_lightning.types import Guided, Measurement
+
+__all__ = ["DPS"]
+
+
+class DPS(AnnealedSolver):
+    """Follow the distance at the posterior mean, differentiated through the network.
+
+        x_0     = D(x_t, sigma)
+        x_next  = transition(x_t, x_0) - scale sigma grad_{x_t} d(A(x_0), y)
+
+    The papers' text has no `sigma` in the second line; both papers' code has it. The distance is one number per image:
+    an image's step does not depend on the others in its batch. One network evaluation and one gradient per step and
+    sample.
+
+    Args:
+        operator: what is measured.
+        denoiser: the prior.
+        levels: the noise levels; the papers take 1000 (Xu et al.) or 100 (Purohit et al.) Karras levels.
+        scale: guidance strength ζ, >= 0. It belongs to the operator's distance and to the number of steps.
+        transition: how to go to the next level; ancestral Euler if not given.
+        num_samples: number of posterior samples per image.
+        seed: the run's seed.
+
+    Raises:
+        ValueError: if `scale` is negative or not finite.
+    """
+
+    def __init__(self, operator: Operator, denoiser: Denoiser, levels: Levels, *, scale: float, **common: Any) -> None:
+        super().__init__(operator, denoiser, levels, **common)
+        if not (math.isfinite(scale) and scale >= 0):
+            raise ValueError(f"DPS needs a finite scale >= 0, but got {scale}.")
+        self.scale = scale
+
+    def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
+        """See the class."""
+        posterior = PointPosterior(self.denoiser)
+        x_0, slope = guide_noisy_image(x_t, sigma, y, posterior, self.operator, noise)
+        return Guided(x_0, self.scale * sigma * slope)

@@ -1,0 +1,95 @@
+"""The small records that travel between the parts of the package."""
+
+from typing import NamedTuple, NotRequired, TypedDict
+
+from torch import Tensor
+
+__all__ = ["Batch", "Cost", "Draws", "Guided", "Measurement", "Posterior", "Reconstruction", "State"]
+
+Measurement = Tensor | list[str]
+"""What was measured, one row per image: an image, magnitudes, a label map, a class, or captions."""
+
+
+class Batch(TypedDict):
+    """What a DataModule gives for B images; an item of a dataset is the same without the first axis."""
+
+    image: Tensor
+    """Clean images, `(B, 3, H, W)`, in [-1, 1]."""
+    index: Tensor
+    """Position of each image in the data set, `(B,)`: the key of its noise, its files and its record."""
+    name: list[str]
+    """Where each image came from, for people."""
+    label: NotRequired[Tensor]
+    """Class of each image, `(B,)`, where known."""
+
+
+class Posterior(NamedTuple):
+    """What is believed about the clean image given a noisy one."""
+
+    mean: Tensor
+    """Posterior mean of `x_0`, `(N, ...)`."""
+    samples: Tensor
+    """Where the measurement is compared, `(M, N, ...)`: the mean itself, or M draws around it."""
+
+
+class Guided(NamedTuple):
+    """A solver's answer at one noise level."""
+
+    x_0: Tensor
+    """Estimate of the clean image for the transition, `(N, ...)`."""
+    shift: Tensor | None
+    """What is taken from the noisy image after the transition, same shape; None where there is nothing to take."""
+
+
+class State(NamedTuple):
+    """One step of a sampling loop, for those who look on."""
+
+    x_t: Tensor
+    """The moving variable after the step, `(N, ...)`; after the last step, the posterior samples."""
+    x_0: Tensor
+    """The latest estimate of the clean image, `(N, ...)`."""
+    sigma: float
+    """Noise level that the step started from."""
+    step: int
+    """Number of steps done, 1 .. steps."""
+    steps: int
+    """Number of steps in all."""
+
+
+class Cost(NamedTuple):
+    """What one image cost, all its posterior samples together."""
+
+    evaluations: float
+    """Network evaluations."""
+    gradients: float
+    """Backward passes through a network."""
+    seconds: float
+    """Wall time of the sampling, the batch's time shared equally among its images."""
+    memory: float
+    """Peak memory in GiB while the batch was sampled."""
+
+
+class Draws(NamedTuple):
+    """Posterior samples of B images, S each, as they are saved."""
+
+    samples: Tensor
+    """8-bit images, `(B, S, 3, H, W)`."""
+    diverged: Tensor
+    """Which samples became non-finite, boolean, `(B, S)`; their pixels in `samples` mean nothing."""
+    costs: list[Cost]
+    """What each image cost, B entries."""
+
+
+class Reconstruction(NamedTuple):
+    """All that is known about a batch of B images after sampling."""
+
+    indices: Tensor
+    """Position of each image in the data set, `(B,)`."""
+    names: list[str]
+    """Where each image came from."""
+    source: Tensor
+    """The clean images, `(B, 3, H, W)`, in [-1, 1]."""
+    measurement: Measurement
+    """What was measured, one entry per image."""
+    draws: Draws
+    """The posterior samples and their cost, drawn now or read back from a run folder."""
