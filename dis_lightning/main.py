@@ -1,9 +1,11 @@
 """The command line: `dis-lightning predict --config ...`.
 
-A run is put together from the top-level keys `data`, `operator`, `denoiser`, `consistency` and `model` (the solver), one
-small file each, in any order; the solver receives the parts by links.
+A run is put together from the top-level keys `data`, `operator`, `denoiser`, `consistency` and `model` (the solver),
+one small file each, in any order; the solver receives the parts by links.
 """
 
+import inspect
+import logging
 import os
 import sys
 import traceback
@@ -13,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 # Importing the packages makes the names of their classes known to configurations.
 from dis_lightning import callbacks, data, levels, operators, priors, rooms, solvers, transitions  # noqa: F401
@@ -28,12 +30,16 @@ from dis_lightning.solvers import Solver
 __all__ = ["main"]
 
 PARTS = {
-    "data": "configs/data/",
-    "operator": "configs/operators/",
-    "denoiser": "configs/priors/",
-    "model": "configs/solvers/",
+    "data": ("data", "configs/data"),
+    "operator": ("operators", "configs/operators"),
+    "denoiser": ("priors", "configs/priors"),
+    "consistency": ("priors", "configs/priors"),
+    "model": ("solvers", "configs/solvers"),
 }
-"""The keys that every run needs, and where the project keeps files for them."""
+"""The parts of a run: where their classes are, and where the project keeps a file for each choice."""
+
+NOISE = ("Does not validate against", "Subtypes:", "Errors:", "- Expected a <class 'NoneType'>", "Given value")
+"""How lines begin that a parser adds to a message and that help nobody."""
 
 
 class CommandLine(LightningCLI):
@@ -56,6 +62,13 @@ class CommandLine(LightningCLI):
             parser.link_arguments(name, f"model.init_args.{name}", apply_on="instantiate")
         parser.add_lightning_class_args(Writer, "writer")
 
+    def instantiate_classes(self) -> None:
+        """Build the parts; the parser hides the type of what they raise."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise ArgumentError(None, str(error)) from error
+
     def predict(self, **arguments: Any) -> None:
         """Run, and let the writer keep the whole configuration in the run folder."""
         parser, config = self._parser(self.subcommand), self.config[self.subcommand]
@@ -75,6 +88,7 @@ def main(args: list[str] | None = None) -> None:
             shows the traceback instead.
     """
     exit_with_parent()
+    _quieten()
     try:
         CommandLine(
             Solver,
@@ -100,13 +114,40 @@ def main(args: list[str] | None = None) -> None:
         message = _explain(error)
         if message is None or os.environ.get("DIS_LIGHTNING_DEBUG"):
             raise
-        sys.exit(f"dis-lightning: {message}")
+        print(f"dis-lightning: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _quieten() -> None:
+    """Leave out what Lightning says of itself: its tips, and that it finds no TPU."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # lightning 2.6 still asks torch 2.15 in the old way; nothing a user could do.
+    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
 
 
 def _explain(error: Exception) -> str | None:
     """The message for a user's mistake, or None for an error of the program, which needs its traceback."""
     if isinstance(error, ArgumentError | MisconfigurationException):
-        return str(error)
+        return _remedy(str(error))
     *_, frame = traceback.extract_tb(error.__traceback__)
     ours = Path(frame.filename).is_relative_to(Path(__file__).parent)
     return str(error) if ours and isinstance(error, ValueError | TypeError | OSError) else None
+
+
+def _remedy(message: str) -> str:
+    """Shorten a parser's message and say what to do."""
+    lines = [line for line in message.splitlines() if line.strip() and not line.strip().startswith(NOISE)]
+    for key, (package, folder) in PARTS.items():
+        if f"predict.{key}" in message or f'"{key}"' in message:
+            names = _classes(f"dis_lightning.{package}")
+            lines.append(
+                f"Give `{key}` by --config {folder}/NAME.yaml or --{key} CLASS, CLASS one of {', '.join(names)};"
+            )
+            lines.append(f"see --{key}.help CLASS for its arguments.")
+    return "\n".join(lines)
+
+
+def _classes(package: str) -> list[str]:
+    """The names of a package's classes that can be built."""
+    public = {name: getattr(sys.modules[package], name) for name in sys.modules[package].__all__}
+    return [name for name, value in public.items() if inspect.isclass(value) and not inspect.isabstract(value)]

@@ -57,7 +57,7 @@ class SamplingProgress(ProgressBar):
         if self._bars is not None:
             self._bars.advance(self._images, len(batch["index"]))
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bars."""
         assert isinstance(pl_module, Solver)
         if self._bars is not None:

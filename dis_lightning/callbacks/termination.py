@@ -12,6 +12,7 @@ import time
 from types import FrameType
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 __all__ = ["Termination", "exit_with_parent"]
 
@@ -37,8 +38,11 @@ class Termination(Callback):
                 signal.signal(getattr(signal, name), end)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """End the other processes: they would wait in their next collective operation for one that is gone."""
-        _end_children(trainer)
+        """End the other processes: they would wait in their next collective operation for one that is gone.
+
+        Where all have met the same error, each has the time to say so.
+        """
+        _end_children(trainer, patience=3.0)
 
 
 def exit_with_parent() -> None:
@@ -59,9 +63,12 @@ def exit_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _end_children(trainer: Trainer) -> None:
+def _end_children(trainer: Trainer, patience: float = 0.0) -> None:
+    """End the processes that this one has started, after `patience` seconds in which they may end by themselves."""
     launcher = trainer.strategy.launcher
-    # Only launchers that start processes can end them.
-    kill = getattr(launcher, "kill", None)
-    if kill is not None:
-        kill(signal.SIGTERM)
+    if not isinstance(launcher, _SubprocessScriptLauncher):
+        return
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and any(process.poll() is None for process in launcher.procs):
+        time.sleep(0.1)
+    launcher.kill(signal.SIGTERM)

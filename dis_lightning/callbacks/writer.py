@@ -16,7 +16,15 @@ from dis_lightning.callbacks.configuration import check_configuration
 from dis_lightning.callbacks.folder import RunFolder
 from dis_lightning.callbacks.grid import draw_grid
 from dis_lightning.callbacks.metric import ImageMetric
-from dis_lightning.callbacks.summary import Rows, flatten, print_summary, summarise, write_metrics, write_results
+from dis_lightning.callbacks.summary import (
+    Rows,
+    Summary,
+    flatten,
+    print_summary,
+    summarise,
+    write_metrics,
+    write_results,
+)
 from dis_lightning.images import quantise
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Draws
@@ -48,6 +56,7 @@ class Writer(Callback):
         self.grid_samples = grid_samples
         self.configuration: dict[str, Any] | None = None
         self._indices: list[int] = []
+        self._summary: Summary | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check that the folder is this run's, and let the solver recall what is finished in it."""
@@ -89,9 +98,14 @@ class Writer(Callback):
         write_results(self.folder.path / "results.csv", everywhere, records)
         write_metrics(self.folder.path / "metrics.json", summary)
         draw_grid(self.folder, records[: self.grid_images], self.grid_samples)
-        print_summary(summary, self.folder.path)
         for logger in trainer.loggers:
             logger.log_metrics(flatten(summary))
+        self._summary = summary
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the summary, below everything else."""
+        if self._summary is not None:
+            print_summary(self._summary, self.folder.path)
 
     def _recall(self, indices: Tensor) -> Draws | None:
         """Read a finished batch back; forget a broken one, which is then computed whole, as it was the first time."""

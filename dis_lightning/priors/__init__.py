@@ -2,7 +2,9 @@
 
 from dis_lightning.priors.atoms import FiniteAtomPrior
 from dis_lightning.priors.base import Denoiser
+from dis_lightning.priors.checkpoints import load_network, save_network
 from dis_lightning.priors.consistency import ConsistencyModel
+from dis_lightning.priors.diffusers_format import save_diffusers
 from dis_lightning.priors.edm import EDM
 from dis_lightning.priors.exact import ExactPrior
 from dis_lightning.priors.flow import FlowMap
@@ -20,4 +22,7 @@ __all__ = [
     "GaussianMixturePrior",
     "GaussianPrior",
     "UNet",
+    "load_network",
+    "save_diffusers",
+    "save_network",
 ]

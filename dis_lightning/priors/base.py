@@ -3,9 +3,10 @@
 from abc import ABC, abstractmethod
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["Denoiser"]
+__all__ = ["Denoiser", "per_image"]
 
 
 class Denoiser(nn.Module, ABC):
@@ -32,6 +33,9 @@ class Denoiser(nn.Module, ABC):
         Returns:
             Estimates of the clean images, `(N, *shape)`.
         """
+
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """Read weights that are not read yet, so that a missing file is found before any sampling."""
 
     def given(self, labels: Tensor) -> Self:
         """Bind class labels, `(N,)`, once for all evaluations.

@@ -110,9 +110,16 @@ class Solver(lightning.LightningModule, ABC):
                 draws = self._draw(y, noise, labels)
         return Reconstruction(batch["index"], batch["name"], batch["image"], y, draws)
 
+    def setup(self, stage: str) -> None:
+        """Read the networks, before anything is sampled."""
+        for network in self._networks():
+            network.load(self.device)
+
+    def _networks(self) -> list[Denoiser]:
+        return [child for child in self.children() if isinstance(child, Denoiser)]
+
     def _draw(self, y: Measurement, noise: NoiseSource, labels: Tensor | None) -> Draws:
-        networks = [child for child in self.children() if isinstance(child, Denoiser)]
-        with CostMeter(networks, noise.device) as meter:
+        with CostMeter(self._networks(), noise.device) as meter:
             samples = self.solve(y, noise, labels)
         diverged = ~samples.isfinite().flatten(2).all(dim=2)
         return Draws(quantise(samples).cpu(), diverged.cpu(), [meter.per_image(len(noise))] * len(noise))

@@ -1,0 +1,57 @@
+"""Consistency models: the end of the probability flow, by a network in one step.
+
+Song et al., "Consistency Models", 2023, appendix C:
+
+    c_skip = sigma_data^2 / ((sigma - sigma_min)^2 + sigma_data^2)
+    c_out  = (sigma - sigma_min) sigma_data / sqrt(sigma^2 + sigma_data^2)
+
+so that the model is the identity at `sigma_min`.
+"""
+
+import torch
+from torch import Tensor
+
+from dis_lightning.priors.preconditioning import Preconditioned
+from dis_lightning.priors.unet import UNet
+
+__all__ = ["ConsistencyModel"]
+
+
+class ConsistencyModel(Preconditioned):
+    """The clean image that the probability flow leads to from a noisy one.
+
+    Args:
+        network: see `Preconditioned`.
+        clip: see `Preconditioned`.
+        dtype: see `Preconditioned`.
+        sigma_data: see `Preconditioned`.
+        sigma_min: the level at which the model is exactly the identity.
+        edm_scalings: evaluate the network with the scalings of `EDM`, without the offset `sigma_min`. So did the code
+            of Xu et al., "Consistency Model is an Effective Posterior Sample Approximation for Diffusion Inverse
+            Solvers", 2024, with networks that were trained with the offset; the two differ at levels near `sigma_min`.
+
+    Raises:
+        ValueError: if `sigma_min` is negative, and as in `Preconditioned`.
+    """
+
+    def __init__(
+        self,
+        network: UNet | str,
+        clip: bool = False,
+        dtype: torch.dtype | None = None,
+        sigma_data: float = 0.5,
+        sigma_min: float = 0.002,
+        edm_scalings: bool = False,
+    ) -> None:
+        super().__init__(network, clip, dtype, sigma_data)
+        if sigma_min < 0:
+            raise ValueError(f"ConsistencyModel needs sigma_min >= 0, but got {sigma_min}.")
+        self.sigma_min = sigma_min
+        self.edm_scalings = edm_scalings
+
+    def scalings(self, sigma: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """Give `c_skip` and `c_out`, which are 1 and 0 at `sigma_min`."""
+        distance = sigma if self.edm_scalings else sigma - self.sigma_min
+        c_skip = self.sigma_data**2 / (distance**2 + self.sigma_data**2)
+        c_out = distance * self.sigma_data / (sigma**2 + self.sigma_data**2) ** 0.5
+        return c_skip, c_out

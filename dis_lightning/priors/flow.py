@@ -1,0 +1,71 @@
+"""The consistency map of any denoiser, by integrating its probability flow.
+
+    dx / dsigma = (x - D(x, sigma)) / sigma        from sigma down to sigma_min
+
+by Heun's method (Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, algorithm 1)
+over the levels of their equation 5. Each row has its own levels, so `sigma` may differ from image to image.
+"""
+
+from itertools import pairwise
+from typing import Self
+
+from torch import Tensor
+
+from dis_lightning.priors.base import Denoiser, per_image
+
+__all__ = ["FlowMap"]
+
+
+class FlowMap(Denoiser):
+    """The map from `x_t` at any level to `sigma_min`, along the probability flow through it.
+
+    Differentiable; costs `2 steps` evaluations of the denoiser. The error falls with the square of the steps.
+
+    Args:
+        denoiser: posterior mean whose flow is followed.
+        steps: number of Heun steps from any level, at least 1.
+        sigma_min: where the trajectories end, > 0.
+        rho: how densely the low levels are covered, > 0.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(self, denoiser: Denoiser, steps: int = 64, sigma_min: float = 0.002, rho: float = 7.0) -> None:
+        super().__init__()
+        if steps < 1 or not sigma_min > 0 or not rho > 0:
+            raise ValueError(
+                "FlowMap needs steps >= 1, sigma_min > 0 and rho > 0, but got "
+                f"steps={steps}, sigma_min={sigma_min}, rho={rho}."
+            )
+        self.shape = denoiser.shape
+        self.num_classes = denoiser.num_classes
+        self.denoiser = denoiser
+        self.steps = steps
+        self.sigma_min = sigma_min
+        self.rho = rho
+
+    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        """Follow the probability flow from `sigma` to `sigma_min`; see `Denoiser.forward`."""
+        between = [self._level(step / self.steps, sigma) for step in range(1, self.steps)]
+        x = x_t
+        for level, level_next in pairwise([sigma, *between, self.sigma_min]):
+            x = self._heun(x, level, level_next)
+        return x
+
+    def given(self, labels: Tensor) -> Self:
+        """Bind class labels to the denoiser; see `Denoiser.given`."""
+        return type(self)(self.denoiser.given(labels), self.steps, self.sigma_min, self.rho)
+
+    def _level(self, fraction: float, sigma: float | Tensor) -> float | Tensor:
+        top, bottom = sigma ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
+        level: float | Tensor = (top + fraction * (bottom - top)) ** self.rho
+        return level
+
+    def _heun(self, x: Tensor, sigma: float | Tensor, sigma_next: float | Tensor) -> Tensor:
+        s, s_next = per_image(sigma, x), per_image(sigma_next, x)
+        slope = (x - self.denoiser(x, sigma)) / s
+        x_next = x + (s_next - s) * slope
+        slope_next = (x_next - self.denoiser(x_next, sigma_next)) / s_next
+        mean: Tensor = x + (s_next - s) * (slope + slope_next) / 2
+        return mean

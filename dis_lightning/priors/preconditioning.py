@@ -1,0 +1,116 @@
+"""From a raw network to an estimate of the clean image.
+
+Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, equation 7, with the time
+input of the networks published with "Consistency Models" (Song et al., 2023):
+
+    D(x_t, sigma) = c_skip x_t + c_out F(c_in x_t, 250 ln sigma, y),    c_in = 1 / sqrt(sigma^2 + sigma_data^2)
+
+`c_skip` and `c_out` say what the network was trained for, and are left to the two leaves, `EDM` and `ConsistencyModel`.
+"""
+
+import copy
+import math
+from abc import abstractmethod
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from dis_lightning.priors.base import Denoiser, per_image
+from dis_lightning.priors.pretrained import PretrainedUNet
+from dis_lightning.priors.unet import UNet
+
+__all__ = ["Preconditioned"]
+
+
+class Preconditioned(Denoiser):
+    """A raw network between scaled input and scaled output.
+
+    Args:
+        network: the raw network; or where to find a trained one: a card name, a file, a folder or a hub id (see
+            `load_network`). One that is found is read on first use, or when `load` is called.
+        clip: whether to clamp the estimates to [-1, 1]. Pixels that are clamped pass no gradient.
+        dtype: precision of the torso of a network that is found; None for float32.
+        sigma_data: standard deviation of the data that the network was trained with.
+
+    Attributes:
+        labels: the bound class labels, `(N,)`, or None.
+
+    Raises:
+        ValueError: if `dtype` is given for a network that is built already, or `sigma_data` is not positive.
+        FileNotFoundError: if nothing is known under the name of the network.
+    """
+
+    def __init__(
+        self, network: UNet | str, clip: bool = False, dtype: torch.dtype | None = None, sigma_data: float = 0.5
+    ) -> None:
+        super().__init__()
+        if sigma_data <= 0:
+            raise ValueError(f"{type(self).__name__} needs sigma_data > 0, but got {sigma_data}.")
+        if dtype is not None and not isinstance(network, str):
+            raise ValueError(
+                "This network is built already and keeps its precision: give dtype to UNet or load_network."
+            )
+        self.network = PretrainedUNet(network, dtype or torch.float32) if isinstance(network, str) else network
+        self.shape = self.network.shape
+        self.num_classes = self.network.num_classes
+        self.clip = clip
+        self.sigma_data = sigma_data
+        self.labels: Tensor | None = None
+
+    @abstractmethod
+    def scalings(self, sigma: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """Give `c_skip` and `c_out` at noise levels, a float or anything that multiplies images."""
+
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """Read the weights now, straight to `device`, instead of on first use. Nothing to do for a built network."""
+        if isinstance(self.network, PretrainedUNet):
+            self.network.load(device)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the network in place; arguments as in `torch.compile`.
+
+        The network alone, because a noise level given as a float would be compiled in, and compiled anew at each level.
+        """
+        self.network.compile(*args, **kwargs)
+
+    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        """Estimate the clean images; see `Denoiser`.
+
+        Raises:
+            ValueError: if the images do not fit the network, if classes are needed and none are bound, or if a noise
+                level given as a float is not positive.
+        """
+        level = per_image(sigma, x_t)
+        c_skip, c_out = self.scalings(level)
+        c_in = 1 / (level**2 + self.sigma_data**2) ** 0.5
+        labels = None if self.labels is None else self.labels.to(x_t.device)
+        output = self.network(c_in * x_t, _time(sigma, x_t), labels)
+        x_0: Tensor = c_skip * x_t + c_out * output.to(x_t.dtype)
+        return x_0.clamp(-1, 1) if self.clip else x_0
+
+    def given(self, labels: Tensor) -> Self:
+        """Bind class labels, `(N,)`; the network is shared, not copied.
+
+        Raises:
+            ValueError: if the network is not class-conditional, or a label is no class of it.
+        """
+        if self.num_classes is None:
+            return super().given(labels)
+        if labels.ndim != 1 or labels.is_floating_point() or not ((labels >= 0) & (labels < self.num_classes)).all():
+            raise ValueError(
+                f"{type(self).__name__} takes one integer label per image, (N,), in 0 .. {self.num_classes - 1}, "
+                f"but got {tuple(labels.shape)} of {labels.dtype} with values {labels.tolist()}."
+            )
+        bound = copy.copy(self)
+        bound.labels = labels
+        return bound
+
+
+def _time(sigma: float | Tensor, x_t: Tensor) -> Tensor:
+    """`250 ln sigma` for each image, `(N,)`, in float32; a float does not make the host wait for the device."""
+    if isinstance(sigma, Tensor):
+        return 250 * sigma.to(x_t.device, torch.float32).log().reshape(-1).expand(len(x_t))
+    if sigma <= 0:
+        raise ValueError(f"A network denoises at sigma > 0, but got {sigma}.")
+    return torch.full((len(x_t),), 250 * math.log(sigma), device=x_t.device)

@@ -1,0 +1,20 @@
+"""The embedded world: endless simple bedrooms with class, caption, segmentation and layout."""
+
+from dis_lightning.rooms.export import write_folder, write_lmdb
+from dis_lightning.rooms.world import (
+    LAYOUT_CLASSES,
+    ROOM_CLASSES,
+    SEGMENTATION_CLASSES,
+    Room,
+    render_room,
+)
+
+__all__ = [
+    "LAYOUT_CLASSES",
+    "ROOM_CLASSES",
+    "SEGMENTATION_CLASSES",
+    "Room",
+    "render_room",
+    "write_folder",
+    "write_lmdb",
+]
