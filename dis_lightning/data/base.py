@@ -1,0 +1,172 @@
+"""What every DataModule shares: the first N images of a source, and how batches are dealt to processes.
+
+With N images, batches of B and W processes,
+
+    batch k    holds images  k B .. min((k + 1) B, N) - 1,      k = 0 .. ceil(N / B) - 1,
+    process r  takes batches r, r + W, r + 2 W, ...
+
+So a batch holds the same images however many processes there are, and its numbers do not depend on how the work was
+split.
+"""
+
+from abc import ABC, abstractmethod
+from math import ceil
+from typing import NotRequired, TypedDict
+
+import lightning
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from dis_lightning.types import Batch
+
+__all__ = ["ImageData", "ImageSet", "Item"]
+
+
+class Item(TypedDict):
+    """One image and what is known about it; `Batch` is the same for several."""
+
+    image: Tensor
+    """Clean image, float32, `(3, H, W)`, in [-1, 1]."""
+    index: int
+    """Position in the data set, from 0."""
+    name: str
+    """Where the image came from, for people."""
+    label: NotRequired[int]
+    """Class, where known."""
+
+
+class ImageSet(Dataset[Item], ABC):
+    """Images of one size in a fixed order, read when they are asked for.
+
+    Attributes:
+        shape: shape of every image, `(3, H, W)`.
+    """
+
+    shape: tuple[int, int, int]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Item:
+        """The image at position `index`, 0 .. len - 1."""
+
+
+class ImageData(lightning.LightningDataModule, ABC):
+    """The first images of a source, in its order, for `Trainer.predict`.
+
+    Args:
+        num_images: number of images N, >= 1.
+        batch_size: images per batch B, >= 1.
+        num_workers: processes that read images ahead, for each process that samples; 0 reads in the process itself.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(self, num_images: int, batch_size: int, num_workers: int) -> None:
+        super().__init__()
+        if num_images < 1 or batch_size < 1 or num_workers < 0:
+            raise ValueError(
+                f"{type(self).__name__} needs num_images >= 1, batch_size >= 1 and num_workers >= 0, but got "
+                f"num_images={num_images}, batch_size={batch_size} and num_workers={num_workers}."
+            )
+        self.num_images = num_images
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self._images: ImageSet | None = None
+
+    @abstractmethod
+    def find(self) -> ImageSet:
+        """Find the first `num_images` images and check every one of them.
+
+        Raises:
+            FileNotFoundError: if there are none.
+            ValueError: if they cannot be used.
+        """
+
+    def setup(self, stage: str = "predict") -> None:
+        """Find and check the images; the same on every process, and again at every call.
+
+        Args:
+            stage: Lightning's name of the run; it makes no difference.
+
+        Raises:
+            FileNotFoundError: if there are no images.
+            ValueError: if the images cannot be used, or if there are fewer batches than processes.
+        """
+        processes, _ = self._world()
+        _require_work(self.num_images, self.batch_size, processes)
+        self._images = self.find()
+
+    @property
+    def images(self) -> ImageSet:
+        """The images, known after `setup`.
+
+        Raises:
+            RuntimeError: before `setup`.
+        """
+        if self._images is None:
+            raise RuntimeError(f"{type(self).__name__} knows its images after setup; call setup() first.")
+        return self._images
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of every image, `(3, H, W)`, known after `setup`.
+
+        Raises:
+            RuntimeError: before `setup`.
+        """
+        return self.images.shape
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The batches of this process, in order.
+
+        Raises:
+            RuntimeError: before `setup`.
+        """
+        processes, rank = self._world()
+        batches = _Batches(self.images, self.batch_size)
+        # Lightning deals a loader out by itself, unless told not to or unless the sampler is a distributed one already.
+        sampler = UnrepeatedDistributedSampler(batches, num_replicas=processes, rank=rank, shuffle=False)
+        return DataLoader(batches, batch_size=None, sampler=sampler, num_workers=self.num_workers)
+
+    def _world(self) -> tuple[int, int]:
+        """Number of processes and the rank of this one."""
+        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+
+
+class _Batches(Dataset[Batch]):
+    """The batches of an image set. One batch is one entry, so that it can be dealt, and read ahead, as a whole."""
+
+    def __init__(self, images: ImageSet, batch_size: int) -> None:
+        self.images = images
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return ceil(len(self.images) / self.batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        first = index * self.batch_size
+        last = min(first + self.batch_size, len(self.images))
+        batch: Batch = default_collate([self.images[position] for position in range(first, last)])
+        return batch
+
+
+def _require_work(num_images: int, batch_size: int, processes: int) -> None:
+    # A process without a batch would miss the collective calls at the end of a run, and the others wait for it.
+    if num_images < processes:
+        raise ValueError(
+            f"Every process needs an image, but got {processes} processes and num_images={num_images}; use at most "
+            f"{num_images} (--trainer.devices, --trainer.num_nodes) or more images (--data.num_images)."
+        )
+    batches = ceil(num_images / batch_size)
+    if batches < processes:
+        largest = (num_images - 1) // (processes - 1)
+        raise ValueError(
+            f"Every process needs a batch, but {processes} processes share num_images={num_images} with "
+            f"batch_size={batch_size}, {batches} in all; set --data.batch_size={largest} or less, or use at most "
+            f"{batches} processes (--trainer.devices, --trainer.num_nodes)."
+        )

@@ -1,0 +1,108 @@
+"""LSUN as it is published: one LMDB per category and split, whose values are encoded pictures."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import lmdb
+
+from dis_lightning.data.base import ImageData, ImageSet
+from dis_lightning.data.stored import StoredImage, StoredImages, require_folder, require_images
+from dis_lightning.data.transforms import ImageTransform
+
+__all__ = ["LSUNData"]
+
+
+class LSUNData(ImageData):
+    """The first images of an LSUN database, in the order of its keys.
+
+    Values may be JPEG, WebP or any other format that Pillow knows. The keys are hashes, so the first images are a
+    haphazard choice, and the same for everybody.
+
+    Args:
+        root: the unpacked folder, such as `bedroom_val_lmdb`, which holds `data.mdb`.
+        num_images: number of images, >= 1.
+        transform: what makes the images one size; None takes them as they are. The published pictures have a shorter
+            side of 256 pixels.
+        batch_size: images per batch, >= 1.
+        num_workers: processes that read images ahead, for each process that samples.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        num_images: int = 1000,
+        transform: ImageTransform | None = None,
+        batch_size: int = 1,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(num_images, batch_size, num_workers)
+        self.root = root
+        self.transform = transform
+
+    def find(self) -> ImageSet:
+        """See `ImageData.find`."""
+        root = require_folder(self.root)
+        if not (root / "data.mdb").is_file():
+            raise FileNotFoundError(
+                f"{root} holds no data.mdb; set --data.root to an unpacked LSUN database, such as bedroom_val_lmdb."
+            )
+        with _reading(root) as transaction:
+            found = transaction.stat()["entries"]
+            keys = [bytes(key) for key in islice(transaction.cursor().iternext(values=False), self.num_images)]
+        require_images(found, self.num_images, root)
+        return StoredImages([_Entry(root, key, key.decode(errors="backslashreplace")) for key in keys], self.transform)
+
+
+@dataclass(frozen=True)
+class _Entry(StoredImage):
+    """One value of a database."""
+
+    root: Path
+    key: bytes
+    name: str
+    label: int | None = None
+
+    def open(self) -> BinaryIO:
+        with _reading(self.root) as transaction:
+            return BytesIO(transaction.get(self.key, b""))
+
+    def __str__(self) -> str:
+        return f"{self.root}, key {self.name},"
+
+
+# LMDB refuses to open a database twice in one process; threads take turns.
+_turn = threading.Lock()
+
+
+@contextmanager
+def _reading(root: Path) -> Iterator[lmdb.Transaction]:
+    # Opened for every image (about 0.1 ms): nothing has to survive a fork or be sent to a worker.
+    with _turn:
+        try:
+            with lmdb.open(str(root), readonly=True, lock=False, readahead=False) as environment:
+                _require_whole(environment, root / "data.mdb")
+                with environment.begin() as transaction:
+                    yield transaction
+        except lmdb.Error as error:
+            raise ValueError(
+                f"{root} cannot be read as an LMDB: {error}. Unpack it again; where this process has it open, close it."
+            ) from error
+
+
+def _require_whole(environment: lmdb.Environment, file: Path) -> None:
+    # LMDB maps the file into memory: a read beyond its end would kill the process without a word.
+    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if (found := file.stat().st_size) < needed:
+        raise ValueError(
+            f"{file} seems cut off: it has {found} bytes of {needed}; copy or unpack it again. A whole database that "
+            "images were deleted from can look like this too; rewrite it by `python -m lmdb -e OLD copy --compact NEW`."
+        )

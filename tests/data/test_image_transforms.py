@@ -1,0 +1,106 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from torchvision.transforms import CenterCrop, Compose, Resize
+
+from dis_lightning.data import CenterCropLanczos, ExactResize, ImageTransform, ShorterSideBilinear, ShorterSideBox
+
+# Wide, tall, square, already right, too small; odd and even margins.
+SIZES = [(91, 64), (60, 101), (75, 75), (32, 32), (21, 17), (33, 32), (32, 35), (40, 31)]
+# Pillow rounds to 8 bit after each of two passes; the second carries the first one's error times the sum of its weights
+# without their signs, which is 1 for positive kernels and at most 1.4 for Lanczos.
+ROUNDING = 1.2
+TRANSFORMS = [CenterCropLanczos, ExactResize, ShorterSideBilinear, ShorterSideBox]
+
+
+def lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+
+
+def triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(1 - np.abs(x), 0.0)
+
+
+def box(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where((x > -0.5) & (x <= 0.5), 1.0, 0.0)
+
+
+def resample(pixels: NDArray[np.float64], axis: int, length: int, kernel: Callable[..., NDArray[np.float64]]):
+    """Resample one axis: each new pixel is the mean of the old ones, weighted by the kernel around its centre."""
+    step = pixels.shape[axis] / length
+    centres = (np.arange(length) + 0.5) * step
+    weights = kernel((np.arange(pixels.shape[axis]) + 0.5 - centres[:, None]) / max(step, 1.0))
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.moveaxis(np.tensordot(weights, pixels, (1, axis)), 0, axis)
+
+
+def resize(pixels: NDArray[np.uint8], width: int, height: int, kernel: Callable[..., NDArray[np.float64]]):
+    wide = np.clip(resample(pixels.astype(float), 1, width, kernel), 0, 255)
+    return np.clip(resample(wide, 0, height, kernel), 0, 255)
+
+
+def worst(transform: ImageTransform, pixels: NDArray[np.uint8], truth: NDArray[np.float64]) -> float:
+    return float(np.abs(np.asarray(transform(Image.fromarray(pixels)), float) - truth).max())
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_center_crop_lanczos_is_a_lanczos_mean_of_the_middle_square(width, height, random_pixels):
+    pixels, side = random_pixels(width, height), min(width, height)
+    top, left = (height - side) // 2, (width - side) // 2
+    truth = resize(pixels[top : top + side, left : left + side], 32, 32, lanczos)
+    assert worst(CenterCropLanczos(32), pixels, truth) <= ROUNDING
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_shorter_side_bilinear_is_torchvision_resize_and_center_crop(width, height, random_pixels):
+    image = Image.fromarray(random_pixels(width, height))
+    reference = Compose([Resize(32), CenterCrop(32)])
+    assert np.array_equal(ShorterSideBilinear(32)(image), reference(image))
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_exact_resize_is_torchvision_resize_and_a_triangle_mean(width, height, random_pixels):
+    pixels = random_pixels(width, height)
+    image = Image.fromarray(pixels)
+    assert np.array_equal(ExactResize(32)(image), Resize((32, 32))(image))
+    assert worst(ExactResize(32), pixels, resize(pixels, 32, 32, triangle)) <= ROUNDING
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_shorter_side_box_is_a_box_mean_cut_in_the_middle(width, height, random_pixels):
+    pixels, scale = random_pixels(width, height), 32 / min(width, height)
+    truth = resize(pixels, round(scale * width), round(scale * height), box)
+    top, left = (truth.shape[0] - 32) // 2, (truth.shape[1] - 32) // 2
+    assert worst(ShorterSideBox(32), pixels, truth[top : top + 32, left : left + 32]) <= ROUNDING
+
+
+def test_shorter_side_box_by_a_whole_factor_is_the_mean_of_blocks(random_pixels):
+    pixels = random_pixels(96, 64)
+    blocks = pixels.reshape(16, 4, 24, 4, 3).mean(axis=(1, 3))
+    assert worst(ShorterSideBox(16), pixels, blocks[:, 4:20]) <= ROUNDING
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_every_transform_gives_a_square_of_its_size(transform, width, height, random_pixels):
+    assert transform(24)(Image.fromarray(random_pixels(width, height))).size == (24, 24)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_a_square_of_the_right_size_stays_as_it_is(transform, random_pixels):
+    pixels = random_pixels(16, 16)
+    assert np.array_equal(transform(16)(Image.fromarray(pixels)), pixels)
+
+
+def test_sizes_default_to_those_of_the_papers():
+    sizes = [transform().size for transform in (CenterCropLanczos, ShorterSideBilinear, ShorterSideBox, ExactResize)]
+    assert sizes == [256, 256, 256, 64]
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_a_size_below_one_is_refused(transform):
+    with pytest.raises(ValueError, match=rf"{transform.__name__} needs a size >= 1, but got 0"):
+        transform(0)

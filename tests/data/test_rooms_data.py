@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+import torch
+
+from dis_lightning.data import RoomsData
+from dis_lightning.rooms import render_room
+
+
+@pytest.mark.parametrize(("split", "size", "seed"), [("test", 32, 0), ("train", 24, 3)])
+def test_items_are_the_rendered_rooms(split, size, seed):
+    data = RoomsData(split=split, size=size, seed=seed, num_images=3)
+    data.setup()
+    assert data.shape == (3, size, size)
+    for index in range(3):
+        item, room = data.images[index], render_room(split, index, size, seed)
+        truth = torch.from_numpy(room.image / 127.5 - 1).permute(2, 0, 1)
+        torch.testing.assert_close(item["image"].double(), truth, rtol=0, atol=2**-23)
+        assert np.array_equal(item["segmentation"], room.segmentation)
+        assert np.array_equal(item["layout"], room.layout)
+        assert (item["caption"], item["label"], item["index"]) == (room.caption, room.label, index)
+    assert item["name"] == f"{split}/00002"
+
+
+def test_a_batch_carries_all_that_is_known(tmp_path):
+    data = RoomsData(num_images=5, batch_size=3)
+    data.setup()
+    first, last = data.predict_dataloader()
+    rooms = [render_room("test", index, 32, 0) for index in range(5)]
+    assert first["segmentation"].shape == (3, 32, 32)
+    assert first["segmentation"].dtype == first["layout"].dtype == first["label"].dtype == torch.int64
+    assert [*first["caption"], *last["caption"]] == [room.caption for room in rooms]
+    assert [*first["label"].tolist(), *last["label"].tolist()] == [room.label for room in rooms]
+    assert last["index"].tolist() == [3, 4]
+
+
+def test_defaults_are_a_thousand_test_rooms_of_32_pixels():
+    data = RoomsData()
+    data.setup()
+    assert (len(data.images), data.shape) == (1000, (3, 32, 32))
+
+
+def test_wrong_arguments_are_refused_at_setup():
+    with pytest.raises(ValueError, match="split"):
+        RoomsData(split="").setup()

@@ -1,0 +1,118 @@
+"""Whole runs through the real command line: killed, resumed, split over processes, ended by signals."""
+
+import csv
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+Start = Callable[..., subprocess.Popen[str]]
+
+TWO_PROCESSES = ("--config", "configs/trainer/two_processes.yaml")
+LONG = ("--model.levels.steps=4000",)  # about 5 s a batch: time enough to be interrupted
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    return output
+
+
+def images(folder: Path) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.glob("*/*.png")}
+
+
+def metrics(folder: Path) -> dict[str, object]:
+    summary = json.loads((folder / "metrics.json").read_text())
+    return {key: value for key, value in summary.items() if key != "cost"}
+
+
+def results(folder: Path) -> list[dict[str, str]]:
+    costs = ("seconds", "memory")
+    with (folder / "results.csv").open() as file:
+        return [{key: value for key, value in row.items() if key not in costs} for row in csv.DictReader(file)]
+
+
+def assert_same(folder: Path, other: Path) -> None:
+    assert images(folder) == images(other)
+    assert metrics(folder) == metrics(other)
+    assert results(folder) == results(other)
+
+
+def test_two_processes_give_the_bytes_and_metrics_of_one(start: Start, tmp_path: Path) -> None:
+    finish(start(tmp_path / "one"))
+    finish(start(tmp_path / "two", *TWO_PROCESSES))
+
+    assert len(images(tmp_path / "one")) == 5 * (2 + 1 + 1)  # samples, source, measurement
+    assert_same(tmp_path / "one", tmp_path / "two")
+
+
+def wait_for_records(folder: Path, process: subprocess.Popen[str], count: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("records/*.json"))) < count:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "no record after two minutes"
+        time.sleep(0.05)
+
+
+def test_a_killed_run_goes_on_where_it_stopped_and_ends_as_an_unbroken_one(start: Start, tmp_path: Path) -> None:
+    killed = start(tmp_path / "killed", *LONG)
+    wait_for_records(tmp_path / "killed", killed, 2)
+    killed.kill()
+    killed.communicate()
+    kept = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("killed/records/*.json")}
+    assert 2 <= len(kept) < 5
+
+    finish(start(tmp_path / "killed", *LONG))
+    finish(start(tmp_path / "unbroken", *LONG))
+
+    assert_same(tmp_path / "killed", tmp_path / "unbroken")
+    untouched = {
+        name: (tmp_path / "killed" / "records" / name).stat().st_mtime_ns for name in ("00000.json", "00001.json")
+    }
+    assert untouched.items() <= kept.items()
+
+
+@pytest.mark.parametrize("more", [(), TWO_PROCESSES], ids=["one process", "two processes"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_within_seconds_and_leaves_no_orphan(
+    start: Start, tmp_path: Path, more: tuple[str, ...], number: signal.Signals
+) -> None:
+    process = start(tmp_path, *LONG, *more)
+    wait_for_records(tmp_path, process, 2)
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+
+    process.send_signal(number)
+    process.communicate(timeout=15)
+
+    assert process.returncode not in (0, None)
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert alive == []
+
+
+def test_processes_end_when_the_one_that_started_them_is_killed(start: Start, tmp_path: Path) -> None:
+    process = start(tmp_path, *LONG, *TWO_PROCESSES)
+    wait_for_records(tmp_path, process, 2)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+
+    process.kill()
+    process.wait()
+
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+
+
+def test_fewer_batches_than_processes_is_an_error_on_every_process(start: Start, tmp_path: Path) -> None:
+    process = start(tmp_path, *TWO_PROCESSES, "--data.batch_size=8")
+    output, _ = process.communicate(timeout=120)
+
+    assert process.returncode != 0
+    assert output.count("dis-lightning: Every process needs a batch") == 2
+    assert "--data.batch_size=4" in output
+    assert "Traceback" not in output
