@@ -121,7 +121,8 @@ def main(args: list[str] | None = None) -> None:
 def _quieten() -> None:
     """Leave out what Lightning says of itself: its tips, and that it finds no TPU."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # lightning 2.6 still asks torch 2.15 in the old way; nothing a user could do.
+    # lightning 2.6 still calls torch 2.15 and jsonargparse 4.53 in old ways; nothing a user could do.
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
 
 

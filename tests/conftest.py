@@ -3,20 +3,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
-
-SMALL = [
-    *("--config", "configs/data/rooms.yaml", "--config", "configs/priors/rooms_gaussian.yaml"),
-    *("--config", "configs/operators/average_pool_x4.yaml", "--config", "configs/solvers/dps.yaml"),
-    *("--data.size=8", "--denoiser.size=8", "--denoiser.num_images=30", "--model.levels.steps=5"),
-    *("--model.num_samples=2", "--trainer.accelerator=cpu", "--data.num_images=5", "--data.batch_size=2"),
-]
-"""DPS on five rooms of 8 pixels in batches of two."""
+from small_run import ROOT, SMALL
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +17,20 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def start() -> Callable[..., subprocess.Popen[str]]:
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start the command line as a user would, from the project's folder, with the small run's arguments and more."""
+    started = []
 
     def popen(folder: Path, *more: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "dis_lightning", "predict", *SMALL, f"--writer.folder={folder}", *more]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+        started.append(process)
+        return process
 
-    return popen
+    yield popen
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -18,7 +18,7 @@ LONG = ("--model.levels.steps=4000",)  # about 5 s a batch: time enough to be in
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return output
 
@@ -88,7 +88,7 @@ def test_a_signal_ends_the_run_within_seconds_and_leaves_no_orphan(
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
 
     process.send_signal(number)
-    process.communicate(timeout=15)
+    process.communicate(timeout=30)
 
     assert process.returncode not in (0, None)
     _, alive = psutil.wait_procs(family, timeout=5)

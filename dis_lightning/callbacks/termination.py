@@ -46,13 +46,14 @@ class Termination(Callback):
 
 
 def exit_with_parent() -> None:
-    """Watch the process that started this one in a group of several, and exit when it is gone.
+    """Exit when the process that started this one as one of several is gone.
 
-    To be called once, before anything that can wait for other processes.
+    To be called before anything that can wait for the other processes.
     """
     parent = os.environ.get(PARENT)
     os.environ[PARENT] = str(os.getpid())
-    if parent is None:
+    # Lightning numbers the processes that it starts from 1; number 0 is the one that starts them.
+    if parent is None or int(os.environ.get("LOCAL_RANK", "0")) == 0:
         return
 
     def watch() -> None:

@@ -1,0 +1,13 @@
+"""The smallest real run, as arguments of the command line."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+SMALL = [
+    *("--config", "configs/data/rooms.yaml", "--config", "configs/priors/rooms_gaussian.yaml"),
+    *("--config", "configs/operators/average_pool_x4.yaml", "--config", "configs/solvers/dps.yaml"),
+    *("--data.size=8", "--denoiser.size=8", "--denoiser.num_images=30", "--model.levels.steps=5"),
+    *("--model.num_samples=2", "--trainer.accelerator=cpu", "--data.num_images=5", "--data.batch_size=2"),
+]
+"""DPS on five rooms of 8 pixels in batches of two."""
