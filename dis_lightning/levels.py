@@ -47,7 +47,7 @@ class Levels(Sequence[float]):
         return len(self._sigmas)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self) - 1} steps, sigma {self[0]:g} to {self[-1]:g})"
+        return f"{type(self).__name__}({', '.join(f'{sigma:g}' for sigma in self)})"
 
 
 class KarrasLevels(Levels):

@@ -38,7 +38,7 @@ PARTS = {
 }
 """The parts of a run: where their classes are, and where the project keeps a file for each choice."""
 
-NOISE = ("Does not validate against", "Subtypes:", "Errors:", "- Expected a <class 'NoneType'>", "Given value")
+NOISE = ("Does not validate against", "- Does not validate against", "Subtypes:", "Errors:", "- Expected a <class 'None")
 """How lines begin that a parser adds to a message and that help nobody."""
 
 
@@ -137,7 +137,8 @@ def _explain(error: Exception) -> str | None:
 
 def _remedy(message: str) -> str:
     """Shorten a parser's message and say what to do."""
-    lines = [line for line in message.splitlines() if line.strip() and not line.strip().startswith(NOISE)]
+    told, _, _ = message.partition("Given value type:")  # what follows prints all parts, however large
+    lines = [line for line in told.splitlines() if line.strip() and not line.strip().startswith(NOISE)]
     for key, (package, folder) in PARTS.items():
         if f"predict.{key}" in message or f'"{key}"' in message:
             names = _classes(f"dis_lightning.{package}")

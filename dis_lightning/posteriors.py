@@ -1,19 +1,74 @@
 """Posterior models: what is believed about the clean image given a noisy one.
 
 The papers differ in where they compare the measurement with the estimate of the clean image: at the posterior mean, at
-draws around it, or at a consistency sample. Each is a callable `(x_t, sigma, noise) -> Posterior`.
+draws around it, or at a consistency sample.
+
+    point          x_0^(1) = D(x_t, sigma)
+    Gaussian       x_0^(m) = D(x_t, sigma) + r(sigma) n_m,        m = 1 .. M
+    consistency    x_0^(1) = f(x_t, sigma) + r(sigma) n
+    flow           x_0^(1) = the end of the probability flow from x_t
+
+`D` is the posterior mean, `f` a consistency map, `r` the spread and `n` standard normal. Each model is a callable
+`(x_t, sigma, noise) -> Posterior`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 
+import torch
 from torch import Tensor
 
+from dis_lightning.levels import karras
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors.base import Denoiser
+from dis_lightning.transitions import ProbabilityFlow
 from dis_lightning.types import Posterior
 
-__all__ = ["PointPosterior", "PosteriorModel"]
+__all__ = [
+    "ConsistencyPosterior",
+    "FlowPosterior",
+    "GaussianPosterior",
+    "PointPosterior",
+    "PosteriorModel",
+    "PosteriorSpread",
+    "Spread",
+]
+
+
+class Spread(ABC):
+    """A rule for the standard deviation of the draws around an estimate."""
+
+    @abstractmethod
+    def __call__(self, sigma: float) -> float:
+        """Give the standard deviation, >= 0, at noise level `sigma`, > 0."""
+
+
+@dataclass(frozen=True)
+class PosteriorSpread(Spread):
+    """The standard deviation of `x_0` given `x_t` for data with standard deviation s in every direction.
+
+        r(sigma) = s sigma / sqrt(s^2 + sigma^2)
+
+    With s = 1 this is `sigma / sqrt(1 + sigma^2)`, the rule of Song et al., LGD, 2023, that Purohit et al. 2024 use.
+
+    Args:
+        data_std: s, finite and > 0.
+
+    Raises:
+        ValueError: if `data_std` is out of range.
+    """
+
+    data_std: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.data_std < math.inf:
+            raise ValueError(f"PosteriorSpread needs a finite data_std > 0, but got {self.data_std}.")
+
+    def __call__(self, sigma: float) -> float:
+        """See the class."""
+        return self.data_std * sigma / math.hypot(self.data_std, sigma)
 
 
 class PosteriorModel(ABC):
@@ -43,3 +98,122 @@ class PointPosterior(PosteriorModel):
         """See the class."""
         mean = self.denoiser(x_t, sigma)
         return Posterior(mean, mean.unsqueeze(0))
+
+
+@dataclass(frozen=True)
+class GaussianPosterior(PosteriorModel):
+    """Draws around the posterior mean: `x_0^(m) = D(x_t, sigma) + r(sigma) n_m` (Song et al., LGD, 2023).
+
+    One network evaluation for all draws; the draws of a row come from its own stream.
+
+    Args:
+        denoiser: posterior mean.
+        spread: r, the same at all levels or a rule; finite and >= 0.
+        samples: number of draws per row, M >= 1.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    denoiser: Denoiser
+    spread: float | Spread
+    samples: int = 1
+
+    def __post_init__(self) -> None:
+        _check_spread(self.spread)
+        if self.samples < 1:
+            raise ValueError(f"At least one Monte Carlo sample is needed, but got {self.samples}.")
+
+    def __call__(self, x_t: Tensor, sigma: float, noise: NoiseSource) -> Posterior:
+        """See the class."""
+        mean = self.denoiser(x_t, sigma)
+        return Posterior(mean, _around(mean, _std(self.spread, sigma), self.samples, noise))
+
+
+@dataclass(frozen=True)
+class ConsistencyPosterior(PosteriorModel):
+    """A consistency sample, with noise where wanted: `x_0 = f(x_t, sigma) + r(sigma) n` (Xu et al. 2024, equation 26).
+
+    The mean is that of the denoiser and carries no gradient: it only steers the transition. One evaluation of each
+    network.
+
+    Args:
+        denoiser: posterior mean.
+        consistency: consistency map f, for images of the same shape.
+        spread: r, the same at all levels or a rule; finite and >= 0.
+
+    Raises:
+        ValueError: if the spread is out of range.
+    """
+
+    denoiser: Denoiser
+    consistency: Denoiser
+    spread: float | Spread = 0.0
+
+    def __post_init__(self) -> None:
+        _check_spread(self.spread)
+
+    def __call__(self, x_t: Tensor, sigma: float, noise: NoiseSource) -> Posterior:
+        """See the class."""
+        with torch.no_grad():
+            mean = self.denoiser(x_t, sigma)
+        sample = self.consistency(x_t, sigma)
+        return Posterior(mean, _around(sample, _std(self.spread, sigma), 1, noise))
+
+
+@dataclass(frozen=True)
+class FlowPosterior(PosteriorModel):
+    """The end of the probability flow through `x_t`, by a few Euler steps: a consistency map without its network.
+
+    The levels are those of Karras et al. 2022, equation 5, from `sigma` to `sigma_min`, and a last 0. One step ends at
+    the posterior mean. `steps` network evaluations, the mean included; all of them carry the gradient.
+
+    Args:
+        denoiser: posterior mean.
+        steps: number of steps, at least 1.
+        sigma_min: the lowest level at which the denoiser is asked, > 0.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    denoiser: Denoiser
+    steps: int
+    sigma_min: float = 0.002
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not self.sigma_min > 0:
+            raise ValueError(
+                f"FlowPosterior needs steps >= 1 and sigma_min > 0, but got {self.steps} and {self.sigma_min}."
+            )
+
+    def __call__(self, x_t: Tensor, sigma: float, noise: NoiseSource) -> Posterior:
+        """See the class."""
+        mean = x_0 = self.denoiser(x_t, sigma)
+        flow, (first, *rest) = ProbabilityFlow(), pairwise(self._levels(sigma))
+        x, _ = flow(x_t, x_0, *first)
+        for level, level_next in rest:
+            x, _ = flow(x, self.denoiser(x, level), level, level_next)
+        return Posterior(mean, x.unsqueeze(0))
+
+    def _levels(self, sigma: float) -> list[float]:
+        bottom = min(self.sigma_min, sigma)
+        between = [karras(step / (self.steps - 1), bottom, sigma, rho=7.0) for step in range(1, self.steps)]
+        return [sigma, *between, 0.0]
+
+
+def _check_spread(spread: float | Spread) -> None:
+    if not isinstance(spread, Spread) and not 0 <= spread < math.inf:
+        raise ValueError(f"A spread is finite and >= 0, but got {spread}.")
+
+
+def _std(spread: float | Spread, sigma: float) -> float:
+    return spread(sigma) if isinstance(spread, Spread) else spread
+
+
+def _around(centre: Tensor, std: float, samples: int, noise: NoiseSource) -> Tensor:
+    """Draw `(samples, N, *shape)` around `(N, *shape)`."""
+    # Nothing is drawn where nothing is added: the run's other noise is then that of a method without draws.
+    if std == 0:
+        return centre.expand(samples, *centre.shape)
+    return torch.stack([centre + std * noise.like(centre) for _ in range(samples)])

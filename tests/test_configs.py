@@ -73,4 +73,4 @@ def test_every_trainer_file_is_understood(file: str, capsys: pytest.CaptureFixtu
 
 
 def test_the_quickstart_runs(tmp_path: Path) -> None:
-    runs(tmp_path, "--config=configs/quickstart.yaml", "--model.levels.steps=3")
+    runs(tmp_path, "--config=configs/quickstart.yaml", "--model.levels.steps=3", "--denoiser.num_images=20")

@@ -91,6 +91,18 @@ def test_the_flow_ends_at_the_consistency_sample_with_an_error_of_first_order(si
         torch.testing.assert_close((few - exact) / (many - exact), torch.full_like(few, 2.0), rtol=0.1, atol=0)
 
 
+@pytest.mark.parametrize(("sigma", "lowest"), [(80.0, 0.002), (0.002, 0.002), (0.001, 0.001)])
+def test_the_flow_asks_the_denoiser_once_per_step_at_levels_from_the_start_to_the_lowest(
+    sigma: float, lowest: float
+) -> None:
+    asked: list[float] = []
+    with PRIOR.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[1])):
+        FlowPosterior(PRIOR, steps=4)(X_T, sigma, noise())
+    assert len(asked) == 4
+    assert asked == pytest.approx(sorted(asked, reverse=True))
+    assert (asked[0], asked[-1]) == (sigma, pytest.approx(lowest))
+
+
 def test_the_flow_carries_the_gradient_of_all_its_steps() -> None:
     def end(x_t: torch.Tensor) -> torch.Tensor:
         return FlowPosterior(PRIOR, steps=3)(x_t, 1.5, noise()).samples[0]

@@ -18,6 +18,9 @@ __all__ = ["Fidelity"]
 class Fidelity(ImageMetric):
     """PSNR (dB) and SSIM against the clean image, on 8-bit images scaled to [0, 1].
 
+    SSIM has a Gaussian window of 11 pixels (Wang et al. 2004) and is averaged over the whole picture, with reflected
+    borders.
+
     For every image: `psnr` and `ssim` are means over its posterior samples, `..._of_mean` are those of the mean of its
     samples (where there are several), and `..._pseudo_inverse` those of the measurement's pseudo-inverse (where the
     operator is linear): what costs no prior at all. Diverged samples are left out.

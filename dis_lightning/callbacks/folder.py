@@ -3,11 +3,12 @@
     samples/00017_00.png      posterior sample 0 of image 17, 8 bit; none for a sample that diverged
     sources/00017.png         the clean image
     measurements/00017.png    the measurement, as a picture
-    records/00017.json        written last: its presence means that image 17 is done
+    records/00017.json        written last: its presence means that image 17 is done; holds the others' SHA-256
 
 Every file is written beside its place and then moved there, so that none is ever half written.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -60,12 +61,15 @@ class RunFolder:
             row: the image's place in `draws`.
         """
         diverged = draws.diverged[row].tolist()
-        write_png(self.path / "sources" / f"{index:05d}.png", source)
-        write_png(self.path / "measurements" / f"{index:05d}.png", measurement)
-        for sample, image in enumerate(draws.samples[row]):
-            if not diverged[sample]:
-                write_png(self.sample(index, sample), image)
-        record = {"index": index, "name": name, "diverged": diverged, "cost": draws.costs[row]._asdict()}
+        images = {self.source(index): source, self.measurement(index): measurement}
+        images |= {self.sample(index, s): image for s, image in enumerate(draws.samples[row]) if not diverged[s]}
+        record = {
+            "index": index,
+            "name": name,
+            "diverged": diverged,
+            "cost": draws.costs[row]._asdict(),
+            "sha256": {file.relative_to(self.path).as_posix(): write_png(file, im) for file, im in images.items()},
+        }
         write_atomically(self._record(index), json.dumps(record, indent=1).encode())
 
     def read(self, index: int) -> Draws | None:
@@ -73,18 +77,23 @@ class RunFolder:
         if not self.finished(index):
             return None
         record = self.record(index)
-        try:
-            images = [
-                None if diverged else read_png(self.sample(index, sample))
-                for sample, diverged in enumerate(record["diverged"])
-            ]
-            source = read_png(self.path / "sources" / f"{index:05d}.png")
-        except OSError:
+        if any(_sha256(self.path / file) != digest for file, digest in record["sha256"].items()):
             return None
-        # A sample that diverged has no file; mid-grey stands for it, as it did when it was drawn.
-        grey = torch.full_like(source, 128)
-        samples = torch.stack([grey if image is None else image for image in images])
-        return Draws(samples[None], torch.tensor([record["diverged"]]), [Cost(**record["cost"])])
+        # A sample that diverged has no file; mid-grey stands for it.
+        grey = torch.full_like(read_png(self.source(index)), 128)
+        samples = [
+            grey if diverged else read_png(self.sample(index, sample))
+            for sample, diverged in enumerate(record["diverged"])
+        ]
+        return Draws(torch.stack(samples)[None], torch.tensor([record["diverged"]]), [Cost(**record["cost"])])
+
+    def source(self, index: int) -> Path:
+        """Where a clean image is kept."""
+        return self.path / "sources" / f"{index:05d}.png"
+
+    def measurement(self, index: int) -> Path:
+        """Where the picture of a measurement is kept."""
+        return self.path / "measurements" / f"{index:05d}.png"
 
     def sample(self, index: int, sample: int) -> Path:
         """Where a posterior sample is kept."""
@@ -95,23 +104,21 @@ class RunFolder:
 
 
 def read_png(file: Path) -> Tensor:
-    """Read an image as 8 bit, `(3, H, W)`.
-
-    Raises:
-        OSError: if there is none or it is damaged.
-    """
-    try:
-        with Image.open(file) as image:
-            return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
-    except SyntaxError as error:  # Pillow's word for some damaged PNG files
-        raise OSError(f"{file} is damaged: {error}") from error
+    """Read an image as 8 bit, `(3, H, W)`."""
+    with Image.open(file) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 
 
-def write_png(file: Path, image: Tensor) -> None:
-    """Write an 8-bit image, `(3, H, W)`."""
+def write_png(file: Path, image: Tensor) -> str:
+    """Write an 8-bit image, `(3, H, W)`; give the SHA-256 of the file."""
     buffer = io.BytesIO()
     Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(buffer, format="PNG")
     write_atomically(file, buffer.getvalue())
+    return hashlib.sha256(buffer.getvalue()).hexdigest()
+
+
+def _sha256(file: Path) -> str | None:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
 
 
 def write_atomically(file: Path, content: bytes) -> None:

@@ -49,11 +49,11 @@ def _row(folder: RunFolder, record: dict[str, Any], max_samples: int) -> dict[st
     finite = [sample for sample in samples if sample.numel()]
     stack = torch.stack(finite) if finite else torch.empty(0)
     return {
-        "measurement": _picture(folder.path / "measurements" / f"{index:05d}.png"),
+        "measurement": _picture(folder.measurement(index)),
         **{f"sample {number}": sample for number, sample in enumerate(samples[:max_samples])},
         "mean": stack.mean(dim=0) if finite else torch.empty(0),
         "std": stack.std(dim=0, correction=0).mean(dim=-1) if finite else torch.zeros(1, 1),
-        "truth": _picture(folder.path / "sources" / f"{index:05d}.png"),
+        "truth": _picture(folder.source(index)),
     }
 
 

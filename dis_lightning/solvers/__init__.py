@@ -2,7 +2,11 @@
 
 from dis_lightning.solvers.annealed import AnnealedSolver
 from dis_lightning.solvers.base import Solver
+from dis_lightning.solvers.consistency_dps import ConsistencyDPS
 from dis_lightning.solvers.dps import DPS
+from dis_lightning.solvers.freedom import FreeDoM
+from dis_lightning.solvers.lgd import LGD
+from dis_lightning.solvers.mpgd import MPGD
 from dis_lightning.solvers.unguided import Unguided
 
-__all__ = ["DPS", "AnnealedSolver", "Solver", "Unguided"]
+__all__ = ["DPS", "LGD", "MPGD", "AnnealedSolver", "ConsistencyDPS", "FreeDoM", "Solver", "Unguided"]

@@ -2,14 +2,17 @@
 
     x_t = sigma_max n
     for sigma, sigma_next in levels:
-        x_0, shift = guide(x_t, sigma, y)
-        mean, std  = transition(x_t, x_0, sigma, sigma_next)
-        x_t        = mean + std n - shift
+        for visit in 1 .. visits_at(sigma):
+            x_t        = x_t + sqrt(sigma^2 - sigma_next^2) n      back up, before every visit but the first
+            x_0, shift = guide(x_t, sigma, y)
+            mean, std  = transition(x_t, x_0, sigma, sigma_next)
+            x_t        = mean + std n - shift
 
 A method writes `guide` alone. It returns a changed `x_0` where it acts on the clean estimate, or a `shift` where it
 acts on the noisy image.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import pairwise
@@ -69,16 +72,29 @@ class AnnealedSolver(Solver):
             noise: one stream per row.
         """
 
+    def visits_at(self, sigma: float) -> int:
+        """How often the step down from `sigma` is taken, >= 1; more than once is time travel."""
+        return 1
+
     @torch.no_grad()
     def iterate(self, y: Measurement, noise: NoiseSource) -> Iterator[State]:
         """Walk down the noise levels; see the module."""
         x_t = self.levels[0] * noise.normal((len(noise), *self.denoiser.shape))
         steps = len(self.levels) - 1
         for step, (sigma, sigma_next) in enumerate(pairwise(self.levels), start=1):
-            x_0, shift = self.guide(x_t, sigma, y, noise)
-            x_t, std = self.transition(x_t, x_0, sigma, sigma_next)
-            if std > 0:
-                x_t = x_t + std * noise.like(x_t)
-            if shift is not None:
-                x_t = x_t - shift
+            for visit in range(self.visits_at(sigma)):
+                if visit > 0:
+                    x_t = x_t + math.sqrt(sigma**2 - sigma_next**2) * noise.like(x_t)
+                x_0, shift = self.guide(x_t, sigma, y, noise)
+                x_t, std = self.transition(x_t, x_0, sigma, sigma_next)
+                if std > 0:
+                    x_t = x_t + std * noise.like(x_t)
+                if shift is not None:
+                    x_t = x_t - shift
             yield State(x_t, x_0, sigma, step, steps)
+
+    def _finite(self, name: str, value: float) -> float:
+        """Refuse an argument that is negative or not finite."""
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{type(self).__name__} needs a finite {name} >= 0, but got {value}.")
+        return value

@@ -2,7 +2,8 @@
 
     noise = NoiseSource(seed, index)  ->  y = operator.measure(image, noise)  ->  solve(y, noise)  ->  Reconstruction
 
-Inside a loop there is one row per posterior sample: S samples of B images are N = B * S rows, image by image.
+Inside a loop there is one row per posterior sample: S samples of B images are N = B * S rows, image by image. Where a
+row gives several samples, as a Markov chain does, there are fewer rows; the samples stay in the same order.
 """
 
 import copy
@@ -36,6 +37,7 @@ class Solver(lightning.LightningModule, ABC):
 
     Attributes:
         observers: called with the state after every step; they look on and change nothing.
+        rows_per_image: number of rows in the loop per image: `num_samples` unless a row gives several samples.
         recall: given the indices of a batch, gives its draws where a run folder has them, else None.
 
     Raises:
@@ -55,6 +57,7 @@ class Solver(lightning.LightningModule, ABC):
         self.operator = operator
         self.denoiser = denoiser
         self.num_samples = num_samples
+        self.rows_per_image = num_samples
         self.seed = seed
         self.observers: list[Callable[[State], None]] = []
         self.recall: Callable[[Tensor], Draws | None] | None = None
@@ -85,9 +88,9 @@ class Solver(lightning.LightningModule, ABC):
         """
         if len(y) != len(noise):
             raise ValueError(f"Each measurement needs its noise stream, but got {len(y)} and {len(noise)}.")
-        solver = self if labels is None else self._given(labels.repeat_interleave(self.num_samples))
-        rows = noise.samples(self.num_samples)
-        for state in solver.iterate(_repeat(y, self.num_samples), rows):
+        solver = self if labels is None else self._given(labels.repeat_interleave(self.rows_per_image))
+        rows = noise.samples(self.rows_per_image)
+        for state in solver.iterate(_repeat(y, self.rows_per_image), rows):
             for observer in self.observers:
                 observer(state)
         return torch.unflatten(state.x_t, 0, (-1, self.num_samples))
@@ -114,6 +117,11 @@ class Solver(lightning.LightningModule, ABC):
         """Read the networks, before anything is sampled."""
         for network in self._networks():
             network.load(self.device)
+
+    def extra_repr(self) -> str:
+        """All arguments that are not parts, for `repr`; a run folder tells by it which solver made it."""
+        plain = {name: value for name, value in vars(self).items() if name not in _INHERITED and name[0] != "_"}
+        return ", ".join(f"{name}={value}" for name, value in plain.items() if name not in ("observers", "recall"))
 
     def _networks(self) -> list[Denoiser]:
         return [child for child in self.children() if isinstance(child, Denoiser)]
@@ -160,8 +168,12 @@ class Solver(lightning.LightningModule, ABC):
             )
 
 
-def _repeat(y: Measurement, num_samples: int) -> Measurement:
-    """Give every posterior sample the measurement of its image."""
+_INHERITED = vars(lightning.LightningModule())
+"""What every module has, and no solver's argument."""
+
+
+def _repeat(y: Measurement, times: int) -> Measurement:
+    """Give every row of the loop the measurement of its image."""
     if isinstance(y, Tensor):
-        return y.repeat_interleave(num_samples, dim=0)
-    return [caption for caption in y for _ in range(num_samples)]
+        return y.repeat_interleave(times, dim=0)
+    return [caption for caption in y for _ in range(times)]

@@ -1,0 +1,95 @@
+"""PSNR, SSIM and cost against independent implementations and known answers."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from dis_lightning.callbacks import CostPerImage, Fidelity
+from dis_lightning.images import dequantise, quantise
+from dis_lightning.levels import KarrasLevels
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators import AveragePool
+from dis_lightning.priors import GaussianPrior
+from dis_lightning.rooms import render_room
+from dis_lightning.solvers import Unguided
+from dis_lightning.types import Cost, Draws, Reconstruction
+
+SHAPE = (3, 32, 32)
+
+
+@pytest.fixture
+def solver() -> Unguided:
+    prior = GaussianPrior(torch.zeros(3, 4, 4), torch.eye(48))
+    return Unguided(AveragePool(4), prior, KarrasLevels(2))
+
+
+def reconstruction(lost: list[list[bool]]) -> Reconstruction:
+    rooms = np.stack([render_room("test", index).image for index in range(2)])
+    source = dequantise(torch.from_numpy(rooms)).permute(0, 3, 1, 2)
+    noise = NoiseSource(0, [0, 1]).samples(2).normal((4, *SHAPE)).reshape(2, 2, *SHAPE)
+    spread = torch.tensor([[0.1, 0.2], [0.3, 0.4]])[:, :, None, None, None]
+    samples = quantise(source[:, None] + spread * noise)
+    costs = [Cost(8.0, 4.0, 0.5, 1.0), Cost(8.0, 4.0, 0.5, 2.0)]
+    draws = Draws(samples, torch.tensor(lost), costs)
+    return Reconstruction(torch.tensor([4, 9]), ["a", "b"], source, AveragePool(4)(source), draws)
+
+
+def picture(image: torch.Tensor) -> np.ndarray:
+    return (image.permute(1, 2, 0).numpy() / 255).astype(np.float64)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(peak_signal_noise_ratio(b, a, data_range=1.0))
+
+
+def ssim(a: np.ndarray, b: np.ndarray) -> float:
+    # The settings of Wang et al. 2004, as torchmetrics has them.
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    # torchmetrics averages the whole map, scikit-image by itself only where the window fits; borders differ a little.
+    _, whole = structural_similarity(a, b, channel_axis=2, full=True, **settings)
+    return float(whole.mean())
+
+
+@pytest.mark.parametrize(("name", "metric", "tolerance"), [("psnr", psnr, 1e-4), ("ssim", ssim, 5e-3)])
+def test_fidelity_agrees_with_scikit_image(name: str, metric, tolerance: float, solver: Unguided) -> None:
+    batch = reconstruction([[False, False], [False, False]])
+    values = Fidelity().measure(batch, solver)
+
+    for row in range(2):
+        truth = picture(quantise(batch.source[row]))
+        samples = [picture(sample) for sample in batch.draws.samples[row]]
+        each = [metric(sample, truth) for sample in samples]
+        assert float(values[name][row]) == pytest.approx(np.mean(each), abs=tolerance)
+        assert float(values[f"{name}_of_mean"][row]) == pytest.approx(metric(sum(samples) / 2, truth), abs=tolerance)
+        blocks = truth.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3)).repeat(4, axis=0).repeat(4, axis=1)
+        expected = metric(np.round(blocks * 255) / 255, truth)
+        assert float(values[f"{name}_pseudo_inverse"][row]) == pytest.approx(expected, abs=tolerance)
+
+
+def test_a_diverged_sample_is_left_out(solver: Unguided) -> None:
+    whole = Fidelity().measure(reconstruction([[False, False], [False, False]]), solver)
+    values = Fidelity().measure(reconstruction([[False, True], [True, True]]), solver)
+    batch = reconstruction([[False, True], [True, True]])
+
+    only = psnr(picture(batch.draws.samples[0, 0]), picture(quantise(batch.source[0])))
+    assert float(values["psnr"][0]) == pytest.approx(only, abs=1e-4)
+    assert values["psnr"][0] != whole["psnr"][0]
+    assert values["psnr"][1].isnan()
+    assert values["ssim"][1].isnan()
+
+
+def test_cost_is_reported_image_by_image(solver: Unguided) -> None:
+    values = CostPerImage().measure(reconstruction([[False, False], [False, False]]), solver)
+    assert {name: value.tolist() for name, value in values.items()} == {
+        "evaluations": [8.0, 8.0],
+        "gradients": [4.0, 4.0],
+        "seconds": [0.5, 0.5],
+        "memory": [1.0, 2.0],
+    }
+
+
+def test_quantising_rounds_to_the_nearest_and_is_undone_on_its_values() -> None:
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(quantise(dequantise(levels)), levels)
+    assert quantise(torch.tensor([-2.0, 2.0, float("nan"), 0.004, -0.004])).tolist() == [0, 255, 128, 128, 127]

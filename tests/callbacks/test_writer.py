@@ -1,0 +1,172 @@
+"""The run folder as a ledger, through a plain Trainer with its default settings."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from torch import Tensor
+
+from dis_lightning.callbacks import CostPerImage, Fidelity, Writer
+from dis_lightning.callbacks.folder import RunFolder, read_png, write_atomically
+from dis_lightning.data import RoomsData
+from dis_lightning.levels import KarrasLevels
+from dis_lightning.operators import AveragePool
+from dis_lightning.priors import Denoiser, GaussianPrior
+from dis_lightning.solvers import DPS
+from dis_lightning.types import Cost, Draws
+
+SHAPE = (3, 8, 8)
+
+
+def prior() -> GaussianPrior:
+    return GaussianPrior(torch.zeros(SHAPE), 0.25 * torch.eye(192))
+
+
+class Fragile(Denoiser):
+    """A Gaussian prior that fails for one row of each call."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__()
+        self.shape = SHAPE
+        self.inner = prior()
+        self.row = row
+
+    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        x_0: Tensor = self.inner(x_t, sigma)
+        fault = torch.zeros(len(x_0), 1, 1, 1)
+        fault[self.row] = torch.nan
+        return x_0 + fault
+
+
+def run(folder: Path, denoiser: Denoiser | None = None, num_images: int = 4, **changes: Any) -> Writer:
+    arguments = {"levels": KarrasLevels(4), "scale": 1.0, "num_samples": 2} | changes
+    solver = DPS(AveragePool(4, noise_std=0.1), denoiser or prior(), **arguments)
+    writer = Writer(folder)
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = lightning.Trainer(accelerator="cpu", callbacks=[Fidelity(), CostPerImage(), writer], **quiet)
+    trainer.predict(solver, RoomsData(size=8, num_images=num_images, batch_size=2), return_predictions=False)
+    return writer
+
+
+def contents(folder: Path, pattern: str) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in sorted(folder.glob(pattern))}
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return summary
+
+
+def test_a_finished_run_is_read_back_and_scored_the_same(tmp_path: Path) -> None:
+    run(tmp_path)
+    before, scores = contents(tmp_path, "*/*"), metrics(tmp_path)
+    times = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/*")}
+
+    run(tmp_path)
+
+    assert contents(tmp_path, "*/*") == before
+    assert metrics(tmp_path) == scores  # the cost too, for nothing was sampled
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/*")} == times
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut short", "no record"])
+def test_a_broken_image_has_its_batch_computed_again(tmp_path: Path, damage: str) -> None:
+    run(tmp_path)
+    before = contents(tmp_path, "*/*.png")
+    other = {file: file.stat().st_mtime_ns for file in tmp_path.glob("records/0000[01].json")}
+    broken = tmp_path / "samples" / "00003_01.png"
+    if damage == "gone":
+        broken.unlink()
+    elif damage == "cut short":
+        broken.write_bytes(broken.read_bytes()[:-20])
+    else:
+        (tmp_path / "records" / "00003.json").unlink()
+        broken.write_bytes(b"half a fi")
+
+    run(tmp_path)
+
+    assert contents(tmp_path, "*/*.png") == before
+    assert {file: file.stat().st_mtime_ns for file in other} == other
+
+
+def test_a_write_that_stops_half_way_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.json"
+    write_atomically(file, b"old")
+
+    def power_failure(descriptor: int) -> None:
+        raise SystemError
+
+    monkeypatch.setattr("os.fsync", power_failure)
+    with pytest.raises(SystemError):
+        write_atomically(file, b"new")
+    assert file.read_bytes() == b"old"
+
+
+def test_another_solver_is_refused_without_the_command_line_too(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(ValueError, match="another configuration"):
+        run(tmp_path, scale=2.0)
+    with pytest.raises(ValueError, match="another configuration"):
+        run(tmp_path, levels=KarrasLevels(4, sigma_max=70.0))
+
+
+def test_a_diverged_sample_is_named_and_touches_no_other(tmp_path: Path) -> None:
+    run(tmp_path / "whole")
+    run(tmp_path / "fragile", Fragile(row=1))  # image 0 and 2, sample 1
+
+    lost = {"samples/00000_01.png", "samples/00002_01.png"}
+    whole = contents(tmp_path / "whole", "*/*.png")
+    assert contents(tmp_path / "fragile", "*/*.png") == {name: data for name, data in whole.items() if name not in lost}
+    summary = metrics(tmp_path / "fragile")
+    assert summary["diverged"] == {"count": 2, "samples": ["00000_01", "00002_01"]}
+    assert summary["metrics"]["psnr"]["images"] == 4
+    assert json.loads((tmp_path / "fragile" / "records" / "00002.json").read_text())["diverged"] == [False, True]
+
+    again = run(tmp_path / "fragile", Fragile(row=1))
+    assert metrics(again.folder.path) == summary
+
+
+def test_an_image_without_any_finite_sample_is_left_out_of_the_means(tmp_path: Path) -> None:
+    run(tmp_path, Fragile(row=0), num_samples=1)
+
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["psnr"] for row in rows][::2] == ["nan", "nan"]
+    kept = [float(row["psnr"]) for row in rows[1::2]]
+    assert metrics(tmp_path)["metrics"]["psnr"]["mean"] == pytest.approx(sum(kept) / 2, rel=1e-12)
+    assert metrics(tmp_path)["metrics"]["psnr"]["images"] == 2
+
+
+def test_the_summary_is_the_mean_and_its_standard_error(tmp_path: Path) -> None:
+    run(tmp_path)
+    with (tmp_path / "results.csv").open() as file:
+        values = torch.tensor([float(row["psnr"]) for row in csv.DictReader(file)], dtype=torch.float64)
+    summary = metrics(tmp_path)["metrics"]["psnr"]
+    assert summary["mean"] == pytest.approx(float(values.mean()), rel=1e-12)
+    assert summary["standard_error"] == pytest.approx(float(values.std() / 2), rel=1e-12)
+
+
+def test_what_is_saved_is_the_rounded_image(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    image = torch.randint(256, (1, 2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    cost = Cost(evaluations=3.0, gradients=2.0, seconds=0.1, memory=0.5)
+    draws = Draws(image, torch.tensor([[False, False]]), [cost])
+
+    folder.write(7, "a name", image[0, 0], image[0, 1], draws, row=0)
+
+    assert torch.equal(read_png(folder.sample(7, 1)), image[0, 1])
+    back = folder.read(7)
+    assert back is not None
+    assert torch.equal(back.samples, image)
+    assert back.costs == [cost]
+    folder.forget(7)
+    assert folder.read(7) is None
