@@ -14,7 +14,9 @@ from argparse import ArgumentError
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+from jsonargparse.typing import PositiveInt
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -38,7 +40,13 @@ PARTS = {
 }
 """The parts of a run: where their classes are, and where the project keeps a file for each choice."""
 
-NOISE = ("Does not validate against", "- Does not validate against", "Subtypes:", "Errors:", "- Expected a <class 'None")
+NOISE = (
+    "Does not validate against",
+    "- Does not validate against",
+    "Subtypes:",
+    "Errors:",
+    "- Expected a <class 'None",
+)
 """How lines begin that a parser adds to a message and that help nobody."""
 
 
@@ -61,6 +69,20 @@ class CommandLine(LightningCLI):
             parser.add_subclass_arguments(kind, name, required=required)
             parser.link_arguments(name, f"model.init_args.{name}", apply_on="instantiate")
         parser.add_lightning_class_args(Writer, "writer")
+        parser.add_argument(
+            "--threads",
+            type=PositiveInt,
+            default=1,
+            help="CPU threads of each process. Another number of threads rounds sums differently, so it belongs to the "
+            "run, while the number of processes (--trainer.devices) does not.",
+        )
+
+    def before_instantiate_classes(self) -> None:
+        """Set the number of threads before anything is computed; priors may be fitted as they are built."""
+        threads = self.config[self.subcommand].threads
+        torch.set_num_threads(threads)
+        # Otherwise Lightning divides the cores by the number of processes.
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
     def instantiate_classes(self) -> None:
         """Build the parts; the parser hides the type of what they raise."""

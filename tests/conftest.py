@@ -23,7 +23,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def popen(folder: Path, *more: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "dis_lightning", "predict", *SMALL, f"--writer.folder={folder}", *more]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        # The number of threads is the command line's own business.
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

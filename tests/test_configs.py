@@ -12,6 +12,7 @@ SIZE = 16  # the least at which a room is large enough for the blur's radius
 QUICK = ["--trainer.accelerator=cpu", "--data.num_images=2", "--data.batch_size=1", "--data.num_workers=0"]
 ROOMS = ["--config=configs/data/rooms.yaml", f"--data.size={SIZE}"]
 PRIOR = ["--config=configs/priors/rooms_gaussian.yaml", f"--denoiser.size={SIZE}", "--denoiser.num_images=20"]
+FITTED = ["--denoiser=dis_lightning.rooms.rooms_gaussian", *PRIOR[1:]]
 OPERATOR = ["--config=configs/operators/average_pool_x4.yaml"]
 SOLVER = ["--config=configs/solvers/dps.yaml", "--model.levels.steps=3"]
 
@@ -38,7 +39,15 @@ def test_every_operator_file_runs(file: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", files("solvers"))
 def test_every_solver_file_runs(file: str, tmp_path: Path) -> None:
-    runs(tmp_path, *ROOMS, *PRIOR, *OPERATOR, f"--config={file}", "--model.levels.steps=3")
+    quick = {
+        "consistency_dps": ["--model.levels.steps=3", *(arg.replace("denoiser", "consistency") for arg in FITTED)],
+        "consistency_inversion": ["--model.steps=[2,2]"],
+        "consistency_sampling": [],
+        "langevin": ["--model.warm_start=2", "--model.num_samples=2"],
+    }
+    runs(
+        tmp_path, *ROOMS, *PRIOR, *OPERATOR, f"--config={file}", *quick.get(Path(file).stem, ["--model.levels.steps=3"])
+    )
 
 
 @pytest.mark.parametrize("file", files("data"))
@@ -73,4 +82,4 @@ def test_every_trainer_file_is_understood(file: str, capsys: pytest.CaptureFixtu
 
 
 def test_the_quickstart_runs(tmp_path: Path) -> None:
-    runs(tmp_path, "--config=configs/quickstart.yaml", "--model.levels.steps=3", "--denoiser.num_images=20")
+    runs(tmp_path, "--config=configs/quickstart.yaml", f"--data.size={SIZE}", *PRIOR[1:], "--model.levels.steps=3")
