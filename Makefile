@@ -3,10 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: quickstart test check format clean
 .DEFAULT_GOAL := help
+.PHONY: help quickstart test check format constraints clean
 
-.PHONY: help
 help:
 	@echo "make quickstart   reconstruct 16 rooms and show the result"
 	@echo "make test         run the test suite"
@@ -33,6 +32,11 @@ check: $(VENV)/.ready
 format: $(VENV)/.ready
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
+
+# Pin what is installed now; run the whole suite before keeping it.
+constraints: $(VENV)/.ready
+	( sed -n 1p constraints.txt; $(RUN) pip freeze --exclude-editable ) > constraints.new
+	mv constraints.new constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,7 +1,7 @@
 """Kernels: their formulas, and the law that each leaves unchanged, in closed form."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -43,6 +43,16 @@ def quadratic(z: Tensor) -> tuple[Tensor, Tensor]:
 @differentiate
 def bumpy(z: Tensor) -> tuple[Tensor, Tensor]:
     return (z**4 / 4 + torch.sin(3 * z) + z.roll(1, dims=1) * z).sum(dim=1), z
+
+
+class OneStream(NoiseSource):
+    """The same law from one stream for all rows, which is quicker where there are thousands."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed, [0])
+
+    def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.randn(tuple(shape), generator=self._generators[0], dtype=dtype)
 
 
 def streams(rows: int, seed: int = 0) -> NoiseSource:
@@ -119,7 +129,7 @@ def test_an_exponential_integrator_step_is_the_paper_s(tau: float) -> None:
     np.testing.assert_allclose(moved.z, paper, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("tau", [0.05, 0.3])
+@pytest.mark.parametrize("tau", [0.1, 0.3])
 @pytest.mark.parametrize(
     ("kind", "law"),
     [(EulerMaruyama, bias_of_euler_maruyama), (ExponentialIntegrator, bias_of_exponential_integrator)],
@@ -127,8 +137,8 @@ def test_an_exponential_integrator_step_is_the_paper_s(tau: float) -> None:
 def test_langevin_steps_have_their_own_stationary_law(
     kind: Callable[[float], Kernel], law: Callable[[float], Tensor], tau: float
 ) -> None:
-    start = streams(3000, seed=1).normal((3000, 2))
-    end = run(kind(tau), quadratic, streams(3000), round(8 / tau), start)
+    start = OneStream(1).normal((3000, 2))
+    end = run(kind(tau), quadratic, OneStream(), round(6 / tau), start)
     assert_law(end.z, MEAN, law(tau))
 
 
@@ -143,8 +153,8 @@ def test_the_bias_of_langevin_steps_is_of_first_order_and_visible(law: Callable[
 
 @pytest.mark.parametrize("kernel", [MALA(0.3), HMC(0.6, leapfrog_steps=3)], ids=name)
 def test_kernels_with_an_accept_step_reach_the_exact_law(kernel: Kernel) -> None:
-    start = streams(3000, seed=1).normal((3000, 2))
-    path = list(walk(kernel, quadratic(start), 40, quadratic, streams(3000)))
+    start = OneStream(1).normal((3000, 2))
+    path = list(walk(kernel, quadratic(start), 40, quadratic, OneStream()))
     assert_law(path[-1].z, MEAN, torch.linalg.inv(PRECISION))
     accepted = (path[-1].z != path[-2].z).any(dim=1).double().mean()
     assert 0.5 < accepted < 0.98  # otherwise the accept step was not put to the test
@@ -161,7 +171,7 @@ def test_kernels_with_an_accept_step_are_exact_off_gaussians(kernel: Kernel) -> 
     grid = np.linspace(-6, 6, 20001)
     density = np.exp(-((grid**2 - 1) ** 2) - 0.4 * grid - grid**2 / 2)
     below = density.cumsum() / density.sum()
-    z = run(kernel, wells, streams(3000), 80, streams(3000, seed=1).normal((3000, 1))).z
+    z = run(kernel, wells, OneStream(), 80, OneStream(1).normal((3000, 1))).z
     for quantile in (-1.0, -0.5, 0.0, 0.5, 1.0):
         share = below[np.searchsorted(grid, quantile)]
         assert abs((z < quantile).double().mean() - share) < 5 * math.sqrt(share * (1 - share) / 3000)
@@ -169,7 +179,7 @@ def test_kernels_with_an_accept_step_are_exact_off_gaussians(kernel: Kernel) -> 
 
 def test_mala_accepts_by_the_ratio_of_langevin_proposals() -> None:
     """The textbook rule: pi(z') q(z | z') / (pi(z) q(z' | z)) with the density q of an Euler-Maruyama step."""
-    tau, rows = 0.4, 400
+    tau, rows = 0.25, 400
     point = bumpy(0.5 * streams(rows, seed=1).normal((rows, 3)))
     moved, _ = MALA(tau).step(point, (), bumpy, streams(rows))
     noise = streams(rows)
@@ -185,7 +195,7 @@ def test_mala_accepts_by_the_ratio_of_langevin_proposals() -> None:
 
     ratio = log_pi(proposal) - log_pi(point) + log_density(point, proposal) - log_density(proposal, point)
     accepted = uniform.log() < ratio
-    assert 0.2 < accepted.double().mean() < 0.9
+    assert 0.2 < accepted.double().mean() < 0.8
     torch.testing.assert_close(moved.z, torch.where(accepted[:, None], proposal.z, point.z), rtol=0, atol=1e-5)
 
 
@@ -205,7 +215,7 @@ def test_the_exponential_integrator_is_exact_for_the_prior(tau: float) -> None:
     def nothing(z: Tensor) -> tuple[Tensor, Tensor]:
         return 0 * z.sum(dim=1), z
 
-    end = run(ExponentialIntegrator(tau), nothing, streams(3000), 3, streams(3000, seed=1).normal((3000, 2)))
+    end = run(ExponentialIntegrator(tau), nothing, OneStream(), 3, OneStream(1).normal((3000, 2)))
     assert_law(end.z, torch.zeros(2), torch.eye(2, dtype=torch.float64))
 
 
@@ -252,7 +262,7 @@ def test_a_proposal_that_is_not_finite_is_rejected(kernel: Kernel) -> None:
     def wall(z: Tensor) -> tuple[Tensor, Tensor]:
         return torch.where(z < 0, torch.nan, 0 * z).sum(dim=1), z
 
-    z = run(kernel, wall, streams(2000), 25, streams(2000, seed=1).normal((2000, 1)).abs()).z
+    z = run(kernel, wall, OneStream(), 25, OneStream(1).normal((2000, 1)).abs()).z
     assert (z >= 0).all()
     error = math.sqrt((1 - 2 / math.pi) / 2000)
     assert abs(z.mean() - math.sqrt(2 / math.pi)) < 5 * error

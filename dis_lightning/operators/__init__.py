@@ -3,11 +3,13 @@
 from dis_lightning.operators.average_pool import AveragePool
 from dis_lightning.operators.base import GaussianOperator, LinearOperator, Operator
 from dis_lightning.operators.blur import GaussianBlur
+from dis_lightning.operators.colorization import Colorization
 from dis_lightning.operators.inpainting import RandomInpainting
 from dis_lightning.operators.matrix import MatrixOperator
 
 __all__ = [
     "AveragePool",
+    "Colorization",
     "GaussianBlur",
     "GaussianOperator",
     "LinearOperator",

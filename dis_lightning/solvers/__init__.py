@@ -2,11 +2,30 @@
 
 from dis_lightning.solvers.annealed import AnnealedSolver
 from dis_lightning.solvers.base import Solver
+from dis_lightning.solvers.cmedit import CMEdit
 from dis_lightning.solvers.consistency_dps import ConsistencyDPS
+from dis_lightning.solvers.consistency_inversion import ConsistencyInversion
+from dis_lightning.solvers.consistency_sampling import ConsistencySampling
 from dis_lightning.solvers.dps import DPS
 from dis_lightning.solvers.freedom import FreeDoM
+from dis_lightning.solvers.langevin import NoiseSpaceLangevin
 from dis_lightning.solvers.lgd import LGD
 from dis_lightning.solvers.mpgd import MPGD
+from dis_lightning.solvers.noise_space import NoiseSpaceSolver
 from dis_lightning.solvers.unguided import Unguided
 
-__all__ = ["DPS", "LGD", "MPGD", "AnnealedSolver", "ConsistencyDPS", "FreeDoM", "Solver", "Unguided"]
+__all__ = [
+    "DPS",
+    "LGD",
+    "MPGD",
+    "AnnealedSolver",
+    "CMEdit",
+    "ConsistencyDPS",
+    "ConsistencyInversion",
+    "ConsistencySampling",
+    "FreeDoM",
+    "NoiseSpaceLangevin",
+    "NoiseSpaceSolver",
+    "Solver",
+    "Unguided",
+]

@@ -58,3 +58,13 @@ def test_a_matrix_that_does_not_fit_is_refused_with_both_shapes(
 ) -> None:
     with pytest.raises(ValueError, match="does not act on images of shape"):
         MatrixOperator(torch.zeros(size), shape=shape)
+
+
+def test_the_pseudo_inverse_of_a_rank_deficient_matrix_in_single_precision_does_not_return_noise(
+    matrix: torch.Tensor,
+) -> None:
+    """Rounding gives such a matrix full rank; directions that only rounding sees must not be inverted."""
+    operator = MatrixOperator(matrix.float(), shape=SHAPE)
+    y = torch.randn(4, 5, generator=torch.Generator().manual_seed(2))
+    expected = y.double() @ torch.linalg.pinv(matrix, rtol=1e-10).T
+    np.testing.assert_allclose(operator.pseudo_inverse(y).flatten(1), expected, rtol=0, atol=1e-5)

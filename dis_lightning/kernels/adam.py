@@ -1,0 +1,64 @@
+"""Adam: a descent, to start a chain where the measurement is explained or to invert a generator.
+
+Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, https://arxiv.org/abs/1412.6980, algorithm 1.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dis_lightning.kernels.base import Kernel, KernelState, Point, Target, check_positive
+from dis_lightning.noise import NoiseSource
+
+__all__ = ["Adam", "AdamState"]
+
+
+class AdamState(NamedTuple):
+    """Moving averages of Adam."""
+
+    mean: Tensor
+    """Average gradient, `(N, *shape)`."""
+    square: Tensor
+    """Average square of the gradient, `(N, *shape)`."""
+    steps: Tensor
+    """Number of steps done, a double on the CPU."""
+
+
+class Adam(Kernel):
+    """Descend the energy alone, without the prior's part and without noise (Kingma and Ba, "Adam", ICLR 2015).
+
+    One evaluation and one gradient per step. Moves do not depend on the scale of the energy.
+
+    Args:
+        learning_rate: size of the first step, in units of `z`, > 0.
+        betas: decay of the averages of the gradient and of its square, each in [0, 1).
+        epsilon: added to the root of the average square, > 0.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(self, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8) -> None:
+        check_positive(self, learning_rate=learning_rate, epsilon=epsilon)
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"Adam needs betas in [0, 1), but got {betas}.")
+        self.learning_rate = learning_rate
+        self.betas = betas
+        self.epsilon = epsilon
+
+    def init(self, point: Point) -> KernelState:
+        """No step is done and all averages are 0."""
+        zero = torch.zeros_like(point.z)
+        return AdamState(zero, zero, torch.zeros((), dtype=torch.float64))
+
+    def step(self, point: Point, state: KernelState, target: Target, noise: NoiseSource) -> tuple[Point, KernelState]:
+        """See the class and `Kernel.step`."""
+        mean, square, steps = state
+        beta_1, beta_2 = self.betas
+        steps = steps + 1
+        mean = beta_1 * mean + (1 - beta_1) * point.gradient
+        square = beta_2 * square + (1 - beta_2) * point.gradient.square()
+        root = (square / (1 - beta_2**steps)).sqrt() + self.epsilon
+        z = point.z - self.learning_rate * (mean / (1 - beta_1**steps)) / root
+        return target(z), AdamState(mean, square, steps)

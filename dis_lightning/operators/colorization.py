@@ -1,0 +1,54 @@
+"""Colourisation: `y` is the brightness of each pixel.
+
+    A x_0 = w . x_0,    A^T y = w y,    A^+ y = w y / |w|^2,    w = (0.2989, 0.5870, 0.1140)
+
+with the weights of ITU-R BT.601 for red, green and blue, as in Song et al., "Consistency Models", 2023, appendix D.
+"""
+
+import torch
+from torch import Tensor
+
+from dis_lightning.operators.base import LinearOperator, tensor
+from dis_lightning.types import Measurement
+
+__all__ = ["Colorization"]
+
+
+class Colorization(LinearOperator):
+    """A grey image of a coloured one.
+
+    Args:
+        noise_std: standard deviation of the noise on `y`.
+
+    Raises:
+        ValueError: when measuring, if an image has not three channels.
+    """
+
+    weights: Tensor
+
+    def __init__(self, noise_std: float = 0.0) -> None:
+        super().__init__(noise_std)
+        weights = torch.tensor([0.2989, 0.5870, 0.1140]).reshape(3, 1, 1)
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(self, x_0: Tensor) -> Tensor:
+        """Brightness, `(B, 1, H, W)`, in [-1, 1]."""
+        if x_0.shape[1] != 3:
+            raise ValueError(f"Colorization needs images with 3 channels (red, green, blue), but got {x_0.shape[1]}.")
+        return (self.weights.to(x_0) * x_0).sum(dim=1, keepdim=True)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The brightness times each channel's weight, `(B, 3, H, W)`."""
+        return self.weights.to(y) * y
+
+    def pseudo_inverse(self, y: Tensor) -> Tensor:
+        """The shortest colour of that brightness, `(B, 3, H, W)`; it is greenish, not grey."""
+        return self.adjoint(y) / self.weights.square().sum().to(y)
+
+    def picture(self, y: Measurement) -> Tensor:
+        """The brightness in all three channels, `(B, 3, H, W)`."""
+        return tensor(y).clamp(-1, 1).expand(-1, 3, -1, -1)
+
+    def extra_repr(self) -> str:
+        """Arguments, for `repr`."""
+        return f"noise_std={self.noise_std}"

@@ -1,0 +1,128 @@
+"""Noise-space Langevin: a Markov chain over the noise of a consistency model, many posterior samples from one start.
+
+Purohit, Repasky, Lu, Qiu, Xie, Cheng, "Posterior sampling via Langevin dynamics based on generative priors", 2024,
+https://arxiv.org/abs/2410.02078, algorithm 1.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dis_lightning.kernels import Adam, Kernel, Target, differentiate, walk
+from dis_lightning.levels import Levels
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators.base import GaussianOperator, Operator
+from dis_lightning.priors.base import Denoiser
+from dis_lightning.solvers.noise_space import Generator, NoiseSpaceSolver
+from dis_lightning.types import Measurement
+
+__all__ = ["NoiseSpaceLangevin"]
+
+
+class NoiseSpaceLangevin(NoiseSpaceSolver):
+    """Sample the noise given the measurement, under a generator that is fixed for the whole chain.
+
+        pi(z) ~ exp(-E(z) - |z|^2 / 2),    E(z) = -log p(y | Phi(z)) = |A(Phi(z)) - y|^2 / (2 noise_std^2)
+        Phi(z) = f(sigma_max z, sigma_max)                                       with two levels (one step)
+        Phi(z) = f(f(sigma_max z, sigma_max) + sqrt(t^2 - sigma_min^2) n, t)     with three (two steps), and so on
+
+    The inner noise n is drawn once per chain and stays. Adam first descends E from `z ~ N(0, I)`; then the kernel moves
+    z, some moves are dropped, and every `thinning`-th image is a sample. Samples come chain by chain.
+
+    With `L` levels but the last, an image costs `L * chains * (1 + warm_start + burn_in)` evaluations of the network
+    and as many gradients, and each sample `L * thinning` more (times the leapfrog steps of `HMC`).
+
+    Where the authors' code differs: its samples begin with the image of the warm start, and its last two are equal; it
+    divides the prior's pull by 80^2 (`EulerMaruyama(prior_pull=)`); and all its images share one n.
+
+    Args:
+        operator: what is measured, with the noise that is assumed.
+        denoiser: the consistency model.
+        levels: the noise levels, e.g. `MultistepLevels([0, 39])` for one step, `MultistepLevels([0, 19, 39])` for two.
+        kernel: how the chain moves, e.g. `EulerMaruyama(1e-5)`; with `MALA` or `HMC` its law is exact.
+        warm_start: number of Adam steps K before the chain.
+        learning_rate: Adam's learning rate, in units of z.
+        burn_in: number of moves of the chain before those that count.
+        thinning: number of moves per sample.
+        chains: number of chains per image, each with an own start; a divisor of `num_samples`.
+        sigma_min: the level at which the consistency model is the identity.
+        num_samples: number of posterior samples per image, those of all its chains.
+        seed: the run's seed.
+
+    Raises:
+        TypeError: if a part is missing.
+        ValueError: if a number is out of range, `chains` does not divide `num_samples`, or the measurement has no
+            noise: its density does not exist then.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        denoiser: Denoiser,
+        levels: Levels,
+        *,
+        kernel: Kernel,
+        warm_start: int = 800,
+        learning_rate: float = 5e-3,
+        burn_in: int = 0,
+        thinning: int = 1,
+        chains: int = 1,
+        **common: Any,
+    ) -> None:
+        self._require("levels", levels, Levels)
+        # One generator for all levels: to the loop it is a single step from the first level to the last.
+        super().__init__(operator, denoiser, Levels([levels[0], levels[-1]]), **common)
+        self._require("kernel", kernel, Kernel)
+        if min(warm_start, burn_in) < 0 or min(thinning, chains) < 1 or self.num_samples % chains:
+            raise ValueError(
+                "NoiseSpaceLangevin needs warm_start and burn_in >= 0, thinning >= 1, and chains >= 1 that divide "
+                f"num_samples={self.num_samples}, but got warm_start={warm_start}, burn_in={burn_in}, "
+                f"thinning={thinning} and chains={chains}."
+            )
+        if isinstance(operator, GaussianOperator) and operator.noise_std == 0:
+            raise ValueError(
+                f"NoiseSpaceLangevin needs noise on the measurement, but {type(operator).__name__} has noise_std=0; "
+                "set it to the noise assumed."
+            )
+        self.inner_levels = levels[1:-1]
+        self.kernel = kernel
+        self.optimiser = Adam(learning_rate)
+        self.warm_start, self.burn_in, self.thinning = warm_start, burn_in, thinning
+        self.rows_per_image = chains
+
+    @property
+    def length(self) -> int:
+        """The moves of the warm start and of the chain."""
+        return self.warm_start + self.burn_in + self._samples_per_chain * self.thinning
+
+    def moves(
+        self, level: int, generator: Generator, z: Tensor, y: Measurement, noise: NoiseSource
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Warm start, then the chain; see `NoiseSpaceSolver.moves`."""
+        target = self._target(generator, [noise.like(z) for _ in self.inner_levels], y)
+        point = start = target(z)
+        for point in walk(self.optimiser, start, self.warm_start, target, noise):
+            yield point.z, point.image
+        samples = []
+        chain = walk(self.kernel, point, self.length - self.warm_start, target, noise)
+        for move, point in enumerate(chain, start=1 - self.burn_in):
+            if move > 0 and move % self.thinning == 0:
+                samples.append(point.image)
+            done = len(samples) == self._samples_per_chain
+            yield torch.stack(samples, dim=1).flatten(0, 1) if done else point.z, point.image
+
+    @property
+    def _samples_per_chain(self) -> int:
+        return self.num_samples // self.rows_per_image
+
+    def _target(self, generator: Generator, inner_noise: list[Tensor], y: Measurement) -> Target:
+        def energy(z: Tensor) -> tuple[Tensor, Tensor]:
+            x_0 = generator(z)
+            for sigma, n in zip(self.inner_levels, inner_noise, strict=True):
+                mean, std = self.renoise(x_0, x_0, self.levels[0], sigma)
+                x_0 = self.denoiser(mean + std * n, sigma)
+            return self.operator.energy(x_0, y), x_0
+
+        return differentiate(energy)
