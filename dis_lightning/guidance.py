@@ -3,8 +3,8 @@
     through the network    g = grad_{x_t} L(x_0^(1), ..., x_0^(M)),    x_0^(m) ~ posterior(x_t)
     at the clean image     g = grad_{x_0} d(A(x_0), y)
 
-This is the only place where sampling switches gradients on. Values are summed over images before they are
-differentiated, so that each image receives the gradient of its own value alone.
+Here, and in `kernels` for the noise, sampling switches gradients on; nowhere else. Values are summed over images before
+they are differentiated, so that each image receives the gradient of its own value alone.
 """
 
 import math

@@ -99,6 +99,9 @@ class MultistepLevels(Levels):
         sigma_max: float = 80.0,
         rho: float = 7.0,
     ) -> None:
-        if any(not 0 <= index < steps for index in indices):
-            raise ValueError(f"Indices of a grid with {steps} steps lie in 0 .. {steps - 1}, but got {list(indices)}.")
+        if steps < 2 or any(not 0 <= index < steps for index in indices):
+            raise ValueError(
+                f"A grid has 2 steps or more, and the indices of one with {steps} lie in 0 .. {steps - 1}, but got "
+                f"{list(indices)}."
+            )
         super().__init__([karras(index / (steps - 1), sigma_min, sigma_max, rho) for index in indices])

@@ -11,8 +11,10 @@ import sys
 import traceback
 import warnings
 from argparse import ArgumentError
+from inspect import isabstract
 from pathlib import Path
-from typing import Any
+from pydoc import locate
+from typing import Any, cast
 
 import torch
 import yaml
@@ -22,7 +24,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 # Importing the packages makes the names of their classes known to configurations.
 from dis_lightning import callbacks, data, levels, operators, priors, rooms, solvers, transitions  # noqa: F401
-from dis_lightning.callbacks import CostPerImage, Fidelity, SamplingProgress, Termination, Writer
+from dis_lightning.callbacks import CostPerImage, Fidelity, Mixing, SamplingProgress, Termination, Writer
 from dis_lightning.callbacks.termination import exit_with_parent
 from dis_lightning.data import ImageData
 from dis_lightning.operators import Operator
@@ -32,13 +34,13 @@ from dis_lightning.solvers import Solver
 __all__ = ["main"]
 
 PARTS = {
-    "data": ("data", "configs/data"),
-    "operator": ("operators", "configs/operators"),
-    "denoiser": ("priors", "configs/priors"),
-    "consistency": ("priors", "configs/priors"),
-    "model": ("solvers", "configs/solvers"),
+    "data": (ImageData, data, "configs/data"),
+    "operator": (Operator, operators, "configs/operators"),
+    "denoiser": (Denoiser, priors, "configs/priors"),
+    "consistency": (Denoiser, priors, "configs/priors"),
+    "model": (Solver, solvers, "configs/solvers"),
 }
-"""The parts of a run: where their classes are, and where the project keeps a file for each choice."""
+"""The parts of a run: what they are, where their classes are, and where the project keeps a file for each choice."""
 
 NOISE = (
     "Does not validate against",
@@ -61,12 +63,8 @@ class CommandLine(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the parts and link them into the solver."""
         # Links are followed when classes are built: a link at parsing would build every network twice.
-        for name, kind, required in (
-            ("operator", Operator, True),
-            ("denoiser", Denoiser, True),
-            ("consistency", Denoiser, False),
-        ):
-            parser.add_subclass_arguments(kind, name, required=required)
+        for name in ("operator", "denoiser", "consistency"):
+            parser.add_subclass_arguments(PARTS[name][0], name, required=name != "consistency")
             parser.link_arguments(name, f"model.init_args.{name}", apply_on="instantiate")
         parser.add_lightning_class_args(Writer, "writer")
         parser.add_argument(
@@ -78,11 +76,16 @@ class CommandLine(LightningCLI):
         )
 
     def before_instantiate_classes(self) -> None:
-        """Set the number of threads before anything is computed; priors may be fitted as they are built."""
-        threads = self.config[self.subcommand].threads
-        torch.set_num_threads(threads)
+        """Check what links hide, and set the threads before anything is computed: priors may be fitted when built."""
+        config = self.config[self.subcommand]
+        solver = config.model.class_path
+        if config.consistency and "consistency" not in inspect.signature(cast(type, locate(solver))).parameters:
+            raise ArgumentError(None, f"{solver} takes no `consistency`; leave it out, or give it as `denoiser`.")
+        torch.set_num_threads(config.threads)
         # Otherwise Lightning divides the cores by the number of processes.
-        os.environ["OMP_NUM_THREADS"] = str(threads)
+        os.environ["OMP_NUM_THREADS"] = str(config.threads)
+        if config.trainer.enable_progress_bar is not False:
+            self.trainer_defaults["callbacks"].append(SamplingProgress())
 
     def instantiate_classes(self) -> None:
         """Build the parts; the parser hides the type of what they raise."""
@@ -125,10 +128,11 @@ def main(args: list[str] | None = None) -> None:
             trainer_defaults={
                 "inference_mode": False,  # guidance takes gradients
                 "use_distributed_sampler": False,  # the data deals whole batches to processes itself
+                "devices": 1,  # more are asked for: every process needs a batch
                 "logger": False,
                 "enable_checkpointing": False,
                 "enable_model_summary": False,
-                "callbacks": [Fidelity(), CostPerImage(), SamplingProgress(), Termination()],
+                "callbacks": [Fidelity(), Mixing(), CostPerImage(), Termination()],
             },
             args=args,
         )
@@ -161,17 +165,12 @@ def _remedy(message: str) -> str:
     """Shorten a parser's message and say what to do."""
     told, _, _ = message.partition("Given value type:")  # what follows prints all parts, however large
     lines = [line for line in told.splitlines() if line.strip() and not line.strip().startswith(NOISE)]
-    for key, (package, folder) in PARTS.items():
+    for key, (kind, package, folder) in PARTS.items():
         if f"predict.{key}" in message or f'"{key}"' in message:
-            names = _classes(f"dis_lightning.{package}")
+            public = {name: getattr(package, name) for name in package.__all__}
+            names = [n for n, c in public.items() if inspect.isclass(c) and issubclass(c, kind) and not isabstract(c)]
             lines.append(
                 f"Give `{key}` by --config {folder}/NAME.yaml or --{key} CLASS, CLASS one of {', '.join(names)};"
             )
             lines.append(f"see --{key}.help CLASS for its arguments.")
     return "\n".join(lines)
-
-
-def _classes(package: str) -> list[str]:
-    """The names of a package's classes that can be built."""
-    public = {name: getattr(sys.modules[package], name) for name in sys.modules[package].__all__}
-    return [name for name, value in public.items() if inspect.isclass(value) and not inspect.isabstract(value)]

@@ -66,7 +66,7 @@ class Cost(NamedTuple):
     seconds: float
     """Wall time of the sampling, the batch's time shared equally among its images."""
     memory: float
-    """Peak memory in GiB while the batch was sampled."""
+    """Peak memory in GiB: on a GPU that of the batch, on a CPU that of the process so far."""
 
 
 class Draws(NamedTuple):

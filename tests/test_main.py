@@ -59,6 +59,8 @@ def test_a_missing_part_is_named_with_the_remedy(name: str, capsys: pytest.Captu
         ("--data.size=16", "(3, 8, 8)"),
         ("--operator.factor=3", "factor=3"),
         ("--writer.grid_images=0", "at least one image"),
+        ("--consistency=dis_lightning.rooms.rooms_gaussian", "takes no `consistency`"),
+        ("--trainer.precision=bf16-mixed", "32-true"),
     ],
 )
 def test_a_wrong_argument_is_named(

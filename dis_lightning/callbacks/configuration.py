@@ -15,7 +15,7 @@ FREE = ("trainer.", "writer.", "data.init_args.num_workers")
 
 
 def check_configuration(folder: Path, configuration: dict[str, Any], *, write: bool) -> None:
-    """Compare a configuration with the one that made a folder, and keep it there if there is none.
+    """Compare a configuration with the one that made a folder, and keep it there if nothing is finished in it.
 
     Args:
         folder: the run folder.
@@ -26,7 +26,7 @@ def check_configuration(folder: Path, configuration: dict[str, Any], *, write: b
         ValueError: if the folder was made by another configuration; the message names the keys that differ.
     """
     file = folder / "config.yaml"
-    if file.exists():
+    if file.exists() and any(folder.glob("records/*.json")):
         kept, given = (dict(_flatten(c)) for c in (yaml.safe_load(file.read_text()), configuration))
         differing = [key for key in sorted(kept | given) if kept.get(key) != given.get(key)]
         if differing := [key for key in differing if not key.startswith(FREE)]:

@@ -76,7 +76,10 @@ class RunFolder:
         """The draws of one image, `B = 1`, or None while it is not finished or if a file of it is gone or damaged."""
         if not self.finished(index):
             return None
-        record = self.record(index)
+        try:
+            record = self.record(index)
+        except json.JSONDecodeError:
+            return None
         if any(_sha256(self.path / file) != digest for file, digest in record["sha256"].items()):
             return None
         # A sample that diverged has no file; mid-grey stands for it.
@@ -94,6 +97,11 @@ class RunFolder:
     def measurement(self, index: int) -> Path:
         """Where the picture of a measurement is kept."""
         return self.path / "measurements" / f"{index:05d}.png"
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written."""
+        for partial in self.path.rglob(".*.partial"):
+            partial.unlink(missing_ok=True)
 
     def sample(self, index: int, sample: int) -> Path:
         """Where a posterior sample is kept."""

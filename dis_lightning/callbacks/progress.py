@@ -59,21 +59,21 @@ class SamplingProgress(ProgressBar):
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bars."""
-        assert isinstance(pl_module, Solver)
         if self._bars is not None:
             self._bars.update(self._images, total=self._bars.tasks[self._images].completed)
-            pl_module.observers.remove(self._on_step)
-            self._close()
+        self._close(pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Give the terminal back, so that the error stands below the bars."""
-        self._close()
+        self._close(pl_module)
 
     def _on_step(self, state: State) -> None:
         if self._bars is not None:
             self._bars.update(self._steps, completed=state.step, total=state.steps)
 
-    def _close(self) -> None:
+    def _close(self, solver: LightningModule) -> None:
+        assert isinstance(solver, Solver)
         if self._bars is not None:
+            solver.observers.remove(self._on_step)
             self._bars.stop()
             self._bars = None

@@ -25,7 +25,8 @@ Summary = dict[str, Any]
 def summarise(rows: Rows, records: list[dict[str, Any]]) -> Summary:
     """Reduce the rows to a mean with its standard error for every value.
 
-    An image whose samples all diverged has no value and is left out of a mean; `images` says how many went in.
+    An image whose samples all diverged has no value, and an exact image has an infinite PSNR; both are left out of the
+    mean. `images` says how many went in, `infinite` how many were infinite.
 
     Args:
         rows: the values of all images.
@@ -68,7 +69,8 @@ def write_results(file: Path, rows: Rows, records: list[dict[str, Any]]) -> None
     writer = csv.DictWriter(text, list(table[0]))
     writer.writeheader()
     writer.writerows(table)
-    write_atomically(file, text.getvalue().encode())
+    # A file name may hold bytes that are no text.
+    write_atomically(file, text.getvalue().encode(errors="backslashreplace"))
 
 
 def write_metrics(file: Path, summary: Summary) -> None:
@@ -98,9 +100,13 @@ def _sections(summary: Summary) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def _reduce(values: list[float]) -> dict[str, Any]:
-    known = [value for value in values if not math.isnan(value)]
-    spread = stdev(known) / math.sqrt(len(known)) if len(known) > 1 else None
-    return {"mean": fmean(known) if known else None, "standard_error": spread, "images": len(known)}
+    finite = [value for value in values if math.isfinite(value)]
+    return {
+        "mean": fmean(finite) if finite else None,
+        "standard_error": stdev(finite) / math.sqrt(len(finite)) if len(finite) > 1 else None,
+        "images": len(finite),
+        "infinite": sum(map(math.isinf, values)),
+    }
 
 
 def _number(value: float | None) -> str:

@@ -33,9 +33,8 @@ class Termination(Callback):
             _end_children(trainer)
             raise SystemExit(128 + signum)
 
-        for name in ("SIGTERM", "SIGUSR1"):
-            if hasattr(signal, name):  # Windows has no SIGUSR1
-                signal.signal(getattr(signal, name), end)
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, end)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """End the other processes: they would wait in their next collective operation for one that is gone.

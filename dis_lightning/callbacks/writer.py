@@ -4,6 +4,8 @@ The run folder is a ledger (see `RunFolder`). Running the same command again rea
 only the rest; so a run that was killed and one that was not end in the same files.
 """
 
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +15,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from dis_lightning.callbacks.configuration import check_configuration
-from dis_lightning.callbacks.folder import RunFolder
+from dis_lightning.callbacks.folder import RunFolder, read_png
 from dis_lightning.callbacks.grid import draw_grid
 from dis_lightning.callbacks.metric import ImageMetric
 from dis_lightning.callbacks.summary import (
@@ -61,10 +63,21 @@ class Writer(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check that the folder is this run's, and let the solver recall what is finished in it."""
         assert isinstance(pl_module, Solver)
+        if trainer.is_global_zero:
+            self.folder.sweep()
         configuration = self.configuration or {"solver": repr(pl_module).splitlines()}
         check_configuration(self.folder.path, configuration, write=trainer.is_global_zero)
         pl_module.recall = self._recall
         self._indices = []
+        if trainer.world_size > 1:
+            # Python objects travel over gloo whatever the backend of the devices is. One process may wait for another's
+            # last batch much longer than the usual half an hour.
+            self._group = torch.distributed.new_group(backend="gloo", timeout=timedelta(days=30))
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let go of the solver, which may be used elsewhere."""
+        assert isinstance(pl_module, Solver)
+        pl_module.recall = None
 
     def on_predict_batch_end(
         self,
@@ -82,6 +95,12 @@ class Writer(Callback):
             self._indices.append(index)
             if not self.folder.finished(index):
                 self.folder.write(index, outputs.names[row], sources[row], measurements[row], outputs.draws, row)
+            elif not torch.equal(read_png(self.folder.source(index)), sources[row].cpu()):
+                raise ValueError(
+                    f"{outputs.names[row]} is image {index} of the data now, but the folder {self.folder.path} holds "
+                    f"the reconstruction of another one, {self.folder.record(index)['name']}; choose another folder "
+                    "(--writer.folder), or restore the data."
+                )
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the metrics of all processes and write `results.csv`, `metrics.json` and `grid.png`."""
@@ -90,7 +109,7 @@ class Writer(Callback):
             if isinstance(metric, ImageMetric):
                 for index, values in metric.rows.items():
                     rows[index].setdefault(metric.section, {}).update(values)
-        everywhere = _gather(rows, trainer)
+        everywhere = self._gather(rows, trainer)
         if everywhere is None:
             return
         records = [self.folder.record(index) for index in everywhere]
@@ -107,6 +126,20 @@ class Writer(Callback):
         if self._summary is not None:
             print_summary(self._summary, self.folder.path)
 
+    def _gather(self, rows: Rows, trainer: Trainer) -> Rows | None:
+        """Bring the rows of all processes, in the order of the images, to the first process; None on the others."""
+        parts: list[Any] | None = [rows]
+        if trainer.world_size > 1:
+            group = cast(torch.distributed.ProcessGroup, self._group)
+            met = torch.distributed.barrier(group=group, async_op=True)
+            while met is not None and not met.is_completed():
+                time.sleep(0.1)  # not in the barrier itself, where signals would go unheard
+            parts = [None] * trainer.world_size if trainer.is_global_zero else None
+            torch.distributed.gather_object(rows, parts, group=group)
+        if parts is None:
+            return None
+        return dict(sorted((index, row) for part in parts for index, row in part.items()))
+
     def _recall(self, indices: Tensor) -> Draws | None:
         """Read a finished batch back; forget a broken one, which is then computed whole, as it was the first time."""
         draws = [self.folder.read(index) for index in indices.tolist()]
@@ -120,16 +153,3 @@ class Writer(Callback):
             torch.cat([part.diverged for part in finished]),
             [cost for part in finished for cost in part.costs],
         )
-
-
-def _gather(rows: Rows, trainer: Trainer) -> Rows | None:
-    """Bring the rows of all processes, in the order of the images, to the first process; None on the others."""
-    parts: list[Any] | None = [rows]
-    if trainer.world_size > 1:
-        parts = [None] * trainer.world_size if trainer.is_global_zero else None
-        # Python objects travel over gloo whatever the backend of the devices is.
-        group = cast(torch.distributed.ProcessGroup, torch.distributed.new_group(backend="gloo"))
-        torch.distributed.gather_object(rows, parts, group=group)
-    if parts is None:
-        return None
-    return dict(sorted((index, row) for part in parts for index, row in part.items()))

@@ -64,6 +64,7 @@ class GaussianBlur(LinearOperator):
         rows, columns = (self._axis(size, x, inverse) for size in x.shape[-2:])
         return rows.T @ x @ columns if transpose else rows @ x @ columns.T
 
+    @torch.inference_mode(False)  # a matrix made in inference mode could never serve a gradient
     def _axis(self, size: int, like: Tensor, inverse: bool) -> Tensor:
         """The matrix of one axis, `(size, size)`, made once for each size, type and device."""
         key = (size, like.dtype, like.device, inverse)

@@ -7,7 +7,6 @@ in the papers' code.
 import torch
 from torch import Tensor
 
-from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, tensor
 from dis_lightning.types import Measurement
 
@@ -44,7 +43,8 @@ class RandomInpainting(LinearOperator):
             count = round(self.visible * pixels)
             if count == 0:
                 raise ValueError(f"visible={self.visible} of {height} x {width} pixels is none; use a larger share.")
-            seen = NoiseSource(self.seed, [0]).normal((1, pixels))[0].argsort()[:count]
+            # A generator of its own: the streams of NoiseSource belong to the images.
+            seen = torch.randperm(pixels, generator=torch.Generator().manual_seed(self.seed))[:count]
             self._mask = torch.zeros(pixels).index_fill(0, seen, 1.0).reshape(height, width)
         self._mask = self._mask.to(x_0)
         return self._mask

@@ -114,7 +114,16 @@ class Solver(lightning.LightningModule, ABC):
         return Reconstruction(batch["index"], batch["name"], batch["image"], y, draws)
 
     def setup(self, stage: str) -> None:
-        """Read the networks, before anything is sampled."""
+        """Read the networks, before anything is sampled.
+
+        Raises:
+            ValueError: if the trainer would round the operators too.
+        """
+        if self.trainer.precision != "32-true":
+            raise ValueError(
+                f"The trainer's precision {self.trainer.precision} would round measurements and noise too; leave it at "
+                "32-true and give the prior a dtype (--denoiser.dtype=torch.bfloat16)."
+            )
         for network in self._networks():
             network.load(self.device)
 

@@ -5,7 +5,6 @@ https://arxiv.org/abs/2209.14687; in the variance-exploding form of Xu et al. 20
 2024 (DPS-DM).
 """
 
-import math
 from typing import Any
 
 from torch import Tensor
@@ -28,7 +27,7 @@ class DPS(AnnealedSolver):
         x_0     = D(x_t, sigma)
         x_next  = transition(x_t, x_0) - scale sigma grad_{x_t} d(A(x_0), y)
 
-    The papers' text has no `sigma` in the second line; both papers' code has it. The distance is one number per image:
+    The text of Purohit et al. has no `sigma` in the second line; their code and that of Xu et al. have it. The distance is one number per image:
     an image's step does not depend on the others in its batch. One network evaluation and one gradient per step and
     sample.
 
@@ -47,9 +46,7 @@ class DPS(AnnealedSolver):
 
     def __init__(self, operator: Operator, denoiser: Denoiser, levels: Levels, *, scale: float, **common: Any) -> None:
         super().__init__(operator, denoiser, levels, **common)
-        if not (math.isfinite(scale) and scale >= 0):
-            raise ValueError(f"DPS needs a finite scale >= 0, but got {scale}.")
-        self.scale = scale
+        self.scale = self._finite("scale", scale)
 
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""

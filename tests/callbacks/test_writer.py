@@ -3,7 +3,7 @@
 import csv
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import pytest
@@ -15,7 +15,7 @@ from dis_lightning.callbacks.folder import RunFolder, read_png, write_atomically
 from dis_lightning.data import RoomsData
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.operators import AveragePool
-from dis_lightning.priors import Denoiser, GaussianPrior
+from dis_lightning.priors import Denoiser, FiniteAtomPrior, GaussianPrior
 from dis_lightning.solvers import DPS
 from dis_lightning.types import Cost, Draws
 
@@ -42,9 +42,22 @@ class Fragile(Denoiser):
         return x_0 + fault
 
 
-def run(folder: Path, denoiser: Denoiser | None = None, num_images: int = 4, **changes: Any) -> Writer:
+class Run(NamedTuple):
+    solver: DPS
+    folder: Path
+
+
+def run(
+    folder: Path,
+    denoiser: Denoiser | None = None,
+    num_images: int = 4,
+    world: int = 0,
+    factor: int = 4,
+    precision: Any = "32-true",
+    **changes: Any,
+) -> Run:
     arguments = {"levels": KarrasLevels(4), "scale": 1.0, "num_samples": 2} | changes
-    solver = DPS(AveragePool(4, noise_std=0.1), denoiser or prior(), **arguments)
+    solver = DPS(AveragePool(factor, noise_std=0.1), denoiser or prior(), **arguments)
     writer = Writer(folder)
     quiet = {
         "logger": False,
@@ -52,9 +65,13 @@ def run(folder: Path, denoiser: Denoiser | None = None, num_images: int = 4, **c
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    trainer = lightning.Trainer(accelerator="cpu", callbacks=[Fidelity(), CostPerImage(), writer], **quiet)
-    trainer.predict(solver, RoomsData(size=8, num_images=num_images, batch_size=2), return_predictions=False)
-    return writer
+    trainer = lightning.Trainer(
+        accelerator="cpu", precision=precision, callbacks=[Fidelity(), CostPerImage(), writer], **quiet
+    )
+    trainer.predict(
+        solver, RoomsData(size=8, num_images=num_images, batch_size=2, seed=world), return_predictions=False
+    )
+    return Run(solver, folder)
 
 
 def contents(folder: Path, pattern: str) -> dict[str, bytes]:
@@ -111,6 +128,40 @@ def test_a_write_that_stops_half_way_leaves_what_was_there(tmp_path: Path, monke
     assert file.read_bytes() == b"old"
 
 
+def test_a_folder_is_refused_when_its_images_are_others_now(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(ValueError, match="holds the reconstruction of another one, test/00000"):
+        run(tmp_path, world=1)
+
+
+def test_a_solver_forgets_the_folder_after_its_run(tmp_path: Path) -> None:
+    solver = run(tmp_path).solver
+    assert solver.recall is None
+
+
+def test_a_run_that_failed_before_its_first_image_does_not_lock_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot divide"):
+        run(tmp_path, factor=3)
+    run(tmp_path)
+    assert (tmp_path / "metrics.json").exists()
+
+
+def test_an_exact_image_has_its_place_in_the_summary(tmp_path: Path) -> None:
+    rooms = RoomsData(size=8, num_images=2)
+    rooms.setup()
+    atoms = torch.stack([rooms.images[index]["image"] for index in range(2)])
+    run(tmp_path, FiniteAtomPrior(atoms), num_images=2, scale=0.0, num_samples=1)
+
+    summary = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)["metrics"]["psnr"]
+    assert summary["infinite"] + summary["images"] == 2
+    assert summary["infinite"] > 0
+
+
+def test_half_precision_of_the_trainer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="32-true"):
+        run(tmp_path, precision="bf16-mixed")
+
+
 def test_another_solver_is_refused_without_the_command_line_too(tmp_path: Path) -> None:
     run(tmp_path)
     with pytest.raises(ValueError, match="another configuration"):
@@ -132,7 +183,7 @@ def test_a_diverged_sample_is_named_and_touches_no_other(tmp_path: Path) -> None
     assert json.loads((tmp_path / "fragile" / "records" / "00002.json").read_text())["diverged"] == [False, True]
 
     again = run(tmp_path / "fragile", Fragile(row=1))
-    assert metrics(again.folder.path) == summary
+    assert metrics(again.folder) == summary
 
 
 def test_an_image_without_any_finite_sample_is_left_out_of_the_means(tmp_path: Path) -> None:

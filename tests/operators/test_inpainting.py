@@ -72,3 +72,13 @@ def test_a_share_out_of_range_is_refused(visible: float) -> None:
 def test_a_share_of_no_pixel_is_refused() -> None:
     with pytest.raises(ValueError, match=r"visible=0\.001 of 8 x 8 pixels is none; use a larger share"):
         RandomInpainting(0.001)(images(1, 8, 8))
+
+
+def test_the_mask_tells_nothing_of_the_measurement_noise() -> None:
+    # Seed 0 chooses the mask, and seed 0 and image 0 the noise: streams that must not be the same.
+    operator = RandomInpainting(visible=0.2, noise_std=1.0, seed=0)
+    x_0 = torch.zeros(1, 3, 64, 64)
+    y = operator.measure(x_0, NoiseSource(0, [0]))
+    seen = operator.mask(x_0).bool()
+    count = int(seen.sum())
+    assert (y[0][:, seen].mean(dim=1).abs() < 5 / count**0.5).all()
