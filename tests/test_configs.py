@@ -1,11 +1,17 @@
 """Every YAML that the project ships is run, at a small size."""
 
+import urllib.request
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
 
 import pytest
+import yaml
 from small_run import ROOT
 
 from dis_lightning.main import main
+from dis_lightning.priors import EDM
+from dis_lightning.priors.cards import FileCard, file_cards
 from dis_lightning.rooms import write_folder, write_lmdb
 
 SIZE = 16  # the least at which a room is large enough for the blur's radius
@@ -19,6 +25,12 @@ SOLVER = ["--config=configs/solvers/dps.yaml", "--model.levels.steps=3"]
 
 def files(folder: str) -> list[str]:
     return sorted(file.relative_to(ROOT).as_posix() for file in (ROOT / "configs" / folder).glob("*.yaml"))
+
+
+def published(file: str) -> FileCard | None:
+    """The card of the network that a prior's file names, where it is a published one."""
+    part: dict[str, Any] = next(iter(yaml.safe_load((ROOT / file).read_text()).values()))
+    return file_cards().get(part["init_args"].get("network"))
 
 
 @pytest.fixture(autouse=True)
@@ -65,12 +77,37 @@ def test_every_data_file_runs(file: str, tmp_path: Path) -> None:
     runs(tmp_path / "run", f"--config={file}", *where[Path(file).stem], *PRIOR, *OPERATOR, *SOLVER)
 
 
-@pytest.mark.parametrize("file", files("priors"))
+@pytest.mark.parametrize("file", [file for file in files("priors") if not published(file)])
 def test_every_prior_file_runs(file: str, tmp_path: Path) -> None:
     small = PRIOR[1:] if "gaussian" in file else []
     size = SIZE if "gaussian" in file else 32
     data = ["--config=configs/data/rooms.yaml", f"--data.size={size}"]
     runs(tmp_path, *data, f"--config={file}", *small, *OPERATOR, *SOLVER)
+
+
+@pytest.mark.parametrize("file", [file for file in files("priors") if published(file)])
+def test_every_published_prior_is_found_missing_before_anything_is_sampled(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def offline(*_: object) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    beside = SOLVER
+    if file.endswith("_consistency.yaml"):
+        monkeypatch.setattr(EDM, "load", lambda *_: None)  # as if the denoiser's own file were there
+        denoiser = file.replace("/cd_", "/edm_").replace("_lpips_consistency", "")
+        beside = [f"--config={denoiser}", "--config=configs/solvers/consistency_dps.yaml"]
+
+    with pytest.raises(SystemExit):
+        main(["predict", *ROOMS, f"--config={file}", *OPERATOR, *beside, *QUICK, f"--writer.folder={tmp_path / 'run'}"])
+
+    card = published(file)
+    assert card is not None
+    assert f"get {card.url} elsewhere and put it at {card.path}" in capsys.readouterr().err
+    assert card.path.is_relative_to(tmp_path)
+    assert not (tmp_path / "run" / "samples").exists()
 
 
 @pytest.mark.parametrize("file", files("trainer"))

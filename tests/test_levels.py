@@ -88,8 +88,13 @@ def test_karras_arguments_out_of_range_are_refused_with_their_values(arguments: 
 
 @pytest.mark.parametrize("indices", [[0, 40], [-1, 5]])
 def test_indices_outside_the_training_grid_are_refused(indices: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"lie in 0 \.\. steps - 1, but got steps=40"):
+    with pytest.raises(ValueError, match=r"lie in 0 \.\. 39"):
         MultistepLevels(indices)
+
+
+def test_a_training_grid_of_one_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 steps or more"):
+        MultistepLevels([0], steps=1)
 
 
 def test_indices_that_do_not_increase_are_refused() -> None:

@@ -1,5 +1,6 @@
 """Callbacks: the run folder's writer, metrics of every image, progress, and clean ends."""
 
+from dis_lightning.callbacks.chains import Mixing
 from dis_lightning.callbacks.cost import CostPerImage
 from dis_lightning.callbacks.fidelity import Fidelity
 from dis_lightning.callbacks.metric import ImageMetric
@@ -7,4 +8,4 @@ from dis_lightning.callbacks.progress import SamplingProgress
 from dis_lightning.callbacks.termination import Termination
 from dis_lightning.callbacks.writer import Writer
 
-__all__ = ["CostPerImage", "Fidelity", "ImageMetric", "SamplingProgress", "Termination", "Writer"]
+__all__ = ["CostPerImage", "Fidelity", "ImageMetric", "Mixing", "SamplingProgress", "Termination", "Writer"]

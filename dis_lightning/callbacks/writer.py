@@ -4,6 +4,7 @@ The run folder is a ledger (see `RunFolder`). Running the same command again rea
 only the rest; so a run that was killed and one that was not end in the same files.
 """
 
+import hashlib
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -44,7 +45,7 @@ class Writer(Callback):
 
     Attributes:
         configuration: what the run is made of; a folder made by another one is refused. The command line puts its whole
-            configuration here; otherwise the solver's own description stands for it.
+            configuration here; otherwise the solver's description and a digest of its tensors stand for it.
 
     Raises:
         ValueError: if an argument is out of range or, at the start of a run, if the folder belongs to another one.
@@ -65,7 +66,7 @@ class Writer(Callback):
         assert isinstance(pl_module, Solver)
         if trainer.is_global_zero:
             self.folder.sweep()
-        configuration = self.configuration or {"solver": repr(pl_module).splitlines()}
+        configuration = self.configuration or _describe(pl_module)
         check_configuration(self.folder.path, configuration, write=trainer.is_global_zero)
         pl_module.recall = self._recall
         self._indices = []
@@ -153,3 +154,11 @@ class Writer(Callback):
             torch.cat([part.diverged for part in finished]),
             [cost for part in finished for cost in part.costs],
         )
+
+
+def _describe(solver: Solver) -> dict[str, Any]:
+    """What a solver is made of, where no configuration says it: its `repr`, and the content of its tensors."""
+    digest = hashlib.sha256()
+    for tensor in (*solver.parameters(), *solver.buffers()):
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return {"solver": repr(solver).splitlines(), "tensors": digest.hexdigest()}

@@ -87,4 +87,4 @@ class GaussianBlur(LinearOperator):
 
     def extra_repr(self) -> str:
         """Arguments, for `repr`."""
-        return f"kernel_size={self.kernel_size}, std={self.std}, noise_std={self.noise_std}"
+        return f"kernel_size={self.kernel_size}, std={self.std}, noise_std={self.noise_std}, tolerance={self.tolerance}"

@@ -43,7 +43,8 @@ class Colorization(LinearOperator):
 
     def pseudo_inverse(self, y: Tensor) -> Tensor:
         """The shortest colour of that brightness, `(B, 3, H, W)`; it is greenish, not grey."""
-        return self.adjoint(y) / self.weights.square().sum().to(y)
+        weights = self.weights.to(y)
+        return weights * y / weights.square().sum()
 
     def picture(self, y: Measurement) -> Tensor:
         """The brightness in all three channels, `(B, 3, H, W)`."""

@@ -35,6 +35,7 @@ class RandomInpainting(LinearOperator):
         self.seed = seed
         self._mask = torch.empty(0, 0)
 
+    @torch.inference_mode(False)  # a mask made in inference mode could never serve a gradient
     def mask(self, x_0: Tensor) -> Tensor:
         """Which pixels of such images are seen, `(H, W)`: 1 seen, 0 hidden."""
         height, width = x_0.shape[-2:]

@@ -88,9 +88,10 @@ class Solver(lightning.LightningModule, ABC):
         """
         if len(y) != len(noise):
             raise ValueError(f"Each measurement needs its noise stream, but got {len(y)} and {len(noise)}.")
-        solver = self if labels is None else self._given(labels.repeat_interleave(self.rows_per_image))
+        if labels is not None:
+            return self._given(labels).solve(y, noise)
         rows = noise.samples(self.rows_per_image)
-        for state in solver.iterate(_repeat(y, self.rows_per_image), rows):
+        for state in self.iterate(_repeat(y, self.rows_per_image), rows):
             for observer in self.observers:
                 observer(state)
         return torch.unflatten(state.x_t, 0, (-1, self.num_samples))
@@ -110,7 +111,8 @@ class Solver(lightning.LightningModule, ABC):
             y = self.operator.measure(batch["image"], noise)
             draws = self.recall(batch["index"]) if self.recall else None
             if draws is None:
-                draws = self._draw(y, noise, labels)
+                solver = self if labels is None else self._given(labels)
+                draws = solver._draw(y, noise)
         return Reconstruction(batch["index"], batch["name"], batch["image"], y, draws)
 
     def setup(self, stage: str) -> None:
@@ -135,9 +137,9 @@ class Solver(lightning.LightningModule, ABC):
     def _networks(self) -> list[Denoiser]:
         return [child for child in self.children() if isinstance(child, Denoiser)]
 
-    def _draw(self, y: Measurement, noise: NoiseSource, labels: Tensor | None) -> Draws:
+    def _draw(self, y: Measurement, noise: NoiseSource) -> Draws:
         with CostMeter(self._networks(), noise.device) as meter:
-            samples = self.solve(y, noise, labels)
+            samples = self.solve(y, noise)
         diverged = ~samples.isfinite().flatten(2).all(dim=2)
         return Draws(quantise(samples).cpu(), diverged.cpu(), [meter.per_image(len(noise))] * len(noise))
 
@@ -159,11 +161,12 @@ class Solver(lightning.LightningModule, ABC):
         return batch["label"]
 
     def _given(self, labels: Tensor) -> Self:
-        """This solver with labels bound to its networks."""
+        """This solver with the labels of B images bound to its networks, for every row of the loop."""
+        rows = labels.repeat_interleave(self.rows_per_image)
         solver = copy.copy(self)
         # A shallow copy shares the table of children; the original must keep its own.
         solver._modules = {
-            name: child.given(labels) if isinstance(child, Denoiser) else child for name, child in self._modules.items()
+            name: child.given(rows) if isinstance(child, Denoiser) else child for name, child in self._modules.items()
         }
         return solver
 

@@ -168,6 +168,8 @@ def test_another_solver_is_refused_without_the_command_line_too(tmp_path: Path) 
         run(tmp_path, scale=2.0)
     with pytest.raises(ValueError, match="another configuration"):
         run(tmp_path, levels=KarrasLevels(4, sigma_max=70.0))
+    with pytest.raises(ValueError, match="another configuration"):
+        run(tmp_path, GaussianPrior(torch.zeros(SHAPE), 0.36 * torch.eye(192)))
 
 
 def test_a_diverged_sample_is_named_and_touches_no_other(tmp_path: Path) -> None:

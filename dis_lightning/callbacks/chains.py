@@ -1,0 +1,43 @@
+"""How well the chains of an image mixed."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from dis_lightning.callbacks.metric import ImageMetric
+from dis_lightning.metrics.chains import diagnose
+from dis_lightning.solvers.base import Solver
+from dis_lightning.types import Reconstruction
+
+__all__ = ["Mixing"]
+
+
+class Mixing(ImageMetric):
+    """Effective sample size, split R-hat and share of moves of every image whose samples are Markov chains.
+
+    `effective_sample_size` (how many independent samples are worth as much, all chains together) and `split_r_hat`
+    (1 where the chains have mixed; above 1.01 they have not) are defined in `dis_lightning.metrics.chains`. `moved` is
+    the share of the samples, each chain's first set aside, that differ from the one before: where a kernel accepts or
+    rejects and every move is a sample (thinning 1), this is its acceptance rate. A chain that moves by less than a grey
+    level is seen to stand still.
+
+    All three come from the 8-bit samples as they are saved, so that a run that was resumed reports what an unbroken one
+    does. They are NaN for an image of which a sample diverged, and the first two also for one whose samples are all
+    equal. Nothing is reported where samples are drawn independently, or for chains of fewer than 4 samples.
+    """
+
+    section: ClassVar[str] = "chains"
+
+    def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
+        """See the class."""
+        samples, diverged, _ = reconstruction.draws
+        # A row of the loop that gives one sample is no chain.
+        chains = solver.rows_per_image
+        if solver.num_samples < 4 * chains:
+            return {}
+        images = samples.double().flatten(2)
+        images[diverged] = float("nan")
+        steps = images.unflatten(1, (chains, -1)).diff(dim=2)
+        moved = (steps != 0).any(dim=3).double().flatten(1).mean(dim=1)
+        values = diagnose(images, chains)._asdict()
+        return {**values, "moved": moved.where(~diverged.any(dim=1), float("nan"))}

@@ -1,0 +1,95 @@
+"""What the conformance suites need to know of each solver and operator: one entry per class, nothing else.
+
+A new class needs an entry here and gets all tests. The suites find the classes by themselves.
+"""
+
+import inspect
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from dis_lightning import operators, solvers
+from dis_lightning.kernels import EulerMaruyama
+from dis_lightning.levels import KarrasLevels, MultistepLevels
+from dis_lightning.operators import Operator
+from dis_lightning.solvers import Solver
+
+__all__ = ["OPERATORS", "SHAPE", "SOLVERS", "SolverCase", "build_operator", "build_solver", "concrete"]
+
+SHAPE = (3, 8, 8)
+"""Images of both suites."""
+
+
+@dataclass(frozen=True)
+class SolverCase:
+    """How to build a solver beside its operator and denoiser, and what it is documented to do."""
+
+    arguments: dict[str, Any] = field(default_factory=dict)
+    evaluations: int = 0
+    """Network evaluations per image with two posterior samples."""
+    gradients: int = 0
+    """Network gradients, likewise."""
+    looks: bool = True
+    """Whether the measurement changes the samples."""
+    consistency: bool = False
+    """Whether there is an argument `consistency` for a second network."""
+
+
+STEPS = 5
+ANNEALED = {"levels": KarrasLevels(STEPS, sigma_max=20.0)}
+TWO_LEVELS = {"levels": MultistepLevels([0, 20, 39])}
+
+SOLVERS: dict[str, SolverCase] = {
+    "CMEdit": SolverCase(TWO_LEVELS, evaluations=2 * 2),
+    "ConsistencyDPS": SolverCase(
+        ANNEALED | {"scale": 0.1}, evaluations=2 * 2 * STEPS, gradients=2 * STEPS, consistency=True
+    ),
+    "ConsistencyInversion": SolverCase(
+        TWO_LEVELS | {"learning_rates": [0.1, 0.1], "steps": [2, 3]}, evaluations=2 * 7, gradients=2 * 7
+    ),
+    "ConsistencySampling": SolverCase(TWO_LEVELS, evaluations=2 * 2, looks=False),
+    "DPS": SolverCase(ANNEALED | {"scale": 0.1}, evaluations=2 * STEPS, gradients=2 * STEPS),
+    "FreeDoM": SolverCase(ANNEALED | {"scale": 0.1}, evaluations=2 * 2 * STEPS, gradients=2 * 2 * STEPS),
+    "LGD": SolverCase(ANNEALED | {"scale": 0.1, "monte_carlo_samples": 3}, evaluations=2 * STEPS, gradients=2 * STEPS),
+    "MPGD": SolverCase(ANNEALED | {"scale": 0.5}, evaluations=2 * STEPS),
+    "NoiseSpaceLangevin": SolverCase(
+        TWO_LEVELS | {"kernel": EulerMaruyama(1e-3), "warm_start": 2, "burn_in": 1, "thinning": 2},
+        evaluations=2 * (1 + 2 + 1 + 2 * 2),
+        gradients=2 * (1 + 2 + 1 + 2 * 2),
+    ),
+    "Unguided": SolverCase(ANNEALED, evaluations=2 * STEPS, looks=False),
+}
+
+NOISE = {"noise_std": 0.1}
+
+OPERATORS: dict[str, dict[str, Any]] = {
+    "AveragePool": NOISE | {"factor": 2},
+    "Colorization": NOISE,
+    "GaussianBlur": NOISE | {"kernel_size": 5, "std": 1.0},
+    "MatrixOperator": NOISE
+    | {
+        "matrix": torch.randn(20, 192, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
+        "shape": SHAPE,
+    },
+    "RandomInpainting": NOISE | {"visible": 0.3},
+}
+
+
+def concrete(package: ModuleType, kind: type) -> list[type]:
+    """The public classes of a kind that can be built."""
+    public = (getattr(package, name) for name in package.__all__)
+    return [found for found in public if issubclass(found, kind) and not inspect.isabstract(found)]
+
+
+def build_solver(name: str, **parts: Any) -> Solver:
+    """A solver by its entry, from an operator, a denoiser and more; these have the last word."""
+    case = SOLVERS[name]
+    networks = {"consistency": parts["denoiser"]} if case.consistency else {}
+    return getattr(solvers, name)(**networks | case.arguments | parts)
+
+
+def build_operator(name: str, **changes: Any) -> Operator:
+    """An operator by its entry; an argument in `changes` has the last word."""
+    return getattr(operators, name)(**OPERATORS[name] | changes)

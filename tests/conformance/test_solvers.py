@@ -1,0 +1,152 @@
+"""What every solver keeps to. A new solver is found by itself and needs an entry in `catalogue.py`, no test here."""
+
+import importlib
+import inspect
+import pkgutil
+from itertools import pairwise
+
+import pytest
+import torch
+from catalogue import OPERATORS, SHAPE, SOLVERS, build_operator, concrete
+from torch import nn
+from trials import INDICES, TinyNetwork, build, for_every_solver, measured
+
+from dis_lightning import operators, solvers
+from dis_lightning.levels import Levels
+from dis_lightning.noise import NoiseSource
+from dis_lightning.solvers import Solver
+from dis_lightning.types import State
+
+
+def test_every_solver_has_an_entry() -> None:
+    missing = sorted({solver.__name__ for solver in concrete(solvers, Solver)} - set(SOLVERS))
+    assert not missing, f"Give {missing} an entry in SOLVERS of tests/conformance/catalogue.py: arguments and costs."
+
+
+def test_every_solver_in_the_folder_is_public() -> None:
+    files = [
+        importlib.import_module(f"dis_lightning.solvers.{file.name}") for file in pkgutil.iter_modules(solvers.__path__)
+    ]
+    found = [value for file in files for value in vars(file).values() if inspect.isclass(value)]
+    hidden = {kind.__name__ for kind in found if issubclass(kind, Solver)} - set(solvers.__all__)
+    assert not hidden, f"Import {sorted(hidden)} in dis_lightning/solvers/__init__.py and name them in `__all__`."
+
+
+@for_every_solver
+def test_samples_have_two_axes_before_those_of_an_image_and_are_finite(name: str) -> None:
+    samples = build(name, num_samples=4).solve(*measured(INDICES))
+    assert (samples.shape, samples.dtype) == ((3, 4, *SHAPE), torch.float32)
+    assert samples.isfinite().all()
+    assert len(samples.flatten(2)[:, :, 0].unique()) == 12
+
+
+@for_every_solver
+@pytest.mark.parametrize("operator", sorted(OPERATORS.keys() & set(operators.__all__)))
+def test_it_works_with_every_operator(name: str, operator: str) -> None:
+    built = build_operator(operator)
+    samples = build(name, operator=built, num_samples=1).solve(*measured(INDICES, built))
+    assert samples.isfinite().all()
+
+
+@for_every_solver
+def test_an_image_does_not_feel_the_others_in_its_batch_nor_its_place(name: str) -> None:
+    solver = build(name)
+    together = solver.solve(*measured(INDICES))
+    alone = torch.cat([solver.solve(*measured([index])) for index in INDICES])
+    turned = solver.solve(*measured(INDICES[::-1])).flip(0)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
+    torch.testing.assert_close(together, turned, rtol=0, atol=1e-4)
+
+
+@for_every_solver
+def test_the_first_samples_are_the_same_whatever_their_number(name: str) -> None:
+    few, many = (build(name, num_samples=count).solve(*measured(INDICES)) for count in (2, 5))
+    torch.testing.assert_close(few, many[:, :2], rtol=0, atol=1e-4)
+
+
+@for_every_solver
+def test_the_measurement_changes_the_samples_if_the_solver_looks_at_it(name: str) -> None:
+    y, noise = measured(INDICES)
+    solver = build(name)
+    seen = not torch.equal(solver.solve(y, noise), solver.solve(y + 1, noise))
+    assert seen == SOLVERS[name].looks
+
+
+@for_every_solver
+def test_what_was_drawn_before_does_not_matter(name: str) -> None:
+    y, noise = measured(INDICES)
+    used = NoiseSource(0, INDICES)
+    used.normal((3, 1000))
+    assert torch.equal(build(name).solve(y, noise), build(name).solve(y, used))
+
+
+@for_every_solver
+def test_the_global_generator_is_left_alone(name: str) -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first = build(name, denoiser=TinyNetwork()).solve(*measured(INDICES))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(1)
+    assert torch.equal(build(name, denoiser=TinyNetwork()).solve(*measured(INDICES)), first)
+
+
+@for_every_solver
+def test_no_gradient_stays_behind(name: str) -> None:
+    network = TinyNetwork()
+    solver = build(name, denoiser=network)
+    with torch.enable_grad():
+        samples = solver.solve(*measured(INDICES))
+    assert not samples.requires_grad
+    assert not solver.training
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in network.parameters())
+
+
+@for_every_solver
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_callers_gradient_mode_holds_between_steps_and_after(name: str, enabled: bool) -> None:
+    y, noise = measured(INDICES)
+    solver = build(name, num_samples=1)
+    with torch.set_grad_enabled(enabled):
+        steps = solver.iterate(y, noise.samples(1))
+        for state in steps:
+            assert torch.is_grad_enabled() == enabled
+            assert not state.x_t.requires_grad
+        next(solver.iterate(y, noise.samples(1)))  # and where somebody stops looking after a step
+        assert torch.is_grad_enabled() == enabled
+
+
+@for_every_solver
+def test_observers_see_every_step_and_the_last_is_the_result(name: str) -> None:
+    solver = build(name)
+    seen: list[State] = []
+    solver.observers.append(seen.append)
+    samples = solver.solve(*measured(INDICES))
+    assert [state.step for state in seen] == list(range(1, seen[0].steps + 1))
+    assert torch.equal(seen[-1].x_t.reshape(samples.shape), samples)
+    assert all(earlier.sigma >= later.sigma for earlier, later in pairwise(seen))
+
+
+@for_every_solver
+def test_a_part_that_is_missing_or_of_another_kind_is_named(name: str) -> None:
+    case = SOLVERS[name]
+    parts = ["operator", "denoiser"] + ["consistency"] * case.consistency
+    parts += [part for part, value in case.arguments.items() if isinstance(value, Levels)]
+    for part in parts:
+        for wrong, came in ((None, "none"), (nn.Identity(), "Identity")):
+            with pytest.raises(TypeError, match=rf"{name} needs a `{part}` of type \w+, but got {came}"):
+                build(name, **{part: wrong})
+
+
+@for_every_solver
+@pytest.mark.parametrize("argument", [{"num_samples": 0}, {"seed": -1}])
+def test_numbers_out_of_range_are_refused(name: str, argument: dict[str, int]) -> None:
+    ((argument_name, value),) = argument.items()
+    with pytest.raises(ValueError, match=f"{name} needs .*{argument_name}={value}"):
+        build(name, **argument)
+
+
+@for_every_solver
+def test_measurements_and_streams_of_different_numbers_are_refused(name: str) -> None:
+    y, _ = measured(INDICES)
+    with pytest.raises(ValueError, match="got 3 and 2"):
+        build(name).solve(y, NoiseSource(0, INDICES[:2]))
