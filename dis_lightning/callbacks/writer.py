@@ -160,5 +160,5 @@ def _describe(solver: Solver) -> dict[str, Any]:
     """What a solver is made of, where no configuration says it: its `repr`, and the content of its tensors."""
     digest = hashlib.sha256()
     for tensor in (*solver.parameters(), *solver.buffers()):
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return {"solver": repr(solver).splitlines(), "tensors": digest.hexdigest()}
