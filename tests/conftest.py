@@ -6,8 +6,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-from small_run import ROOT, SMALL
+# The cores are shared by the processes of the suite. Set before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
+from small_run import ROOT, SMALL  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -27,8 +27,8 @@ class DPS(AnnealedSolver):
         x_0     = D(x_t, sigma)
         x_next  = transition(x_t, x_0) - scale sigma grad_{x_t} d(A(x_0), y)
 
-    The text of Purohit et al. has no `sigma` in the second line; their code and that of Xu et al. have it. The distance is
-    one number per image: an image's step does not depend on the others in its batch. One network evaluation and one
+    The text of Purohit et al. has no `sigma` in the second line; their code and that of Xu et al. have it. The distance
+    is one number per image: an image's step does not depend on the others in its batch. One network evaluation and one
     gradient per step and sample.
 
     Args:
