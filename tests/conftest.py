@@ -9,8 +9,8 @@ from pathlib import Path
 # The cores are shared by the processes of the suite. Set before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402
-from small_run import ROOT, SMALL  # noqa: E402
+import pytest
+from small_run import ROOT, SMALL
 
 
 @pytest.fixture(autouse=True)

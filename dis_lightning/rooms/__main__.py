@@ -5,9 +5,13 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+import torch
 from jsonargparse import auto_cli
 
 from dis_lightning.rooms.export import write_folder, write_lmdb
+from dis_lightning.rooms.training.examine import examine
+from dis_lightning.rooms.training.fit import fit
+from dis_lightning.rooms.training.score import score
 
 __all__ = ["export", "main"]
 
@@ -47,7 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the subcommand named by the arguments, by default those of the process; `--a-b` may be written `--a_b`."""
     given = sys.argv[1:] if arguments is None else arguments
     names = [re.sub(r"^--[\w-]+", lambda name: "--" + name[0][2:].replace("-", "_"), word) for word in given]
-    auto_cli({"export": export}, args=names, as_positional=False)
+    torch.manual_seed(0)  # networks that are to be trained are built while the arguments are read
+    auto_cli({"export": export, "fit": fit, "score": score, "examine": examine}, args=names, as_positional=False)
 
 
 if __name__ == "__main__":
