@@ -1,6 +1,7 @@
-"""The embedded world: endless simple bedrooms with class, caption, segmentation and layout."""
+"""The embedded world: endless simple bedrooms, labelled, and the networks that were trained on them."""
 
 from dis_lightning.rooms.export import write_folder, write_lmdb
+from dis_lightning.rooms.pair import rooms_consistency, rooms_edm, rooms_reader_a, rooms_reader_b
 from dis_lightning.rooms.prior import rooms_gaussian
 from dis_lightning.rooms.world import (
     LAYOUT_CLASSES,
@@ -16,7 +17,11 @@ __all__ = [
     "SEGMENTATION_CLASSES",
     "Room",
     "render_room",
+    "rooms_consistency",
+    "rooms_edm",
     "rooms_gaussian",
+    "rooms_reader_a",
+    "rooms_reader_b",
     "write_folder",
     "write_lmdb",
 ]

@@ -1,0 +1,1 @@
+"""Training of the rooms pair and of the readers of rooms."""

@@ -1,0 +1,157 @@
+"""Distillation of a denoiser into a consistency model.
+
+Where the probability flow of the teacher ends is computed, and the model learns to go there at once from every level on
+the way, `sigma_max = t_1 > ... > t_N = sigma_min`:
+
+    x_1 = x_0 + t_1 n,    x_(k+1) = one Heun step of the teacher from x_k, t_k to t_(k+1)
+    L   = E mean_(k<N) sqrt(|(f(x_k, t_k) - x_N) / c_out(t_k)|^2 + c^2) - c
+
+It is the matching of Kim et al., "Consistency Trajectory Models", 2024, with the teacher followed to the very end; at
+t_1 alone, it is Luhman and Luhman, "Knowledge Distillation in Iterative Generative Models", 2021. Song et al.,
+"Consistency Models", 2023, match neighbouring levels, with the model's own estimate as the target. Here an image
+costs a little less, as one way down serves all its levels, and nothing has to travel from level to level: targets are
+right from the first step, which is what counts in a short training. The distance is the pseudo-Huber one of Song and
+Dhariwal, "Improved Techniques for Training Consistency Models", 2024. Dividing by `c_out` measures it in units of the
+raw network's output, so that each level has the same say.
+"""
+
+import copy
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dis_lightning.images import dequantise
+from dis_lightning.priors.base import Denoiser, per_image
+from dis_lightning.priors.checkpoints import load_network, save_network
+from dis_lightning.priors.consistency import ConsistencyModel
+from dis_lightning.priors.edm import EDM
+from dis_lightning.priors.unet import UNet
+from dis_lightning.rooms.training.base import Training
+from dis_lightning.rooms.training.data import RoomBatch
+
+__all__ = ["ConsistencyDistillation", "consistency_losses", "heun", "shifted_levels"]
+
+
+class ConsistencyDistillation(Training):
+    """Train a consistency model from an EDM, starting at its weights.
+
+    Args:
+        teacher: where the EDM's network is; see `load_network`.
+        steps: number of levels of a way down, N >= 3: each room of a batch gives N - 1 images to learn from.
+        softness: `c`: differences smaller than it count squared. The default is that of Song and Dhariwal for images of
+            3 x 32 x 32.
+        rate: see `Training`.
+        warm_up: see `Training`.
+        decay_after: see `Training`.
+        sharpness: see `Training`.
+        seed: see `Training`.
+
+    Raises:
+        ValueError: if `steps` is below 3.
+    """
+
+    model: ConsistencyModel
+    average: ConsistencyModel
+
+    def __init__(
+        self,
+        teacher: str,
+        steps: int = 12,
+        softness: float = 0.03,
+        rate: float = 5e-4,
+        warm_up: int = 50,
+        decay_after: int = 1000,
+        sharpness: float = 12.0,
+        seed: int = 0,
+    ) -> None:
+        if steps < 3:
+            raise ValueError(f"ConsistencyDistillation needs steps >= 3, but got {steps}.")
+        network = load_network(teacher)
+        super().__init__(ConsistencyModel(copy.deepcopy(network)), rate, warm_up, decay_after, sharpness, seed)
+        self.teacher = EDM(network)
+        self.steps, self.softness = steps, softness
+
+    def losses(self, rooms: RoomBatch, random: torch.Generator) -> Tensor:
+        """See the module."""
+        levels = shifted_levels(self.steps, random)
+        x = dequantise(rooms.images)
+        x = x + levels[0] * torch.randn(x.shape, generator=random, device=x.device)
+        way = [x]
+        with torch.no_grad():
+            for t, r in pairwise(levels):
+                way.append(heun(self.teacher, way[-1], t, r))
+        sigma = torch.tensor(levels[:-1], device=x.device).repeat_interleave(len(x))
+        _, c_out = self.model.scalings(sigma)
+        assert isinstance(c_out, Tensor)
+        targets = way[-1].repeat(len(levels) - 1, 1, 1, 1)
+        losses = consistency_losses(self.model, torch.cat(way[:-1]), sigma, targets, c_out, self.softness)
+        return losses.reshape(-1, len(x)).mean(dim=0)
+
+    def save(self, path: Path) -> None:
+        """See `Training`."""
+        assert isinstance(self.average.network, UNet)
+        save_network(self.average.network, path)
+
+
+def consistency_losses(
+    model: Denoiser, x_t: Tensor, sigma: Tensor, targets: Tensor, scale: Tensor, softness: float
+) -> Tensor:
+    """How far a model is from the ends of the probability flow.
+
+    Args:
+        model: what is judged.
+        x_t: noisy images, `(N, C, H, W)`.
+        sigma: their levels, `(N,)`.
+        targets: where the probability flow takes them, same shape.
+        scale: what differences are divided by, `(N,)`.
+        softness: `c` > 0.
+
+    Returns:
+        Losses, `(N,)`.
+    """
+    difference: Tensor = (model(x_t, sigma) - targets) / per_image(scale, x_t)
+    return (difference.square().sum(dim=(1, 2, 3)) + softness**2).sqrt() - softness
+
+
+def heun(teacher: Denoiser, x_t: Tensor, t: float, r: float) -> Tensor:
+    """One step of second order of the probability flow `dx / dt = (x - D(x, t)) / t`.
+
+    Args:
+        teacher: the denoiser `D`.
+        x_t: noisy images, `(N, C, H, W)`.
+        t: their level.
+        r: the level to go to, > 0.
+
+    Returns:
+        The images there.
+    """
+    slope = (x_t - teacher(x_t, t)) / t
+    euler = x_t + (r - t) * slope
+    x_r: Tensor = x_t + (r - t) * (slope + (euler - teacher(euler, r)) / r) / 2
+    return x_r
+
+
+def shifted_levels(
+    steps: int, random: torch.Generator, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
+) -> list[float]:
+    """The first and the last level of a Karras grid, and between them its levels moved down by a random part of a step.
+
+    So every level between the ends is met in training.
+
+    Args:
+        steps: number of levels, N >= 3.
+        random: source of the shift.
+        sigma_min: the last level.
+        sigma_max: the first level.
+        rho: exponent of the grid.
+
+    Returns:
+        Decreasing levels, N of them.
+    """
+    bottom, top = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    gap = (top - bottom) / (steps - 1)
+    shift = float(torch.rand((), generator=random, device=random.device))
+    between = [(top - gap * (number + shift)) ** rho for number in range(steps - 2)]
+    return [sigma_max, *(level for level in between if level < sigma_max), sigma_min]

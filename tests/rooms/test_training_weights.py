@@ -1,0 +1,90 @@
+import math
+import re
+from hashlib import sha256
+from itertools import pairwise
+
+import pytest
+import torch
+
+from dis_lightning.images import dequantise
+from dis_lightning.levels import KarrasLevels
+from dis_lightning.rooms import render_room
+from dis_lightning.rooms.pair import (
+    WEIGHTS,
+    ClassReader,
+    LayoutReader,
+    SegmentationReader,
+    rooms_consistency,
+    rooms_edm,
+    rooms_reader_a,
+    rooms_reader_b,
+)
+from dis_lightning.rooms.training.consistency import heun
+from dis_lightning.rooms.training.examine import intersections_over_unions, marks
+
+FILES = {"rooms_edm": 8, "rooms_consistency": 8, "rooms_reader_a": 2, "rooms_reader_b": 2}
+
+
+def held_out(number):
+    rooms = [torch.from_numpy(render_room("test", 10_000 + index).image) for index in range(number)]
+    return dequantise(torch.stack(rooms)).permute(0, 3, 1, 2)
+
+
+def noise(number, seed=0):
+    return torch.randn(number, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_file_is_small_and_the_one_its_card_speaks_of(name):
+    content = (WEIGHTS / f"{name}.safetensors").read_bytes()
+    card = (WEIGHTS / f"{name}.md").read_text(encoding="utf-8")
+    assert re.findall(r"SHA-256: `([0-9a-f]{64})`", card) == [sha256(content).hexdigest()]
+    assert len(content) <= FILES[name] * 2**20
+
+
+# The noisy image itself has error sigma^2, the mean room 0.10: all that is to be known at sigma 80.
+@pytest.mark.parametrize(("sigma", "bound"), [(0.05, 0.0005), (0.2, 0.003), (0.5, 0.01), (2.0, 0.05), (80.0, 0.20)])
+def test_the_denoiser_removes_most_of_the_noise_from_rooms_it_never_saw(sigma, bound):
+    x_0 = held_out(24)
+    with torch.no_grad():
+        estimate = rooms_edm()(x_0 + sigma * noise(24), sigma)
+    assert (estimate - x_0).square().mean() < bound
+
+
+def test_the_consistency_model_ends_where_the_flow_of_its_teacher_ends():
+    edm, levels = rooms_edm(clip=False), KarrasLevels(12)[:-1]
+    x = start = 80 * noise(8)
+    with torch.no_grad():
+        for sigma, following in pairwise(levels):
+            x = heun(edm, x, sigma, following)
+        end = rooms_consistency()(start, 80.0)
+        stranger = (end.roll(1, dims=0) - x).square().mean()
+        assert (end - x).square().mean() < 0.4 * stranger
+
+
+def test_both_readers_read_rooms_they_never_saw():
+    for reader in (rooms_reader_a(), rooms_reader_b()):
+        result = marks(reader, 300)
+        assert result.segmentation.mean() > 0.9
+        assert result.layout.mean() > 0.97
+        assert result.accuracy > 0.99
+
+
+def test_the_views_of_a_reader_give_its_logits():
+    reader, x = rooms_reader_b(), held_out(2)
+    reading = reader(x)
+    assert torch.equal(SegmentationReader(reader)(x), reading.segmentation)
+    assert torch.equal(LayoutReader(reader)(x), reading.layout)
+    assert torch.equal(ClassReader(reader)(x), reading.label)
+
+
+def test_what_a_reader_says_of_a_room_does_not_depend_on_the_batch():
+    x = held_out(3)
+    for reader in (rooms_reader_a(), rooms_reader_b()):
+        torch.testing.assert_close(reader(x).segmentation[1:2], reader(x[1:2]).segmentation, atol=1e-4, rtol=1e-4)
+
+
+def test_iou_of_a_confusion_by_hand():
+    confusion = torch.tensor([[6.0, 2.0], [1.0, 3.0]])
+    torch.testing.assert_close(intersections_over_unions(confusion), torch.tensor([6 / 9, 3 / 6]))
+    assert math.isclose(intersections_over_unions(torch.eye(4)).mean(), 1)
