@@ -5,17 +5,13 @@ from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
-from dis_lightning.rooms.readers import Reader, ReaderA, ReaderB, Reading
+from dis_lightning.rooms.readers import Reader, ReaderA, ReaderB
 
 __all__ = [
     "WEIGHTS",
-    "ClassReader",
-    "LayoutReader",
-    "SegmentationReader",
     "rooms_consistency",
     "rooms_edm",
     "rooms_reader_a",
@@ -51,57 +47,6 @@ def rooms_reader_a() -> ReaderA:
 def rooms_reader_b() -> ReaderB:
     """The reader that judges."""
     return _filled(ReaderB(), "rooms_reader_b.safetensors")
-
-
-class SegmentationReader(nn.Module):
-    """What each pixel shows, as a network from pictures to logits.
-
-    Args:
-        reader: `rooms_reader_a()` or `rooms_reader_b()`.
-    """
-
-    def __init__(self, reader: Reader) -> None:
-        super().__init__()
-        self.reader = reader
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits over `SEGMENTATION_CLASSES`, `(N, 8, H, W)`, of pictures `(N, 3, H, W)` in [-1, 1]."""
-        reading: Reading = self.reader(x)
-        return reading.segmentation
-
-
-class LayoutReader(nn.Module):
-    """Which surface of the empty room is behind each pixel, as a network from pictures to logits.
-
-    Args:
-        reader: `rooms_reader_a()` or `rooms_reader_b()`.
-    """
-
-    def __init__(self, reader: Reader) -> None:
-        super().__init__()
-        self.reader = reader
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits over `LAYOUT_CLASSES`, `(N, 5, H, W)`, of pictures `(N, 3, H, W)` in [-1, 1]."""
-        reading: Reading = self.reader(x)
-        return reading.layout
-
-
-class ClassReader(nn.Module):
-    """The class of a room, as a network from pictures to logits.
-
-    Args:
-        reader: `rooms_reader_a()` or `rooms_reader_b()`.
-    """
-
-    def __init__(self, reader: Reader) -> None:
-        super().__init__()
-        self.reader = reader
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits over `ROOM_CLASSES`, `(N, 6)`, of pictures `(N, 3, H, W)` in [-1, 1]."""
-        reading: Reading = self.reader(x)
-        return reading.label
 
 
 def _filled(reader: AnyReader, name: str) -> AnyReader:

@@ -11,9 +11,6 @@ from dis_lightning.levels import KarrasLevels
 from dis_lightning.rooms import render_room
 from dis_lightning.rooms.pair import (
     WEIGHTS,
-    ClassReader,
-    LayoutReader,
-    SegmentationReader,
     rooms_consistency,
     rooms_edm,
     rooms_reader_a,
@@ -68,14 +65,6 @@ def test_both_readers_read_rooms_they_never_saw():
         assert result.segmentation.mean() > 0.9
         assert result.layout.mean() > 0.97
         assert result.accuracy > 0.99
-
-
-def test_the_views_of_a_reader_give_its_logits():
-    reader, x = rooms_reader_b(), held_out(2)
-    reading = reader(x)
-    assert torch.equal(SegmentationReader(reader)(x), reading.segmentation)
-    assert torch.equal(LayoutReader(reader)(x), reading.layout)
-    assert torch.equal(ClassReader(reader)(x), reading.label)
 
 
 def test_what_a_reader_says_of_a_room_does_not_depend_on_the_batch():
