@@ -88,11 +88,14 @@ class CommandLine(LightningCLI):
             self.trainer_defaults["callbacks"].append(SamplingProgress())
 
     def instantiate_classes(self) -> None:
-        """Build the parts; the parser hides the type of what they raise."""
+        """Build the parts; the parser wraps what they raise in all that it tried."""
         try:
             super().instantiate_classes()
         except ValueError as error:
-            raise ArgumentError(None, str(error)) from error
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            raise ArgumentError(None, str(cause)) from error
 
     def predict(self, **arguments: Any) -> None:
         """Run, and let the writer keep the whole configuration in the run folder."""
@@ -169,8 +172,9 @@ def _remedy(message: str) -> str:
         if f"predict.{key}" in message or f'"{key}"' in message:
             public = {name: getattr(package, name) for name in package.__all__}
             names = [n for n, c in public.items() if inspect.isclass(c) and issubclass(c, kind) and not isabstract(c)]
-            lines.append(
-                f"Give `{key}` by --config {folder}/NAME.yaml or --{key} CLASS, CLASS one of {', '.join(names)};"
-            )
+            if "is not accepted" not in message:
+                lines.append(
+                    f"Give `{key}` by --config {folder}/NAME.yaml or --{key} CLASS, CLASS one of {', '.join(names)};"
+                )
             lines.append(f"see --{key}.help CLASS for its arguments.")
     return "\n".join(lines)

@@ -82,7 +82,8 @@ def test_every_prior_file_runs(file: str, tmp_path: Path) -> None:
     small = PRIOR[1:] if "gaussian" in file else []
     size = SIZE if "gaussian" in file else 32
     data = ["--config=configs/data/rooms.yaml", f"--data.size={size}"]
-    runs(tmp_path, *data, f"--config={file}", *small, *OPERATOR, *SOLVER)
+    solver = [arg.replace("/dps", "/consistency_dps") for arg in SOLVER] if "pair" in file else SOLVER
+    runs(tmp_path, *data, f"--config={file}", *small, *OPERATOR, *solver)
 
 
 @pytest.mark.parametrize("file", [file for file in files("priors") if published(file)])

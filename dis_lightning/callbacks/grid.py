@@ -24,7 +24,7 @@ def draw_grid(folder: RunFolder, records: list[dict[str, Any]], max_samples: int
     """
     rows = [_row(folder, record, max_samples) for record in records]
     titles = list(rows[0])
-    brightest = max(float(row["std"].max()) for row in rows) or 1.0
+    brightest = max((float(row["std"].max()) for row in rows if "std" in row), default=1.0) or 1.0
     # 1.4 inch per picture keeps the titles readable and 8 rows on one screen.
     figure = Figure(figsize=(1.4 * len(titles) + 0.4, 1.4 * len(rows) + 0.3), layout="constrained")
     axes = figure.subplots(len(rows), len(titles), squeeze=False)
@@ -47,12 +47,15 @@ def _row(folder: RunFolder, record: dict[str, Any], max_samples: int) -> dict[st
         for sample, diverged in enumerate(record["diverged"])
     ]
     finite = [sample for sample in samples if sample.numel()]
-    stack = torch.stack(finite) if finite else torch.empty(0)
+    stack = torch.stack(finite) if finite else torch.empty(0, 1, 1, 3)
+    spread = {
+        "mean": stack.mean(dim=0) if finite else torch.empty(0),
+        "std": stack.std(dim=0, correction=0).mean(dim=-1) if finite else torch.zeros(1, 1),
+    }
     return {
         "measurement": _picture(folder.measurement(index)),
         **{f"sample {number}": sample for number, sample in enumerate(samples[:max_samples])},
-        "mean": stack.mean(dim=0) if finite else torch.empty(0),
-        "std": stack.std(dim=0, correction=0).mean(dim=-1) if finite else torch.zeros(1, 1),
+        **(spread if len(samples) > 1 else {}),
         "truth": _picture(folder.source(index)),
     }
 

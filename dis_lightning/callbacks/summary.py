@@ -80,7 +80,7 @@ def write_metrics(file: Path, summary: Summary) -> None:
 
 def print_summary(summary: Summary, folder: Path) -> None:
     """Show the means, what diverged and where the files are."""
-    table = Table(title=f"{summary['images']} images, {summary['samples_per_image']} posterior samples each")
+    table = Table(title=f"Images: {summary['images']}, posterior samples of each: {summary['samples_per_image']}")
     table.add_column("per image")
     table.add_column("mean", justify="right")
     table.add_column("standard error", justify="right")
