@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["NoiseSource"]
+__all__ = ["NoiseSource", "keyed_generator"]
 
 
 class NoiseSource:
@@ -37,7 +37,7 @@ class NoiseSource:
         self.seed = seed
         self.keys = keys
         self.device = torch.device(device)
-        self._generators = [_generator(seed, key) for key in keys]
+        self._generators = [keyed_generator(seed, key) for key in keys]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -76,8 +76,15 @@ class NoiseSource:
         return self.normal(x.shape, x.dtype)
 
 
-def _generator(seed: int, key: tuple[int, ...]) -> torch.Generator:
+def keyed_generator(seed: int, key: tuple[int, ...], device: torch.device | str = "cpu") -> torch.Generator:
+    """A random stream that is known by its seed and its key alone.
+
+    Args:
+        seed: >= 0.
+        key: whatever tells the stream from others of the seed; numbers >= 0.
+        device: where the stream is drawn.
+    """
     # SeedSequence mixes the whole key, so that neighbouring seeds and indices give unrelated streams. `spawn_key`
     # keeps (seed, index) and (seed, index, sample) apart.
     words = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(words[0]) & (2**63 - 1))
+    return torch.Generator(device).manual_seed(int(words[0]) & (2**63 - 1))

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from dis_lightning.noise import keyed_generator
 from dis_lightning.rooms.training.data import RoomBatch
 
 __all__ = ["Training", "average_decay", "rate_factor"]
@@ -94,8 +94,7 @@ class Training(lightning.LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _random(self) -> torch.Generator:
-        words = np.random.SeedSequence(self.seed, spawn_key=(self.global_step, self.global_rank))
-        return torch.Generator(self.device).manual_seed(int(words.generate_state(1, np.uint64)[0]) & (2**63 - 1))
+        return keyed_generator(self.seed, (self.global_step, self.global_rank), self.device)
 
 
 def rate_factor(step: int, warm_up: int, decay_after: int) -> float:
