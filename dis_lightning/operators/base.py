@@ -6,14 +6,17 @@ images never touch each other.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dis_lightning.noise import NoiseSource
+from dis_lightning.operators.pictures import distinct_colours, painted, written
 from dis_lightning.types import Measurement
 
-__all__ = ["GaussianOperator", "LinearOperator", "Operator", "tensor"]
+__all__ = ["GaussianOperator", "LabelOperator", "LinearOperator", "Operator", "tensor"]
 
 
 class Operator(nn.Module, ABC):
@@ -38,6 +41,17 @@ class Operator(nn.Module, ABC):
     @abstractmethod
     def picture(self, y: Measurement) -> Tensor:
         """The measurement as images for people, `(B, 3, h, w)`, in [-1, 1]."""
+
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """Read the networks of the operator, where it has any; called before anything is sampled.
+
+        Args:
+            device: where they are needed.
+
+        Raises:
+            ConnectionError: if a file is not here and cannot be downloaded; it says which file to put where.
+            ValueError: if a file is damaged or holds another network.
+        """
 
 
 class GaussianOperator(Operator):
@@ -104,6 +118,52 @@ class LinearOperator(GaussianOperator):
         return columns.flatten(1).T
 
 
+class LabelOperator(Operator):
+    """`y = argmax_k A(x_0)_k`: the most likely class, at every position, for an `A` that gives logits.
+
+    With the classes of different positions independent given the image, `p(y | x_0) = prod_i softmax(A(x_0))_(y_i, i)`.
+    A subclass gives the logits, `(B, K, *positions)`; there may be no positions: one class for the whole picture.
+
+    Args:
+        classes: names of the K classes.
+        palette: colours of the classes, `(K, 3)`, 8 bit; by default, colours that are easy to tell apart.
+    """
+
+    def __init__(self, classes: Sequence[str], palette: Tensor | None = None) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        self.palette = distinct_colours(len(self.classes)) if palette is None else palette
+
+    def measure(self, x_0: Tensor, noise: NoiseSource) -> Measurement:
+        """The most likely classes, `(B, *positions)`."""
+        labels: Tensor = self(x_0).argmax(dim=1)
+        return labels
+
+    def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
+        """Cross-entropy of the classes, its mean over the positions, per image."""
+        return self._cross_entropy(x_0, y).mean(dim=1)
+
+    def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
+        """Cross-entropy of the classes, its sum over the positions, per image."""
+        return self._cross_entropy(x_0, y).sum(dim=1)
+
+    def picture(self, y: Measurement) -> Tensor:
+        """The map of classes in their colours, or the name of the class."""
+        labels = tensor(y)
+        if labels.ndim == 1:
+            return written([self.classes[label] for label in labels.tolist()]).to(labels.device)
+        return painted(labels, self.palette)
+
+    def _cross_entropy(self, x_0: Tensor, y: Measurement) -> Tensor:
+        logits, labels = self(x_0), tensor(y)
+        if labels.shape != (len(logits), *logits.shape[2:]):
+            raise ValueError(
+                f"{type(self).__name__} needs a class for each of {tuple(logits.shape[2:])} positions of "
+                f"{len(logits)} images, but got labels of shape {tuple(labels.shape)}: resize the label map."
+            )
+        return F.cross_entropy(logits, labels.long(), reduction="none").reshape(len(labels), -1)
+
+
 def tensor(y: Measurement) -> Tensor:
     """The measurement as a tensor, where it has to be one.
 
@@ -111,5 +171,5 @@ def tensor(y: Measurement) -> Tensor:
         TypeError: if it is a list of captions.
     """
     if not isinstance(y, Tensor):
-        raise TypeError(f"A measurement with Gaussian noise is a tensor, but got {type(y).__name__}.")
+        raise TypeError(f"A measurement of this kind is a tensor, but got {type(y).__name__}.")
     return y

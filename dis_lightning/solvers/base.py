@@ -128,6 +128,7 @@ class Solver(lightning.LightningModule, ABC):
             )
         for network in self._networks():
             network.load(self.device)
+        self.operator.load(self.device)
 
     def extra_repr(self) -> str:
         """All arguments that are not parts, for `repr`; a run folder tells by it which solver made it."""
