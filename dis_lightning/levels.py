@@ -11,13 +11,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import overload
 
+from torch import Tensor
+
 __all__ = ["KarrasLevels", "Levels", "MultistepLevels", "karras"]
 
 
-def karras(fraction: float, sigma_min: float, sigma_max: float, rho: float) -> float:
-    """The level at `fraction` of the way from `sigma_max` (0) to `sigma_min` (1)."""
+@overload
+def karras(fraction: float, sigma_min: float, sigma_max: float, rho: float) -> float: ...
+@overload
+def karras(fraction: float, sigma_min: float, sigma_max: float | Tensor, rho: float) -> float | Tensor: ...
+def karras(fraction: float, sigma_min: float, sigma_max: float | Tensor, rho: float) -> float | Tensor:
+    """The level at `fraction` of the way from `sigma_max` (0), one or several, to `sigma_min` (1)."""
     top, bottom = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
-    return float((top + fraction * (bottom - top)) ** rho)
+    level: float | Tensor = (top + fraction * (bottom - top)) ** rho
+    return level
 
 
 class Levels(Sequence[float]):

@@ -1,15 +1,13 @@
 """Images in a folder and in the folders below it."""
 
-from pathlib import Path
 
-from dis_lightning.data.base import ImageData, ImageSet
-from dis_lightning.data.stored import ImageFile, StoredImages, find_files, require_folder, require_images
-from dis_lightning.data.transforms import ImageTransform
+from dis_lightning.data.base import ImageSet
+from dis_lightning.data.stored import ImageFile, StoredData, StoredImages, find_files, require_folder, require_images
 
 __all__ = ["FolderData"]
 
 
-class FolderData(ImageData):
+class FolderData(StoredData):
     """The first images below a folder, sorted by their paths relative to it.
 
     The order is that of POSIX paths as strings: `10.png`, `2.png`, `a-b/0.png`, `a/0.png`. Hidden files and folders
@@ -25,18 +23,6 @@ class FolderData(ImageData):
     Raises:
         ValueError: if an argument is out of range.
     """
-
-    def __init__(
-        self,
-        root: str | Path,
-        num_images: int = 1000,
-        transform: ImageTransform | None = None,
-        batch_size: int = 1,
-        num_workers: int = 0,
-    ) -> None:
-        super().__init__(num_images, batch_size, num_workers)
-        self.root = root
-        self.transform = transform
 
     def find(self) -> ImageSet:
         """See `ImageData.find`."""

@@ -3,14 +3,13 @@
 import os
 from pathlib import Path
 
-from dis_lightning.data.base import ImageData, ImageSet
-from dis_lightning.data.stored import ImageFile, StoredImages, find_files, require_folder, require_images
-from dis_lightning.data.transforms import ImageTransform
+from dis_lightning.data.base import ImageSet
+from dis_lightning.data.stored import ImageFile, StoredData, StoredImages, find_files, require_folder, require_images
 
 __all__ = ["ImageNetData"]
 
 
-class ImageNetData(ImageData):
+class ImageNetData(StoredData):
     """The first images of a tree `class/image`, class by class, both sorted by name.
 
     An image's label is the position of its class among all class folders, so the tree must hold every class that the
@@ -28,18 +27,6 @@ class ImageNetData(ImageData):
     Raises:
         ValueError: if an argument is out of range.
     """
-
-    def __init__(
-        self,
-        root: str | Path,
-        num_images: int = 1000,
-        transform: ImageTransform | None = None,
-        batch_size: int = 1,
-        num_workers: int = 0,
-    ) -> None:
-        super().__init__(num_images, batch_size, num_workers)
-        self.root = root
-        self.transform = transform
 
     def find(self) -> ImageSet:
         """See `ImageData.find`."""

@@ -11,14 +11,13 @@ from typing import BinaryIO
 
 import lmdb
 
-from dis_lightning.data.base import ImageData, ImageSet
-from dis_lightning.data.stored import StoredImage, StoredImages, require_folder, require_images
-from dis_lightning.data.transforms import ImageTransform
+from dis_lightning.data.base import ImageSet
+from dis_lightning.data.stored import StoredData, StoredImage, StoredImages, require_folder, require_images
 
 __all__ = ["LSUNData"]
 
 
-class LSUNData(ImageData):
+class LSUNData(StoredData):
     """The first images of an LSUN database, in the order of its keys.
 
     Values may be JPEG, WebP or any other format that Pillow knows. The keys are hashes, so the first images are a
@@ -35,18 +34,6 @@ class LSUNData(ImageData):
     Raises:
         ValueError: if an argument is out of range.
     """
-
-    def __init__(
-        self,
-        root: str | Path,
-        num_images: int = 1000,
-        transform: ImageTransform | None = None,
-        batch_size: int = 1,
-        num_workers: int = 0,
-    ) -> None:
-        super().__init__(num_images, batch_size, num_workers)
-        self.root = root
-        self.transform = transform
 
     def find(self) -> ImageSet:
         """See `ImageData.find`."""

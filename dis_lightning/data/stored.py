@@ -15,11 +15,38 @@ from typing import BinaryIO, NoReturn
 import numpy as np
 from PIL import Image
 
-from dis_lightning.data.base import ImageSet, Item
+from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.decoding import decode, to_tensor
 from dis_lightning.data.transforms import ImageTransform
 
-__all__ = ["ImageFile", "StoredImage", "StoredImages", "find_files", "require_folder", "require_images"]
+__all__ = ["ImageFile", "StoredData", "StoredImage", "StoredImages", "find_files", "require_folder", "require_images"]
+
+
+class StoredData(ImageData, ABC):
+    """The first images below a root on a disk.
+
+    Args:
+        root: where they lie.
+        num_images: number of images, >= 1.
+        transform: what makes the images one size; None takes them as they are.
+        batch_size: images per batch, >= 1.
+        num_workers: processes that read images ahead, for each process that samples.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        num_images: int = 1000,
+        transform: ImageTransform | None = None,
+        batch_size: int = 1,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(num_images, batch_size, num_workers)
+        self.root = root
+        self.transform = transform
 
 
 class StoredImage(ABC):

@@ -11,6 +11,7 @@ from typing import Self
 
 from torch import Tensor
 
+from dis_lightning.levels import karras
 from dis_lightning.priors.base import Denoiser, per_image
 
 __all__ = ["FlowMap"]
@@ -47,7 +48,7 @@ class FlowMap(Denoiser):
 
     def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
         """Follow the probability flow from `sigma` to `sigma_min`; see `Denoiser.forward`."""
-        between = [self._level(step / self.steps, sigma) for step in range(1, self.steps)]
+        between = [karras(step / self.steps, self.sigma_min, sigma, self.rho) for step in range(1, self.steps)]
         x = x_t
         for level, level_next in pairwise([sigma, *between, self.sigma_min]):
             x = self._heun(x, level, level_next)
@@ -56,11 +57,6 @@ class FlowMap(Denoiser):
     def given(self, labels: Tensor) -> Self:
         """Bind class labels to the denoiser; see `Denoiser.given`."""
         return type(self)(self.denoiser.given(labels), self.steps, self.sigma_min, self.rho)
-
-    def _level(self, fraction: float, sigma: float | Tensor) -> float | Tensor:
-        top, bottom = sigma ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        level: float | Tensor = (top + fraction * (bottom - top)) ** self.rho
-        return level
 
     def _heun(self, x: Tensor, sigma: float | Tensor, sigma_next: float | Tensor) -> Tensor:
         s, s_next = per_image(sigma, x), per_image(sigma_next, x)
