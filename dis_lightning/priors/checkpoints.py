@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dis_lightning.priors.cards import FileCard, fetch_from_hub, file_cards, repository_cards
+from dis_lightning.priors.cards import file_cards, repository_cards
 from dis_lightning.priors.diffusers_config import arguments_from
 from dis_lightning.priors.diffusers_format import CONFIG, WEIGHTS, from_diffusers
-from dis_lightning.priors.tensor_files import read_metadata, read_tensors
 from dis_lightning.priors.unet import UNet
+from dis_lightning.weights import FileCard, fetch_from_hub, fill, read_metadata, read_tensors
 
 __all__ = ["Source", "find", "load_network", "save_network"]
 
@@ -56,11 +56,7 @@ def load_network(
     origin = find(source)
     with torch.device("meta"):
         network = UNet(**(arguments or origin.arguments()), dtype=dtype)
-    state, expected = origin.weights(), network.state_dict()
-    _compare(state, expected, origin, network)
-    weights = {key: state[key].to(device, tensor.dtype) for key, tensor in expected.items()}
-    network.load_state_dict(weights, assign=True)
-    return network.requires_grad_(False).eval()
+    return fill(network, origin.weights(), origin, network.arguments, device)
 
 
 def save_network(network: UNet, path: str | Path) -> None:
@@ -186,23 +182,3 @@ def _read_config(path: Path) -> dict[str, Any]:
         return arguments_from(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def _compare(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], origin: Source, network: UNet) -> None:
-    missing = [key for key in expected if key not in state]
-    strange = [key for key in state if key not in expected]
-    other = [
-        f"{key} {tuple(state[key].shape)} instead of {tuple(tensor.shape)}"
-        for key, tensor in expected.items()
-        if key in state and state[key].shape != tensor.shape
-    ]
-    if missing or strange or other:
-        wrong = [
-            f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
-            for keys, what in ((missing, "weights are missing"), (strange, "are not known"), (other, "differ in shape"))
-            if keys
-        ]
-        raise ValueError(
-            f"{origin} holds another network than {network.arguments}, which has {len(expected)} weights; "
-            f"{len(state)} came: {'; '.join(wrong)}."
-        )

@@ -14,11 +14,12 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
 from dis_lightning.priors import checkpoints
-from dis_lightning.priors.cards import FileCard, file_cards, repository_cards
+from dis_lightning.priors.cards import file_cards, repository_cards
 from dis_lightning.priors.checkpoints import File, find, load_network, save_network
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
 from dis_lightning.priors.pretrained import PretrainedUNet
+from dis_lightning.weights import FileCard
 
 
 class Trap:

@@ -1,0 +1,178 @@
+"""Cards of published files, and the cache of these files.
+
+A card is what is known of a file without having it: where it is, what it is, under which licence, how the network in
+it is built and, once recorded, its SHA-256. Files are kept where `torch.hub` keeps them, in
+`torch.hub.get_dir()/checkpoints`, which follows `TORCH_HOME`. Each package that reads published files has its cards
+beside its code, in `cards.yaml`.
+"""
+
+import difflib
+import functools
+import hashlib
+import json
+import shutil
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from filelock import FileLock
+from tqdm import tqdm
+
+__all__ = ["FileCard", "check_source", "fetch", "fetch_from_hub", "file_cards", "read_cards"]
+
+
+@dataclass(frozen=True)
+class FileCard:
+    """What is known of one published file.
+
+    Attributes:
+        name: name of the card, and of the file in the cache.
+        url: where the file is.
+        sha256: what the file must hash to, where known.
+        arguments: how the network in it is built, where it is not always the same.
+        suffix: how the name of the file ends.
+        about: what the file holds, and who published it.
+        licence: on which terms.
+    """
+
+    name: str
+    url: str
+    sha256: str | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    suffix: str = ".pt"
+    about: str = ""
+    licence: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where the file is kept."""
+        return Path(torch.hub.get_dir()) / "checkpoints" / f"{self.name}{self.suffix}"
+
+    def fetch(self) -> Path:
+        """Give the file, downloaded if need be, after a check of its SHA-256.
+
+        What the file must hash to is said by the card, or else by the record that is written when the file is first
+        seen. Processes that want the same file wait for one of them to download it.
+
+        Raises:
+            ConnectionError: if the file cannot be downloaded.
+            ValueError: if the file is not the one that was published, or not the one that was recorded.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        record = Path(f"{self.path}.json")
+        with FileLock(f"{self.path}.lock"):
+            if not self.path.exists():
+                self._download()
+            if not record.exists():
+                record.write_text(json.dumps({"url": self.url, "sha256": _sha256(self.path)}, indent=1))
+        expected, found = self.sha256 or json.loads(record.read_text())["sha256"], _sha256(self.path)
+        if found != expected:
+            raise ValueError(
+                f"{self.path} is damaged or is not {self.name}: its SHA-256 is {found}, but {expected} was expected. "
+                f"Delete it to download it again; delete {record.name} too if it was replaced on purpose."
+            )
+        return self.path
+
+    def _download(self) -> None:
+        partial = Path(f"{self.path}.partial")
+        try:
+            with urllib.request.urlopen(self.url) as response, partial.open("wb") as file:
+                # Google Drive answers a request that it does not like with a page, and with success.
+                if response.headers.get_content_type() == "text/html":
+                    raise ConnectionError("the address gave a web page instead of the file")
+                size = int(response.headers["Content-Length"] or 0)
+                with tqdm.wrapattr(file, "write", total=size or None, desc=self.path.name) as target:
+                    shutil.copyfileobj(response, target)
+            # A connection that is cut looks like the end of the file.
+            if size and partial.stat().st_size != size:
+                raise ConnectionError(f"broken off after {partial.stat().st_size} of {size} bytes")
+        except OSError as error:
+            raise ConnectionError(
+                f"{self.name} could not be downloaded ({error}). Without a network, get {self.url} elsewhere "
+                f"and put it at {self.path}."
+            ) from error
+        partial.replace(self.path)
+
+
+@functools.cache
+def read_cards(package: str) -> dict[str, Any]:
+    """The `cards.yaml` of a package."""
+    text = (resources.files(package) / "cards.yaml").read_text(encoding="utf-8")
+    cards: dict[str, Any] = yaml.safe_load(text)
+    return cards
+
+
+def file_cards(package: str) -> dict[str, FileCard]:
+    """The cards of files in the `cards.yaml` of a package, by name."""
+    return {name: FileCard(name=name, **card) for name, card in read_cards(package)["files"].items()}
+
+
+def check_source(source: str | Path, cards: Mapping[str, FileCard]) -> None:
+    """Check, without reading anything, that `fetch` knows what is meant.
+
+    Raises:
+        FileNotFoundError: if the source is neither a file nor the name of a card.
+    """
+    if Path(source).is_file() or source in cards:
+        return
+    close = difflib.get_close_matches(str(source), cards, n=3, cutoff=0.5)
+    raise FileNotFoundError(
+        f"{str(source)!r} is no file and no card: "
+        + (f"did you mean {' or '.join(close)}?" if close else f"the cards are {', '.join(cards)}.")
+    )
+
+
+def fetch(source: str | Path, cards: Mapping[str, FileCard]) -> Path:
+    """Give the file that is meant.
+
+    Args:
+        source: a file here, or the name of a card, whose file is downloaded if need be.
+        cards: the cards that are known, by name.
+
+    Raises:
+        FileNotFoundError: if the source is neither a file nor the name of a card.
+        ConnectionError: if the file of a card cannot be downloaded.
+        ValueError: if the file of a card is not the one that was published.
+    """
+    check_source(source, cards)
+    path = Path(source)
+    return path if path.is_file() else cards[str(source)].fetch()
+
+
+def fetch_from_hub(repository: str, *names: str) -> Path:
+    """Give the first file of those named that a repository of the hub has, downloaded if need be.
+
+    Raises:
+        ModuleNotFoundError: if `huggingface_hub` is not installed.
+        ConnectionError: if there is no such file, or it cannot be downloaded.
+    """
+    try:
+        import huggingface_hub  # Only for those who ask for a hub id.
+        from huggingface_hub.errors import EntryNotFoundError
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"Networks of the hub need another package: pip install huggingface_hub, or download {repository} "
+            "yourself and give its folder."
+        ) from error
+    for name in names:
+        try:
+            return Path(huggingface_hub.hf_hub_download(repository, name))
+        except EntryNotFoundError as error:
+            reason: Exception = error
+        except (OSError, ValueError) as error:
+            reason = error
+            break
+    raise ConnectionError(
+        f"{' or '.join(names)} of {repository} could not be had from the hub ({type(reason).__name__}). Check the id; "
+        f"without a network, download the repository elsewhere and give its folder."
+    ) from reason
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
