@@ -1,6 +1,7 @@
 """Super-resolution by average pooling: `y` is the mean of each `factor x factor` block.
 
-With `A` the block mean of f^2 pixels, `A A^T = I / f^2`, so `A^+ = f^2 A^T`: every pixel of a block gets its mean.
+With `A` the block mean of f^2 pixels, `A A^T = I / f^2`, so `A^+ = f^2 A^T`: every pixel of a block gets its mean; with
+damping it gets a share `1 / (1 + f^2 damping)` of it.
 """
 
 from torch import Tensor
@@ -39,9 +40,9 @@ class AveragePool(LinearOperator):
         """Spread each value over its block, divided by the block's size."""
         return self.pseudo_inverse(y) / self.factor**2
 
-    def pseudo_inverse(self, y: Tensor) -> Tensor:
+    def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
         """Repeat each value over its block."""
-        return F.interpolate(y, scale_factor=self.factor, mode="nearest")
+        return F.interpolate(y, scale_factor=self.factor, mode="nearest") / (1 + self.factor**2 * damping)
 
     def extra_repr(self) -> str:
         """Arguments, for `repr`."""

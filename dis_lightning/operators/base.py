@@ -107,8 +107,32 @@ class LinearOperator(GaussianOperator):
         """`A^T y`: images `(B, 3, H, W)` with `<A x, y> = <x, A^T y>`."""
 
     @abstractmethod
-    def pseudo_inverse(self, y: Tensor) -> Tensor:
-        """`A^+ y`: the images of least norm among those that explain `y` best."""
+    def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
+        """`A^T (A A^T + damping I)^+ y`, in closed form.
+
+        Args:
+            y: measurements.
+            damping: >= 0. With 0 this is `A^+ y`: the images of least norm among those that explain `y` best. With more
+                it is the images with the least `|A x - y|^2 + damping |x|^2`.
+        """
+
+    def proximal(self, x: Tensor, y: Tensor, step: float) -> Tensor:
+        """The images `z` with the least `|z - x|^2 / 2 + step |A z - y|^2 / 2`.
+
+        By the matrix inversion lemma, `z = x + A^T (A A^T + I / step)^-1 (y - A x)`. With `step = (r / noise_std)^2` it
+        is the posterior mean for an image that is known to be `x` up to Gaussian noise of standard deviation `r`.
+
+        Args:
+            x: images `(B, 3, H, W)`.
+            y: their measurements.
+            step: how much the measurement counts, > 0.
+
+        Raises:
+            ValueError: if `step` is not positive.
+        """
+        if not step > 0:
+            raise ValueError(f"The proximal step of {type(self).__name__} needs step > 0, but got {step}.")
+        return x + self.pseudo_inverse(y - self(x), damping=1 / step)
 
     def matrix(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:
         """The operator as a dense matrix, `(M, D)`, for images of `shape` with D pixels in all."""

@@ -1,6 +1,6 @@
 """Colourisation: `y` is the brightness of each pixel.
 
-    A x_0 = w . x_0,    A^T y = w y,    A^+ y = w y / |w|^2,    w = (0.2989, 0.5870, 0.1140)
+    A x_0 = w . x_0,    A^T y = w y,    A A^T = |w|^2,    A^+ y = w y / |w|^2,    w = (0.2989, 0.5870, 0.1140)
 
 with the weights of ITU-R BT.601 for red, green and blue, as in Song et al., "Consistency Models", 2023, appendix D.
 """
@@ -41,10 +41,10 @@ class Colorization(LinearOperator):
         """The brightness times each channel's weight, `(B, 3, H, W)`."""
         return self.weights.to(y) * y
 
-    def pseudo_inverse(self, y: Tensor) -> Tensor:
+    def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
         """The shortest colour of that brightness, `(B, 3, H, W)`; it is greenish, not grey."""
         weights = self.weights.to(y)
-        return weights * y / weights.square().sum()
+        return weights * y / (weights.square().sum() + damping)
 
     def picture(self, y: Measurement) -> Tensor:
         """The brightness in all three channels, `(B, 3, H, W)`."""

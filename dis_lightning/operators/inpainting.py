@@ -1,73 +1,200 @@
 """Inpainting: some pixels are seen, the others are not.
 
-The mask is a diagonal projection: `A = A^T = A^+ = A^2`. Hidden pixels are 0 in `A(x_0)` and hold only noise in `y`, as
-in the papers' code.
+A mask is a diagonal projection: `A = A^T = A^+ = A^2`. There are two kinds.
+
+*One mask for all images.* Hidden pixels are 0 in `A(x_0)` and hold only noise in `y`, as in the papers' code.
+
+*A mask for each image*, drawn from its noise. It is part of what was measured, so `y` carries it: a pixel that was not
+seen is NaN. `A` itself is then the identity, of which `y` has some of the values, and whatever is NaN counts for
+nothing: not in the distance, and as 0 in the adjoint and the pseudo-inverse. So `A^+ (y - A x_0)`, of which other
+methods are made, is the residual at the pixels that were seen.
 """
+
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
+from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, tensor
 from dis_lightning.types import Measurement
 
-__all__ = ["RandomInpainting"]
+__all__ = ["BoxInpainting", "Inpainting", "RandomInpainting"]
 
 
-class RandomInpainting(LinearOperator):
-    """A random share of the pixels is seen, the same pixels in every image and channel.
-
-    The mask follows from `seed` and the image's size alone.
+class Inpainting(LinearOperator):
+    """Some of the pixels are seen, the same in every channel.
 
     Args:
-        visible: share of the pixels that are seen, in (0, 1]; Purohit et al. 2024 use 0.1 (LSUN) and 0.2 (ImageNet-64).
         noise_std: standard deviation of the noise on `y`.
-        seed: chooses the pixels.
-
-    Raises:
-        ValueError: if `visible` is out of range, or so small that an image has no visible pixel.
+        per_image: whether each image has a mask of its own.
     """
 
-    def __init__(self, visible: float, noise_std: float = 0.0, seed: int = 0) -> None:
+    def __init__(self, noise_std: float, per_image: bool) -> None:
         super().__init__(noise_std)
-        if not 0 < visible <= 1:
-            raise ValueError(f"RandomInpainting needs the visible share in (0, 1], but got {visible}.")
-        self.visible = visible
-        self.seed = seed
+        self.per_image = per_image
         self._mask = torch.empty(0, 0)
+
+    @abstractmethod
+    def masks(self, height: int, width: int, noise: NoiseSource | None = None) -> Tensor:
+        """Masks of images of a size, `(N, 1, H, W)`: 1 seen, 0 hidden.
+
+        Args:
+            height: H, in pixels.
+            width: W, in pixels.
+            noise: one stream per image for masks of their own; without it there is one mask for all.
+
+        Raises:
+            ValueError: if the mask does not fit the images, or would hide all of them.
+        """
 
     @torch.inference_mode(False)  # a mask made in inference mode could never serve a gradient
     def mask(self, x_0: Tensor) -> Tensor:
-        """Which pixels of such images are seen, `(H, W)`: 1 seen, 0 hidden."""
+        """The one mask of such images, `(H, W)`: 1 seen, 0 hidden.
+
+        Raises:
+            ValueError: if each image has a mask of its own, or the mask does not fit the images.
+        """
+        if self.per_image:
+            raise ValueError(
+                f"{type(self).__name__} has no mask for all images here; use `~y.isnan()` of a measurement."
+            )
         height, width = x_0.shape[-2:]
         if self._mask.shape != (height, width):
-            pixels = height * width
-            count = round(self.visible * pixels)
-            if count == 0:
-                raise ValueError(f"visible={self.visible} of {height} x {width} pixels is none; use a larger share.")
-            # A generator of its own: the streams of NoiseSource belong to the images.
-            seen = torch.randperm(pixels, generator=torch.Generator().manual_seed(self.seed))[:count]
-            self._mask = torch.zeros(pixels).index_fill(0, seen, 1.0).reshape(height, width)
+            self._mask = self.masks(height, width)[0, 0]
         self._mask = self._mask.to(x_0)
         return self._mask
 
     def forward(self, x_0: Tensor) -> Tensor:
-        """Images with hidden pixels at 0, `(B, C, H, W)`."""
-        return self.mask(x_0) * x_0
+        """Images with hidden pixels at 0, `(B, C, H, W)`; the images as they are where each has a mask of its own."""
+        return x_0 if self.per_image else self.mask(x_0) * x_0
+
+    def measure(self, x_0: Tensor, noise: NoiseSource) -> Tensor:
+        """Measure with noise; see `Operator.measure`."""
+        if not self.per_image:
+            return super().measure(x_0, noise)
+        height, width = x_0.shape[-2:]
+        hidden = self.masks(height, width, noise).to(x_0.device) == 0
+        return super().measure(x_0, noise).masked_fill(hidden, torch.nan)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """The mask again."""
-        projected: Tensor = self(y)
-        return projected
+        """What was seen, hidden pixels 0."""
+        return _zero_where_missing(y, y) if self.per_image else self.mask(y) * y
 
-    def pseudo_inverse(self, y: Tensor) -> Tensor:
-        """The mask again."""
-        projected: Tensor = self(y)
-        return projected
+    def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
+        """What was seen, hidden pixels 0."""
+        return self.adjoint(y) / (1 + damping)
 
     def picture(self, y: Measurement) -> Tensor:
         """What was seen, hidden pixels mid-grey."""
         return self.adjoint(tensor(y)).clamp(-1, 1)
 
+    def _residual(self, x_0: Tensor, y: Measurement) -> Tensor:
+        residual = super()._residual(x_0, y)
+        return _zero_where_missing(residual, tensor(y).flatten(1)) if self.per_image else residual
+
+
+class RandomInpainting(Inpainting):
+    """A random share of the pixels is seen.
+
+    Args:
+        visible: share of the pixels that are seen, in (0, 1]; Purohit et al. 2024 use 0.1 (LSUN) and 0.2 (ImageNet-64).
+        noise_std: standard deviation of the noise on `y`.
+        seed: chooses the pixels of the mask for all images; it follows from the seed and the image's size alone.
+        per_image: whether each image has a mask of its own, from its noise.
+
+    Raises:
+        ValueError: if `visible` is out of range or, when measuring, so small that an image has no visible pixel.
+    """
+
+    def __init__(self, visible: float, noise_std: float = 0.0, seed: int = 0, per_image: bool = False) -> None:
+        super().__init__(noise_std, per_image)
+        if not 0 < visible <= 1:
+            raise ValueError(f"RandomInpainting needs the visible share in (0, 1], but got {visible}.")
+        self.visible = visible
+        self.seed = seed
+
+    def masks(self, height: int, width: int, noise: NoiseSource | None = None) -> Tensor:
+        """See `Inpainting.masks`."""
+        pixels = height * width
+        count = round(self.visible * pixels)
+        if count == 0:
+            raise ValueError(f"visible={self.visible} of {height} x {width} pixels is none; use a larger share.")
+        if noise is None:
+            # A generator of its own: the streams of NoiseSource belong to the images.
+            order = torch.randperm(pixels, generator=torch.Generator().manual_seed(self.seed))[None]
+        else:
+            order = noise.normal((len(noise), pixels)).argsort(dim=1)
+        masks = torch.zeros(order.shape, device=order.device).scatter_(1, order[:, :count], 1.0)
+        return masks.reshape(-1, 1, height, width)
+
     def extra_repr(self) -> str:
         """Arguments, for `repr`."""
-        return f"visible={self.visible}, noise_std={self.noise_std}, seed={self.seed}"
+        return f"visible={self.visible}, noise_std={self.noise_std}, seed={self.seed}, per_image={self.per_image}"
+
+
+class BoxInpainting(Inpainting):
+    """All but a box is seen.
+
+    Chung et al. 2023 hide 128 of 256 pixels a side, at a random place at least 16 pixels from the border. All sizes
+    here are shares of the image's height and width.
+
+    Args:
+        size: side of the box, in (0, 1).
+        noise_std: standard deviation of the noise on `y`.
+        position: the box's top and left, the same for all images; if not given, each image has a place of its own, from
+            its noise.
+        margin: the least distance from the border of a place that is drawn.
+
+    Raises:
+        ValueError: if the box is empty or the whole image, or does not fit into it.
+    """
+
+    def __init__(
+        self,
+        size: float = 0.5,
+        noise_std: float = 0.0,
+        position: tuple[float, float] | None = None,
+        margin: float = 1 / 16,
+    ) -> None:
+        super().__init__(noise_std, per_image=position is None)
+        corners = (margin, 1 - size - margin) if position is None else position
+        if not 0 < size < 1 or not all(0 <= corner <= 1 - size for corner in corners):
+            raise ValueError(
+                "BoxInpainting needs size in (0, 1) and a box inside the image, all in shares of its side, but got "
+                f"size={size}, position={position}, margin={margin}."
+            )
+        self.size = size
+        self.position = position
+        self.margin = margin
+
+    def masks(self, height: int, width: int, noise: NoiseSource | None = None) -> Tensor:
+        """See `Inpainting.masks`."""
+        if self.position is not None:
+            places = torch.tensor([self.position])
+        else:
+            assert noise is not None  # `mask` refuses
+            uniform = torch.special.ndtr(noise.normal((len(noise), 2)))
+            places = self.margin + uniform * (1 - self.size - 2 * self.margin)
+        rows, columns = (self._hidden(places[:, axis], side) for axis, side in enumerate((height, width)))
+        masks = 1 - rows[:, None, :, None] * columns[:, None, None, :]
+        if not (masks.flatten(1).any(dim=1).all() and (masks == 0).any()):
+            raise ValueError(
+                f"A box of size={self.size} of {height} x {width} pixels is empty or hides all; use larger images."
+            )
+        return masks
+
+    def _hidden(self, places: Tensor, side: int) -> Tensor:
+        """Which pixels of an axis the boxes cover, `(N, side)`: 1 covered."""
+        length = round(self.size * side)
+        first = (places * side).round().clamp(max=side - length)[:, None]
+        pixel = torch.arange(side, device=places.device)
+        return ((pixel >= first) & (pixel < first + length)).float()
+
+    def extra_repr(self) -> str:
+        """Arguments, for `repr`."""
+        return f"size={self.size}, noise_std={self.noise_std}, position={self.position}, margin={self.margin}"
+
+
+def _zero_where_missing(values: Tensor, y: Tensor) -> Tensor:
+    return values.masked_fill(y.isnan(), 0.0)

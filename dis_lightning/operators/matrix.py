@@ -1,9 +1,13 @@
-"""Any linear measurement, as a matrix: for toy problems with a known truth and for small sensors."""
+"""Any linear measurement, as a matrix: for toy problems with a known truth and for small sensors.
+
+With the singular value decomposition `A = U S V^T`, `A^T (A A^T + damping I)^+ = V S / (S^2 + damping) U^T`.
+"""
 
 import torch
 from torch import Tensor
 
 from dis_lightning.operators.base import LinearOperator, tensor
+from dis_lightning.operators.spectrum import spectral_inverse
 from dis_lightning.types import Measurement
 
 __all__ = ["MatrixOperator"]
@@ -22,7 +26,9 @@ class MatrixOperator(LinearOperator):
     """
 
     matrix_: Tensor
-    _inverse: Tensor
+    _left: Tensor
+    _values: Tensor
+    _right: Tensor
 
     def __init__(
         self, matrix: Tensor | list[list[float]], noise_std: float = 0.0, shape: tuple[int, ...] | None = None
@@ -34,9 +40,10 @@ class MatrixOperator(LinearOperator):
             raise ValueError(f"A matrix of shape {tuple(matrix.shape)} does not act on images of shape {self.shape}.")
         self.register_buffer("matrix_", matrix, persistent=False)
         # What is next to nothing in the type of the matrix is its rounding, not its content.
-        rounding = max(matrix.shape) * torch.finfo(matrix.dtype).eps
-        inverse = torch.linalg.pinv(matrix.double(), rtol=rounding).to(matrix)
-        self.register_buffer("_inverse", inverse, persistent=False)
+        self._rounding = max(matrix.shape) * torch.finfo(matrix.dtype).eps
+        parts = torch.linalg.svd(matrix.double(), full_matrices=False)
+        for name, part in zip(("_left", "_values", "_right"), parts, strict=True):
+            self.register_buffer(name, part.to(matrix), persistent=False)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """`A vec(x_0)`, `(B, M)`."""
@@ -46,9 +53,10 @@ class MatrixOperator(LinearOperator):
         """`A^T y`, `(B, *shape)`."""
         return torch.unflatten(y @ self.matrix_.to(y), 1, self.shape)
 
-    def pseudo_inverse(self, y: Tensor) -> Tensor:
-        """`A^+ y`, `(B, *shape)`."""
-        return torch.unflatten(y @ self._inverse.T.to(y), 1, self.shape)
+    def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
+        """`V S / (S^2 + damping) U^T y`, `(B, *shape)`."""
+        inverse = spectral_inverse(self._values, damping, self._rounding).to(y)
+        return torch.unflatten(y @ self._left.to(y) * inverse @ self._right.to(y), 1, self.shape)
 
     def picture(self, y: Measurement) -> Tensor:
         """The pseudo-inverse, since the measurement itself is a list of numbers."""

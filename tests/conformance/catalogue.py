@@ -4,16 +4,21 @@ A new class needs an entry here and gets all tests. The suites find the classes 
 """
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import deepinv.physics
 import torch
+from published_files import mobilenet, small_layout, small_wizard
+from tiny_networks import blip_captioner, blip_matcher, classifier_file, clip_folder
 
 from dis_lightning import operators, solvers
 from dis_lightning.kernels import EulerMaruyama
 from dis_lightning.levels import KarrasLevels, MultistepLevels
-from dis_lightning.operators import Operator
+from dis_lightning.operators import Operator, TorchvisionClassifier
 from dis_lightning.solvers import Solver
 
 __all__ = ["OPERATORS", "SHAPE", "SOLVERS", "SolverCase", "build_operator", "build_solver", "concrete"]
@@ -64,16 +69,32 @@ SOLVERS: dict[str, SolverCase] = {
 
 NOISE = {"noise_std": 0.1}
 
-OPERATORS: dict[str, dict[str, Any]] = {
+# Arguments, or a function that gives them where a network has to be made first.
+OPERATORS: dict[str, dict[str, Any] | Callable[[], dict[str, Any]]] = {
     "AveragePool": NOISE | {"factor": 2},
+    "BicubicDownsample": NOISE | {"factor": 2},
+    "BoxInpainting": NOISE | {"position": (0.25, 0.4)},
+    "CLIPText": lambda: {"text": "a red bed", "name": f"local-dir:{clip_folder()}", "pretrained": None},
+    "Caption": lambda: {"matcher": str(blip_matcher()), "captioner": str(blip_captioner())},
+    "Classification": lambda: {"classifier": TorchvisionClassifier("squeezenet1_1", classifier_file()), "size": 32},
     "Colorization": NOISE,
+    "DeepInvLinearPhysics": NOISE | {"physics": deepinv.physics.Inpainting(SHAPE, mask=0.5)},
+    "DeepInvPhysics": NOISE | {"physics": deepinv.physics.PhaseRetrieval(deepinv.physics.LinearPhysics())},
     "GaussianBlur": NOISE | {"kernel_size": 5, "std": 1.0},
+    "HDR": NOISE,
+    "JPEG": NOISE | {"quality": 30},
+    "MaskInpainting": NOISE | {"file": str(Path(__file__).with_name("mask.png"))},
     "MatrixOperator": NOISE
     | {
         "matrix": torch.randn(20, 192, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
         "shape": SHAPE,
     },
+    "MotionBlur": NOISE | {"kernel_size": 5},
+    "NonlinearBlur": lambda: NOISE | {"network": small_wizard(), "kernel_seed": 0},
+    "PhaseRetrieval": NOISE,
     "RandomInpainting": NOISE | {"visible": 0.3},
+    "RoomLayout": lambda: {"network": small_layout()},
+    "Segmentation": lambda: {"network": mobilenet()},
 }
 
 
@@ -92,4 +113,5 @@ def build_solver(name: str, **parts: Any) -> Solver:
 
 def build_operator(name: str, **changes: Any) -> Operator:
     """An operator by its entry; an argument in `changes` has the last word."""
-    return getattr(operators, name)(**OPERATORS[name] | changes)
+    entry = OPERATORS[name]
+    return getattr(operators, name)(**(entry() if callable(entry) else entry) | changes)

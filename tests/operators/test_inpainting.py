@@ -1,12 +1,18 @@
-"""Random-pixel inpainting: an exact share of pixels, the same everywhere, chosen by the seed."""
+"""Inpainting: which pixels each mask shows, and measurements that carry a mask of their own."""
 
 import math
+from pathlib import Path
 
+import deepinv.physics
+import numpy as np
 import pytest
+import scipy.stats
 import torch
+from PIL import Image
 
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators import RandomInpainting
+from dis_lightning.operators import BoxInpainting, Inpainting, MaskInpainting, RandomInpainting
+from dis_lightning.priors import FiniteAtomPrior
 
 
 def images(count: int = 2, height: int = 32, width: int = 32) -> torch.Tensor:
@@ -82,3 +88,158 @@ def test_the_mask_tells_nothing_of_the_measurement_noise() -> None:
     seen = operator.mask(x_0).bool()
     count = int(seen.sum())
     assert (y[0][:, seen].mean(dim=1).abs() < 5 / count**0.5).all()
+
+
+EACH_ITS_OWN = [RandomInpainting(0.3, noise_std=0.1, per_image=True), BoxInpainting(0.5, noise_std=0.1)]
+
+for_masks_of_their_own = pytest.mark.parametrize("operator", EACH_ITS_OWN, ids=repr)
+
+
+@for_masks_of_their_own
+def test_a_mask_of_its_own_follows_from_the_noise_of_its_image_alone(operator: Inpainting) -> None:
+    together = operator.measure(images(3), NoiseSource(0, [4, 0, 9]))
+    alone = operator.measure(images(3)[1:2], NoiseSource(0, [0]))
+    torch.testing.assert_close(together[1:2], alone, rtol=0, atol=0, equal_nan=True)
+    seen = ~together.isnan()
+    assert torch.equal(seen, seen[:, :1].expand_as(seen))
+    assert not torch.equal(seen[0], seen[1])
+
+
+@for_masks_of_their_own
+def test_only_pixels_that_were_seen_count(operator: Inpainting) -> None:
+    x, other = images(2), images(2) + 0.5
+    y = operator.measure(x, NoiseSource(0, [0, 1]))
+    seen = ~y.isnan()
+    assert torch.equal(operator.distance(other.where(seen, 7.0), y), operator.distance(other, y))
+    residual = (other - y).nan_to_num(0.0).flatten(1).double()
+    torch.testing.assert_close(operator.distance(other, y).double(), residual.norm(dim=1))
+    torch.testing.assert_close(operator.energy(other, y).double(), residual.square().sum(1) / (2 * 0.1**2))
+    slope = torch.func.grad(lambda x: operator.distance(x, y).sum())(other)
+    assert (slope[~seen] == 0).all()
+    assert slope.isfinite().all()
+    torch.testing.assert_close(slope, operator.adjoint(other - y) / operator.distance(other, y).reshape(-1, 1, 1, 1))
+
+
+@for_masks_of_their_own
+def test_merging_a_measurement_into_an_image_changes_the_seen_pixels_alone(operator: Inpainting) -> None:
+    x, other = images(2), images(2) + 0.5
+    y = operator.measure(x, NoiseSource(0, [0, 1]))
+    merged = other - operator.pseudo_inverse(operator(other) - y)
+    torch.testing.assert_close(merged, torch.where(y.isnan(), other, y))
+    halfway = torch.where(y.isnan(), other, (other + 3 * y) / 4)
+    torch.testing.assert_close(operator.proximal(other, y, step=3.0), halfway)
+    assert (operator.picture(y)[y.isnan()] == 0).all()
+
+
+@for_masks_of_their_own
+def test_the_noise_of_a_seen_pixel_does_not_tell_whether_its_neighbours_are_seen(operator: Inpainting) -> None:
+    y = operator.measure(torch.zeros(40, 3, 16, 16), NoiseSource(0, range(40)))
+    noise = y[~y.isnan()]
+    assert scipy.stats.kstest(noise / 0.1, "norm").pvalue > 1e-4
+
+
+def test_the_posterior_of_atoms_is_that_of_the_seen_pixels() -> None:
+    operator = RandomInpainting(0.3, noise_std=0.8, per_image=True)
+    atoms = images(6, 8, 8)
+    y = operator.measure(atoms[2:3], NoiseSource(1, [0]))
+    log_likelihood = -(atoms - y).square().nansum(dim=(1, 2, 3)) / (2 * 0.8**2)
+    posterior = FiniteAtomPrior(atoms).posterior(operator, y)
+    torch.testing.assert_close(posterior.weights, log_likelihood.softmax(0))
+
+
+@pytest.mark.parametrize(("visible", "count"), [(0.1, 102), (0.5, 512)])
+def test_each_mask_of_its_own_has_exactly_the_visible_share(visible: float, count: int) -> None:
+    operator = RandomInpainting(visible, per_image=True)
+    seen = ~operator.measure(images(5), NoiseSource(0, range(5))).isnan()
+    assert seen[:, 0].sum(dim=(1, 2)).tolist() == [count] * 5
+
+
+def test_masks_of_their_own_choose_pixels_evenly_over_the_image() -> None:
+    masks = RandomInpainting(0.25, per_image=True).masks(8, 8, NoiseSource(0, range(400)))
+    assert (masks.mean(0) - 0.25).abs().max() < 5 * math.sqrt(0.25 * 0.75 / 400)
+
+
+def test_there_is_no_mask_for_all_where_each_image_has_its_own() -> None:
+    with pytest.raises(ValueError, match="RandomInpainting has no mask for all images"):
+        RandomInpainting(0.5, per_image=True).mask(images())
+
+
+def test_a_box_hides_its_pixels_and_no_other() -> None:
+    measured = BoxInpainting(0.5, position=(0.25, 0.375))(images(1, 16, 32))
+    hidden = torch.zeros(16, 32, dtype=torch.bool)
+    hidden[4:12, 12:28] = True
+    assert torch.equal(measured[0, 0] == 0, hidden)
+    assert torch.equal(measured[0, 2][~hidden], images(1, 16, 32)[0, 2][~hidden])
+
+
+def test_boxes_are_drawn_evenly_over_the_places_that_keep_their_distance_from_the_border() -> None:
+    masks = BoxInpainting(0.5, margin=1 / 16).masks(64, 64, NoiseSource(0, range(1000)))[:, 0]
+    for axis in (1, 2):
+        hidden = (masks == 0).any(dim=3 - axis)
+        assert (hidden.sum(dim=1) == 32).all()
+        first = hidden.int().argmax(dim=1)
+        assert (first.min(), first.max()) == (4, 28)
+        assert first.float().mean().item() == pytest.approx(16, abs=5 * 24 / math.sqrt(12 * 1000))
+
+
+def test_a_box_without_noise_is_the_mask_of_deepinverse() -> None:
+    operator, x = BoxInpainting(0.5, position=(0.0, 0.5)), images(2, 8, 8)
+    twin = deepinv.physics.Inpainting((3, 8, 8), mask=operator.mask(x).expand(3, 8, 8))
+    for mine, theirs in (
+        (operator, twin.A),
+        (operator.adjoint, twin.A_adjoint),
+        (operator.pseudo_inverse, twin.A_dagger),
+    ):
+        torch.testing.assert_close(mine(x), theirs(x))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"size": 0.0}, {"size": 1.0}, {"size": 0.9, "margin": 0.1}, {"margin": -0.1}, {"position": (0.6, 0.0)}],
+)
+def test_a_box_that_does_not_fit_is_refused(arguments: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"BoxInpainting needs size in .* box inside the image"):
+        BoxInpainting(**arguments)
+
+
+@pytest.mark.parametrize("size", [0.01, 0.99])
+def test_a_box_that_is_empty_or_all_of_a_small_image_is_refused(size: float) -> None:
+    with pytest.raises(ValueError, match=f"box of size={size} of 8 x 8 pixels is empty or hides all"):
+        BoxInpainting(size, position=(0.0, 0.0))(images(1, 8, 8))
+
+
+def half_seen(file: Path) -> np.ndarray:
+    """Write a mask of 8 x 6 pixels, the upper half seen."""
+    mask = np.zeros((8, 6), dtype=bool)
+    mask[:4] = True
+    if file.suffix == ".npy":
+        np.save(file, mask[None].astype(np.float32))
+    else:
+        Image.fromarray((mask * 255).astype(np.uint8)).save(file)
+    return mask
+
+
+@pytest.mark.parametrize("name", ["mask.npy", "mask.png"])
+def test_a_mask_is_read_from_a_file(name: str, tmp_path: Path) -> None:
+    mask = half_seen(tmp_path / name)
+    x = images(2, 8, 6)
+    measured = MaskInpainting(str(tmp_path / name))(x)
+    np.testing.assert_array_equal(measured, x.numpy() * mask)
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path) -> None:
+    half_seen(tmp_path / "mask.npy")
+    with pytest.raises(ValueError, match=r"mask.npy has \(8, 6\) pixels and the images have \(8, 8\)"):
+        MaskInpainting(str(tmp_path / "mask.npy"))(images(1, 8, 8))
+
+
+@pytest.mark.parametrize("mask", [np.zeros((4, 4)), np.ones((3, 4, 4)), np.ones(4)])
+def test_a_mask_that_hides_all_or_is_no_map_is_refused(mask: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", mask)
+    with pytest.raises(ValueError, match="must be one map with at least one pixel that is seen"):
+        MaskInpainting(str(tmp_path / "mask.npy"))
+
+
+def test_a_mask_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"There is no mask .*lost\.png"):
+        MaskInpainting(str(tmp_path / "lost.png"))

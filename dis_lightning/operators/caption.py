@@ -1,0 +1,203 @@
+"""Captions by BLIP: one network says what is seen, another how well words and picture match.
+
+    y = the captioner's sentence for the image,    distance = energy = -log P(match | x_0, y)
+
+Li et al., "BLIP: Bootstrapping Language-Image Pre-training for Unified Vision-Language Understanding and Generation",
+2022, with the image-text matching head; as a measurement, section 5 of Xu et al. 2024. The networks are those of
+`transformers`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators.base import Operator
+from dis_lightning.operators.pictures import written
+from dis_lightning.operators.published_input import CLIP_MEAN, CLIP_STD, prepared
+from dis_lightning.operators.texts import read_texts, text_of_each, texts
+from dis_lightning.types import Measurement
+
+if TYPE_CHECKING:
+    from transformers import BlipForConditionalGeneration, BlipForImageTextRetrieval
+
+__all__ = ["Caption"]
+
+MAX_TOKENS = 35
+"""Length that captions are filled up to for the matching, as in the authors' code."""
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Caption(Operator):
+    """A caption of the picture; `y` is a list of B sentences.
+
+    Both networks are read on first use, the captioner only if it is needed.
+
+    Args:
+        matcher: hub id or folder of a `BlipForImageTextRetrieval`, in the format of transformers, tokenizer included.
+        captioner: hub id or folder of a `BlipForConditionalGeneration`, likewise. The default was trained before
+            the captions of COCO, and the authors' after; their captions differ slightly.
+        captions: a file of captions, line i for image i of the data; then nothing is said by the captioner.
+        prompt: how every caption begins; it is taken off.
+        beams: width of the beam search.
+        min_tokens: least length of a caption in tokens, prompt included.
+        max_tokens: greatest length, likewise.
+        negative_probability: whether the distance is `-P(match)`, as in the authors' code, in place of its logarithm.
+            It has next to no gradient where a picture does not match at all.
+        antialias: see `prepared`.
+        dtype: precision of the networks.
+    """
+
+    def __init__(
+        self,
+        matcher: str = "Salesforce/blip-itm-base-coco",
+        captioner: str = "Salesforce/blip-image-captioning-base",
+        captions: Path | None = None,
+        prompt: str = "a picture of ",
+        beams: int = 3,
+        min_tokens: int = 5,
+        max_tokens: int = 20,
+        negative_probability: bool = False,
+        antialias: bool = True,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.matcher, self.captioner, self.captions = str(matcher), str(captioner), captions
+        self.prompt, self.beams, self.min_tokens, self.max_tokens = prompt, beams, min_tokens, max_tokens
+        self.negative_probability = negative_probability
+        self.antialias = antialias
+        self.dtype = dtype
+        self._lines: tuple[str, ...] = ()
+        self._matching: BlipForImageTextRetrieval | None = None
+        self._captioning: BlipForConditionalGeneration | None = None
+        self._tokenizers: dict[str, Any] = {}
+
+    @torch.inference_mode(False)  # weights made in inference mode could never serve a gradient
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """See `Operator`.
+
+        Raises:
+            FileNotFoundError: if the file of captions is not here.
+            ValueError: if a caption of the file is too long.
+        """
+        from transformers import BlipForConditionalGeneration, BlipForImageTextRetrieval  # takes seconds
+
+        if self._matching is None:
+            self._matching = _read(BlipForImageTextRetrieval, self.matcher, self.dtype, device)
+            self._tokenizers["matcher"] = _read_tokenizer(self.matcher)
+        if self.captions is not None and not self._lines:
+            self._lines = read_texts(self.captions)
+            self._tokens(self._lines)
+        if self.captions is None and self._captioning is None:
+            self._captioning = _read(BlipForConditionalGeneration, self.captioner, self.dtype, device)
+            self._tokenizers["captioner"] = _read_tokenizer(self.captioner)
+
+    def forward(self, x_0: Tensor) -> Tensor:
+        """What the matching network sees: features `(B, patches + 1, D)`."""
+        self.load(x_0.device)
+        assert self._matching is not None
+        features: Tensor = self._matching.vision_model(self._prepared(x_0, self._matching)).last_hidden_state
+        return features.to(x_0.dtype)
+
+    @torch.no_grad()
+    def measure(self, x_0: Tensor, noise: NoiseSource) -> list[str]:
+        """The captioner's sentences, or those of the file."""
+        self.load(x_0.device)
+        if self._captioning is None:
+            return text_of_each(self._lines, noise)
+        tokenizer = self._tokenizers["captioner"]
+        prompts = tokenizer([self.prompt] * len(x_0), return_tensors="pt").input_ids.to(x_0.device)
+        said = self._captioning.generate(
+            self._prepared(x_0, self._captioning),
+            input_ids=prompts,
+            num_beams=self.beams,
+            min_length=self.min_tokens,
+            max_length=self.max_tokens,
+        )
+        sentences = tokenizer.batch_decode(said, skip_special_tokens=True)
+        return [sentence.removeprefix(self.prompt.strip()).strip() for sentence in sentences]
+
+    def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
+        """`-log P(match)`, or `-P(match)` where asked for, per image."""
+        log_odds = self._log_odds(x_0, y)
+        return -log_odds.sigmoid() if self.negative_probability else F.softplus(-log_odds)
+
+    def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
+        """`-log P(match)`, per image."""
+        return F.softplus(-self._log_odds(x_0, y))
+
+    def picture(self, y: Measurement) -> Tensor:
+        """The captions, written."""
+        return written(texts(y, len(y)))
+
+    def extra_repr(self) -> str:
+        """Arguments, for `repr`."""
+        names = ("matcher", "captioner", "captions", "prompt", "beams", "min_tokens", "max_tokens")
+        more = ("negative_probability", "antialias", "dtype")
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names + more)
+
+    def _log_odds(self, x_0: Tensor, y: Measurement) -> Tensor:
+        features = self(x_0).to(self.dtype)
+        assert self._matching is not None
+        words, there = self._tokens(texts(y, len(x_0)))
+        read = self._matching.text_encoder(
+            input_ids=words.to(x_0.device),
+            attention_mask=there.to(x_0.device),
+            encoder_hidden_states=features,
+            encoder_attention_mask=torch.ones(features.shape[:2], dtype=torch.long, device=x_0.device),
+        )
+        # The head gives the logits of "no match" and of "match", from the first token.
+        no, yes = self._matching.itm_head(read.last_hidden_state[:, 0]).to(x_0.dtype).unbind(dim=1)
+        log_odds: Tensor = yes - no
+        return log_odds
+
+    def _tokens(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+        # Filled up to a fixed length, so that a caption is read the same beside any other.
+        told = self._tokenizers["matcher"](list(sentences), padding="max_length", max_length=MAX_TOKENS)
+        for sentence, row in zip(sentences, told["input_ids"], strict=True):
+            if len(row) > MAX_TOKENS:
+                raise ValueError(
+                    f"A caption may have {MAX_TOKENS} tokens, but {sentence!r} has {len(row)}; make it shorter."
+                )
+        return torch.tensor(told["input_ids"]), torch.tensor(told["attention_mask"])
+
+    def _prepared(self, x_0: Tensor, network: Any) -> Tensor:
+        side = network.config.vision_config.image_size
+        return prepared(x_0, (side, side), CLIP_MEAN, CLIP_STD, self.antialias, self.dtype)
+
+
+def _read(kind: type[Network], source: str, dtype: torch.dtype, device: torch.device | str) -> Network:
+    try:
+        network, report = kind.from_pretrained(source, output_loading_info=True)  # type: ignore[attr-defined]
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unread(kind.__name__, source, error) from error
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise ValueError(
+            f"{source} holds another network than a {kind.__name__}: {len(missing)} weights are missing "
+            f"({', '.join(missing[:3])}, ...)."
+        )
+    filled: Network = network.to(device, dtype).requires_grad_(False).eval()
+    return filled
+
+
+def _read_tokenizer(source: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise _unread("tokenizer", source, error) from error
+
+
+def _unread(what: str, source: str, error: Exception) -> ConnectionError:
+    reason = str(error).partition("\n")[0]
+    return ConnectionError(
+        f"The {what} of {source} could not be read ({type(error).__name__}: {reason}). Check the name; without "
+        "a network, download the repository elsewhere (config.json, weights, tokenizer) and give its folder."
+    )

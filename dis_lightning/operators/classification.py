@@ -1,0 +1,104 @@
+"""Classification: what a picture shows, by a published classifier, as in section 5 of Xu et al. 2024.
+
+    y = argmax_k f(x_0)_k,    distance = energy = -log softmax(f(x_0))_y
+
+for a classifier `f` that gives logits. The user may also choose a target; then `y` does not come from the image.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators.base import LabelOperator, tensor
+from dis_lightning.operators.classifiers import Classifier
+from dis_lightning.operators.published_input import IMAGENET_MEAN, IMAGENET_STD, Colour, prepared
+from dis_lightning.types import Measurement
+
+__all__ = ["Classification"]
+
+
+class Classification(LabelOperator):
+    """The class of a picture; `y` is `(B,)`.
+
+    Args:
+        classifier: the network, read on first use.
+        targets: what is to be seen instead of the class of the image itself: image i of the data gets
+            `targets[i mod n]`. One class for all images: `[281]`. The cats of the authors' code, whose target is
+            281 + i mod 5: `[281, 282, 283, 284, 285]`.
+        size: side that pictures are resized to.
+        mean: what pictures in [0, 1] are normalised by. The authors give those of CLIP to a classifier that was
+            trained with those of ImageNet: `(0.48145466, 0.4578275, 0.40821073)`.
+        std: likewise; the authors' is `(0.26862954, 0.26130258, 0.27577711)`.
+        antialias: see `prepared`.
+        softmax_twice: whether the distance is the cross-entropy of the probabilities, as if they were logits, as in the
+            authors' code. For K classes it lies between `log(e + K - 1) - 1` and `log(e + K - 1)`, and its gradient is
+            small: step sizes are not those of the logits.
+        dtype: precision of the network.
+
+    Attributes:
+        network: the classifier's network; None until it is read.
+
+    Raises:
+        ValueError: if a target is no class.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        targets: Sequence[int] | None = None,
+        size: int = 224,
+        mean: Colour = IMAGENET_MEAN,
+        std: Colour = IMAGENET_STD,
+        antialias: bool = True,
+        softmax_twice: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(classifier.classes)
+        if targets is not None and not (targets and all(0 <= target < len(self.classes) for target in targets)):
+            raise ValueError(
+                f"Classification needs targets among the classes 0 .. {len(self.classes) - 1}, one or more, but got "
+                f"{list(targets)}; leave them out to take the class of the image itself."
+            )
+        self.classifier = classifier
+        self.targets = targets
+        self.size = size
+        self.mean, self.std = mean, std
+        self.antialias = antialias
+        self.softmax_twice = softmax_twice
+        self.dtype = dtype
+        self.network: nn.Module | None = None
+
+    @torch.inference_mode(False)  # weights made in inference mode could never serve a gradient
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """See `Operator`."""
+        if self.network is None:
+            self.network = self.classifier.build(device).to(dtype=self.dtype)
+
+    def forward(self, x_0: Tensor) -> Tensor:
+        """Logits, `(B, K)`."""
+        self.load(x_0.device)
+        assert self.network is not None
+        v = prepared(x_0, (self.size, self.size), self.mean, self.std, self.antialias, self.dtype)
+        logits: Tensor = self.network(v)
+        return logits.to(x_0.dtype)
+
+    def measure(self, x_0: Tensor, noise: NoiseSource) -> Measurement:
+        """The class of each image, or its target, `(B,)`."""
+        if self.targets is None:
+            return super().measure(x_0, noise)
+        chosen = [self.targets[index % len(self.targets)] for index, *_ in noise.keys]
+        return torch.tensor(chosen, device=x_0.device)
+
+    def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
+        """Cross-entropy of the class, per image."""
+        if not self.softmax_twice:
+            return super().distance(x_0, y)
+        return F.cross_entropy(self(x_0).softmax(dim=1), tensor(y).long(), reduction="none")
+
+    def extra_repr(self) -> str:
+        """Arguments, for `repr`."""
+        names = ("classifier", "targets", "size", "mean", "std", "antialias", "softmax_twice", "dtype")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)

@@ -1,0 +1,123 @@
+"""Any physics of DeepInverse as an operator.
+
+Tachella et al., "DeepInverse: A Python package for solving imaging inverse problems with deep learning", JOSS 2025,
+https://deepinv.github.io. A physics brings `A`, and a linear one its adjoint, pseudo-inverse and proximal operator. The
+noise is drawn here, from the streams of the images. A physics is given images in [-1, 1], whatever range it expects.
+"""
+
+from importlib.util import find_spec
+from typing import Any
+
+from torch import Tensor, nn
+
+from dis_lightning.operators.base import GaussianOperator, LinearOperator, tensor
+from dis_lightning.types import Measurement
+
+__all__ = ["DeepInvLinearPhysics", "DeepInvPhysics"]
+
+
+class DeepInvPhysics(GaussianOperator):
+    """A physics of DeepInverse that need not be linear.
+
+    Args:
+        physics: a `deepinv.physics.Physics` without noise of its own, whose measurements are real; or its name, such
+            as `Decolorize`, and it is built here (a configuration cannot hold the object).
+        noise_std: standard deviation of the noise on `y`.
+        arguments: what a physics that is named is built from.
+
+    Raises:
+        ModuleNotFoundError: if DeepInverse is not installed.
+        TypeError: if it is no physics.
+        ValueError: if the physics has noise of its own.
+    """
+
+    def __init__(
+        self, physics: str | nn.Module, noise_std: float = 0.0, arguments: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(noise_std)
+        self.arguments = arguments
+        self.physics = _built(physics, arguments, "Physics")
+
+    def forward(self, x_0: Tensor) -> Tensor:
+        """`A(x_0)` of the physics."""
+        y: Tensor = self.physics.A(x_0)
+        return y
+
+    def picture(self, y: Measurement) -> Tensor:
+        """The numbers in rows, from the smallest of the measurement (black) to the largest (white)."""
+        rows = tensor(y).reshape(len(y), 1, -1, tensor(y).shape[-1])
+        smallest, largest = rows.amin(dim=(1, 2, 3), keepdim=True), rows.amax(dim=(1, 2, 3), keepdim=True)
+        return (2 * (rows - smallest) / (largest - smallest).clamp(min=1e-12) - 1).expand(-1, 3, -1, -1)
+
+    def extra_repr(self) -> str:
+        """Arguments, for `repr`."""
+        return f"physics={type(self.physics).__name__}, noise_std={self.noise_std}, arguments={self.arguments}"
+
+
+class DeepInvLinearPhysics(LinearOperator):
+    """A linear physics of DeepInverse, with its adjoint and its pseudo-inverse.
+
+    Where DeepInverse has no closed form, it iterates to the tolerance that the physics was built with.
+
+    Args:
+        physics: a `deepinv.physics.LinearPhysics` without noise of its own, whose measurements are real; or its name,
+            such as `Decolorize`, and it is built here (a configuration cannot hold the object).
+        noise_std: standard deviation of the noise on `y`.
+        arguments: what a physics that is named is built from.
+
+    Raises:
+        ModuleNotFoundError: if DeepInverse is not installed.
+        TypeError: if it is no linear physics.
+        ValueError: if the physics has noise of its own.
+    """
+
+    def __init__(
+        self, physics: str | nn.Module, noise_std: float = 0.0, arguments: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(noise_std)
+        self.arguments = arguments
+        self.physics = _built(physics, arguments, "LinearPhysics")
+
+    def forward(self, x_0: Tensor) -> Tensor:
+        """`A x_0` of the physics."""
+        y: Tensor = self.physics.A(x_0)
+        return y
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """`A^T y` of the physics."""
+        x: Tensor = self.physics.A_adjoint(y)
+        return x
+
+    def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
+        """`A^+ y` of the physics or, damped, its proximal operator at 0."""
+        x: Tensor = self.physics.prox_l2(0.0, y, gamma=1 / damping) if damping > 0 else self.physics.A_dagger(y)
+        return x
+
+    def picture(self, y: Measurement) -> Tensor:
+        """The pseudo-inverse, since measurements come in any shape."""
+        return self.pseudo_inverse(tensor(y)).clamp(-1, 1)
+
+    def extra_repr(self) -> str:
+        """Arguments, for `repr`."""
+        return f"physics={type(self.physics).__name__}, noise_std={self.noise_std}, arguments={self.arguments}"
+
+
+def _built(physics: str | nn.Module, arguments: dict[str, Any] | None, kind: str) -> Any:
+    """A physics of the kind that is named, without noise."""
+    if find_spec("deepinv") is None:
+        raise ModuleNotFoundError("Operators of DeepInverse need its package: pip install 'dis-lightning[deepinv]'.")
+    import deepinv.physics as library  # type: ignore[import-untyped] # ships no types
+
+    if isinstance(physics, str):
+        build = getattr(library, physics, None)
+        if not (isinstance(build, type) and issubclass(build, library.Physics)):
+            raise TypeError(f"deepinv.physics has no physics {physics}; see https://deepinv.github.io for the names.")
+        physics = build(**(arguments or {}))
+    if not isinstance(physics, getattr(library, kind)):
+        raise TypeError(f"The physics must be a deepinv.physics.{kind}, but got {type(physics).__name__}.")
+    if not isinstance(physics.noise_model, library.ZeroNoise):
+        raise ValueError(
+            f"{type(physics).__name__} has noise of its own ({type(physics.noise_model).__name__}), which no image's "
+            "stream would know; leave noise_model out and give noise_std."
+        )
+    return physics

@@ -1,0 +1,83 @@
+"""Published networks, from a card or a file to a network that is used as it is."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from dis_lightning.weights import FileCard, check_source, fetch, file_cards, fill, read_tensors
+
+__all__ = ["PublishedNetwork", "cards", "read_network", "require"]
+
+COUNTERS = ("num_batches_tracked", "_tmp_running_mean", "_tmp_running_var", "_running_iter")
+"""What batch normalisation counts while it is trained, alone or synchronised: no weights."""
+
+
+class PublishedNetwork(nn.Module):
+    """A network with the weights, and the names of weights, of a published file.
+
+    Attributes:
+        UNUSED: how the names of those weights begin that the file has for training alone.
+    """
+
+    UNUSED: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision that the network works in."""
+        return next(self.parameters()).dtype
+
+
+Network = TypeVar("Network", bound=PublishedNetwork)
+
+
+def cards() -> dict[str, FileCard]:
+    """The cards of all published networks that operators measure with, by name."""
+    return file_cards("dis_lightning.operators")
+
+
+def require(source: str) -> None:
+    """Check that a source is a file or the name of a card, without reading it.
+
+    Raises:
+        FileNotFoundError: if it is neither.
+    """
+    check_source(source, cards())
+
+
+@torch.inference_mode(False)  # weights made in inference mode could never serve a gradient with respect to an image
+def read_network(
+    build: Callable[[], Network],
+    source: str,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    read: Callable[[Path], Mapping[str, Tensor]] = read_tensors,
+) -> Network:
+    """Build a network and fill it from its published file.
+
+    Args:
+        build: builds the network.
+        source: a file, or the name of a card, whose file is downloaded if need be.
+        dtype: precision that the network works in.
+        device: where it is needed.
+        read: reads such a file.
+
+    Returns:
+        The network, frozen and in evaluation mode.
+
+    Raises:
+        FileNotFoundError: if the source is neither a file nor the name of a card.
+        ConnectionError: if the file is not here and cannot be downloaded.
+        ValueError: if the file is damaged or holds another network.
+    """
+    path = fetch(source, cards())
+    with torch.device("meta"):
+        network = build().to(dtype)
+    weights = {
+        key: tensor
+        for key, tensor in read(path).items()
+        if not key.startswith(network.UNUSED) and not key.endswith(COUNTERS)
+    }
+    return fill(network, weights, path, type(network).__name__, device)

@@ -1,0 +1,89 @@
+"""What the published networks for semantic segmentation have in common.
+
+Zhou et al., "Semantic Understanding of Scenes Through the ADE20K Dataset", 2018: an encoder at an eighth of the size
+and a decoder, published as two files.
+
+    logits = upsample(D(E((u - mean) / std))),    u = (x_0 + 1) / 2
+
+with the mean and standard deviation of ImageNet, and bilinear upsampling to the size of the image.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import FrozenBatchNorm2d
+
+from dis_lightning.operators.networks.published import PublishedNetwork, read_network, require
+from dis_lightning.operators.published_input import IMAGENET_MEAN, IMAGENET_STD
+
+__all__ = ["SegmentationNetwork", "conv_bn"]
+
+
+class SegmentationNetwork(nn.Module, ABC):
+    """Logits over the classes of ADE20K, by a network that is read on first use.
+
+    Args:
+        encoder: the encoder's file, or the name of its card.
+        decoder: the decoder's, likewise.
+        dtype: precision that the network works in.
+
+    Attributes:
+        network: encoder and decoder, frozen and in evaluation mode; None until they are read.
+
+    Raises:
+        FileNotFoundError: if a source is neither a file nor the name of a card.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, encoder: str, decoder: str, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        require(encoder)
+        require(decoder)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.dtype = dtype
+        self.network: nn.Sequential | None = None
+        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+            self.register_buffer(name, torch.tensor(values).reshape(3, 1, 1), persistent=False)
+
+    @staticmethod
+    @abstractmethod
+    def build_encoder() -> PublishedNetwork:
+        """The encoder: normalised images `(B, 3, H, W)` to features `(B, C, H / 8, W / 8)`."""
+
+    @staticmethod
+    @abstractmethod
+    def build_decoder() -> PublishedNetwork:
+        """The decoder: features to logits, `(B, 150, H / 8, W / 8)`."""
+
+    def load(self, device: torch.device | str = "cpu") -> nn.Sequential:
+        """Read the weights, once; see `Operator.load` for what can go wrong."""
+        if self.network is None:
+            self.network = nn.Sequential(
+                read_network(self.build_encoder, self.encoder, self.dtype, device),
+                read_network(self.build_decoder, self.decoder, self.dtype, device),
+            ).eval()
+        return self.network
+
+    def forward(self, x_0: Tensor) -> Tensor:
+        """Logits `(B, 150, H, W)` of images `(B, 3, H, W)` in [-1, 1]."""
+        u = ((x_0 + 1) / 2 - self.mean.to(x_0)) / self.std.to(x_0)
+        logits = self.load(x_0.device)(u.to(self.dtype))
+        return F.interpolate(logits.to(x_0.dtype), x_0.shape[-2:], mode="bilinear")
+
+    def extra_repr(self) -> str:
+        """Arguments, for `repr`."""
+        return f"encoder={self.encoder}, decoder={self.decoder}, dtype={self.dtype}"
+
+
+def conv_bn(
+    incoming: int, outgoing: int, size: int, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> tuple[nn.Conv2d, nn.Module]:
+    """A convolution without bias that keeps the size, and its batch normalisation with fixed statistics."""
+    padding = dilation * (size // 2)
+    convolution = nn.Conv2d(incoming, outgoing, size, stride, padding, dilation, groups, bias=False)
+    return convolution, FrozenBatchNorm2d(outgoing)

@@ -1,0 +1,48 @@
+"""How published networks want their images: in [0, 1], resized by a bicubic filter, normalised.
+
+With the mean and the standard deviation of each channel,
+
+    u = (x_0 + 1) / 2,    v = (resize(u) - mean) / std
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["CLIP_MEAN", "CLIP_STD", "IMAGENET_MEAN", "IMAGENET_STD", "Colour", "prepared"]
+
+Colour = tuple[float, float, float]
+"""Red, green and blue."""
+
+IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
+IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
+CLIP_MEAN: Colour = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Colour = (0.26862954, 0.26130258, 0.27577711)
+
+
+def prepared(
+    x_0: Tensor,
+    size: tuple[int, int],
+    mean: Colour,
+    std: Colour,
+    antialias: bool = True,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Prepare images for a published network.
+
+    Args:
+        x_0: images, `(B, 3, H, W)`, in [-1, 1].
+        size: height and width that the network wants.
+        mean: mean of the images that it was trained on, in [0, 1].
+        std: their standard deviation.
+        antialias: whether to resize as PIL does, by which the networks were trained: the filter widens where an image
+            gets smaller, and is Catmull and Rom's (a = -0.5). Without, it is that of a = -0.75 and never widens.
+        dtype: type of the result. All before is computed in float32.
+
+    Returns:
+        `v`, `(B, 3, *size)`.
+    """
+    u = (x_0.float() + 1) / 2
+    if u.shape[-2:] != size:
+        u = F.interpolate(u, size, mode="bicubic", antialias=antialias)
+    return ((u - u.new_tensor(mean)[:, None, None]) / u.new_tensor(std)[:, None, None]).to(dtype)

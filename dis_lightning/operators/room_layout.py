@@ -1,0 +1,52 @@
+"""Room layout: `y` is the surface of the empty room behind every pixel (Xu et al. 2024, section 4)."""
+
+import torch
+from torch import Tensor, nn
+
+from dis_lightning.operators.base import LabelOperator
+from dis_lightning.operators.networks.planar_layout import PlanarLayout, read_layout
+from dis_lightning.operators.networks.published import read_network, require
+
+__all__ = ["RoomLayout"]
+
+SURFACES = ("frontal wall", "left wall", "right wall", "floor", "ceiling")
+
+
+class RoomLayout(LabelOperator):
+    """Walls, floor and ceiling by the network of Lin et al. 2018, for which sides must be multiples of 64.
+
+    Args:
+        network: any network from images in [-1, 1] to logits of the five surfaces; or a file, or the name of a card, to
+            read the published `PlanarLayout` from on first use.
+        dtype: precision of a network that is read; one that is given keeps its own.
+
+    Raises:
+        FileNotFoundError: if `network` names neither a file nor a card.
+        ValueError: when measuring, if the network cannot take images of that size.
+    """
+
+    def __init__(self, network: nn.Module | str = "room_layout_lin2018", dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(SURFACES)
+        if isinstance(network, str):
+            require(network)
+        self.source = network if isinstance(network, str) else type(network).__name__
+        self.dtype = dtype
+        self.network = None if isinstance(network, str) else network.requires_grad_(False).eval()
+
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """Read the network; see `Operator.load`."""
+        self._ready(device)
+
+    def forward(self, x_0: Tensor) -> Tensor:
+        """Logits `(B, 5, H, W)` of images `(B, 3, H, W)` in [-1, 1]."""
+        logits: Tensor = self._ready(x_0.device)(x_0)
+        return logits
+
+    def extra_repr(self) -> str:
+        """Arguments, for `repr`."""
+        return f"network={self.source}, dtype={self.dtype}"
+
+    def _ready(self, device: torch.device | str) -> nn.Module:
+        if self.network is None:
+            self.network = read_network(PlanarLayout, self.source, self.dtype, device, read_layout)
+        return self.network

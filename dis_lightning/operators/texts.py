@@ -1,0 +1,62 @@
+"""Measurements that are words: one text for each image, from the user or from a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from dis_lightning.noise import NoiseSource
+from dis_lightning.types import Measurement
+
+__all__ = ["read_texts", "text_of_each", "texts"]
+
+
+def texts(y: Measurement, number: int) -> list[str]:
+    """The measurement as texts, one for each image.
+
+    Args:
+        y: what was measured.
+        number: number of images.
+
+    Raises:
+        TypeError: if it is a tensor.
+        ValueError: if there is not one for each image.
+    """
+    if isinstance(y, Tensor):
+        raise TypeError(f"A measurement in words is a list of strings, but got a tensor of shape {tuple(y.shape)}.")
+    if len(y) != number:
+        raise ValueError(f"Each image needs its text, but {number} images and {len(y)} texts came.")
+    return y
+
+
+def read_texts(path: Path) -> tuple[str, ...]:
+    """The lines of a file: line i, counted from 0, is the text of image i.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it has no lines, or an empty one.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is no file; give one with a text in each line, line i for image i of the data."
+        )
+    lines = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    if not all(lines) or not lines:
+        where = f"line {lines.index('') + 1} is empty" if lines else "it is empty"
+        raise ValueError(f"{path} must have a text in each line, line i for image i of the data, but {where}.")
+    return lines
+
+
+def text_of_each(lines: Sequence[str], noise: NoiseSource) -> list[str]:
+    """The line of each image, by its index.
+
+    Raises:
+        ValueError: if an image has no line.
+    """
+    indices = [index for index, *_ in noise.keys]
+    if max(indices, default=0) >= len(lines):
+        raise ValueError(
+            f"There are texts for images 0 .. {len(lines) - 1}, but image {max(indices)} came; add lines to the file, "
+            "or take fewer images (--data.num_images)."
+        )
+    return [lines[index] for index in indices]

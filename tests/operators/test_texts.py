@@ -1,0 +1,44 @@
+"""Texts as measurements: one for each image, known by the image's index."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators.texts import read_texts, text_of_each, texts
+
+
+def test_an_image_has_the_line_of_its_index_in_any_batch_and_for_every_sample() -> None:
+    lines = ["zero", "one", "two", "three"]
+    assert text_of_each(lines, NoiseSource(5, [3, 0, 2])) == ["three", "zero", "two"]
+    assert text_of_each(lines, NoiseSource(5, [1]).samples(2)) == ["one", "one"]
+
+
+def test_an_image_beyond_the_last_line_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"texts for images 0 \.\. 1, but image 7 came; add lines"):
+        text_of_each(["zero", "one"], NoiseSource(0, [0, 7]))
+
+
+def test_lines_are_read_without_the_blanks_around_them(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("a café \n  two words\n", encoding="utf-8")
+    assert read_texts(tmp_path / "texts.txt") == ("a café", "two words")
+
+
+@pytest.mark.parametrize(("content", "message"), [("", "it is empty"), ("one\n\nthree\n", "line 2 is empty")])
+def test_a_file_with_no_or_empty_lines_is_refused(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_texts(tmp_path / "texts.txt")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.txt is no file; give one with a text in each line"):
+        read_texts(tmp_path / "nowhere.txt")
+
+
+def test_measurements_of_another_kind_or_number_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"a list of strings, but got a tensor of shape \(2,\)"):
+        texts(torch.zeros(2), 2)
+    with pytest.raises(ValueError, match="2 images and 1 texts came"):
+        texts(["one"], 2)
