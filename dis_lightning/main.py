@@ -1,4 +1,4 @@
-"""The command line: `dis-lightning predict --config ...`.
+"""The command line: `dis-lightning predict --config ...`, and `evaluate` and `report` for runs that are finished.
 
 A run is put together from the top-level keys `data`, `operator`, `denoiser`, `consistency` and `model` (the solver),
 one small file each, in any order; the solver receives the parts by links.
@@ -7,6 +7,7 @@ one small file each, in any order; the solver receives the parts by links.
 import inspect
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -24,11 +25,13 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 # Importing the packages makes the names of their classes known to configurations.
 from dis_lightning import callbacks, data, levels, operators, priors, rooms, solvers, transitions  # noqa: F401
-from dis_lightning.callbacks import CostPerImage, Fidelity, Mixing, SamplingProgress, Termination, Writer
+from dis_lightning.callbacks import SamplingProgress, Termination, Writer, default_metrics
 from dis_lightning.callbacks.termination import exit_with_parent
 from dis_lightning.data import ImageData
+from dis_lightning.evaluate import add_parts, evaluate_command
 from dis_lightning.operators import Operator
 from dis_lightning.priors import Denoiser
+from dis_lightning.report.command import report_command
 from dis_lightning.solvers import Solver
 
 __all__ = ["main"]
@@ -41,6 +44,9 @@ PARTS = {
     "model": (Solver, solvers, "configs/solvers"),
 }
 """The parts of a run: what they are, where their classes are, and where the project keeps a file for each choice."""
+
+COMMANDS = {"evaluate": evaluate_command, "report": report_command}
+"""What there is beside `predict`; each takes the arguments after its name."""
 
 NOISE = (
     "Does not validate against",
@@ -62,10 +68,7 @@ class CommandLine(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the parts and link them into the solver."""
-        # Links are followed when classes are built: a link at parsing would build every network twice.
-        for name in ("operator", "denoiser", "consistency"):
-            parser.add_subclass_arguments(PARTS[name][0], name, required=name != "consistency")
-            parser.link_arguments(name, f"model.init_args.{name}", apply_on="instantiate")
+        add_parts(parser)
         parser.add_lightning_class_args(Writer, "writer")
         parser.add_argument(
             "--threads",
@@ -117,34 +120,49 @@ def main(args: list[str] | None = None) -> None:
     """
     exit_with_parent()
     _quieten()
+    command, *rest = (sys.argv[1:] if args is None else args) or [""]
     try:
-        CommandLine(
-            Solver,
-            ImageData,
-            save_config_callback=None,  # the writer does it, and compares
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            seed_everything_default=False,  # noise is keyed by the solver's own seed
-            parser_kwargs={"exit_on_error": False, "predict": {"exit_on_error": False}},
-            trainer_defaults={
-                "inference_mode": False,  # guidance takes gradients
-                "use_distributed_sampler": False,  # the data deals whole batches to processes itself
-                "devices": 1,  # more are asked for: every process needs a batch
-                "logger": False,
-                "enable_checkpointing": False,
-                "enable_model_summary": False,
-                "callbacks": [Fidelity(), Mixing(), CostPerImage(), Termination()],
-            },
-            args=args,
-        )
+        if command in COMMANDS:
+            COMMANDS[command](rest)
+        else:
+            _predict(args)
+    except KeyboardInterrupt:
+        print("dis-lightning: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         message = _explain(error)
         if message is None or os.environ.get("DIS_LIGHTNING_DEBUG"):
             raise
         print(f"dis-lightning: {message}", file=sys.stderr)
         sys.exit(2)
+
+
+def _predict(args: list[str] | None) -> None:
+    CommandLine(
+        Solver,
+        ImageData,
+        save_config_callback=None,  # the writer does it, and compares
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        seed_everything_default=False,  # noise is keyed by the solver's own seed
+        parser_kwargs={
+            "exit_on_error": False,
+            "epilog": f"other commands: {', '.join(COMMANDS)}; see dis-lightning COMMAND --help",
+            "predict": {"exit_on_error": False},
+        },
+        trainer_defaults={
+            "inference_mode": False,  # guidance takes gradients
+            "use_distributed_sampler": False,  # the data deals whole batches to processes itself
+            "devices": 1,  # more are asked for: every process needs a batch
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_model_summary": False,
+            "callbacks": [*default_metrics(), Termination()],
+        },
+        args=args,
+    )
 
 
 def _quieten() -> None:

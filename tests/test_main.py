@@ -103,7 +103,8 @@ def test_a_folder_of_another_configuration_is_refused(tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize("command", [["-m", "dis_lightning"], [str(Path(sys.executable).with_name("dis-lightning"))]])
-def test_both_ways_to_call_it_list_the_command(command: list[str]) -> None:
+def test_both_ways_to_call_it_list_the_commands(command: list[str]) -> None:
     prefix = [sys.executable] if command[0] == "-m" else []
     shown = subprocess.run([*prefix, *command, "--help"], capture_output=True, text=True, check=True)
     assert "predict" in shown.stdout
+    assert "evaluate" in shown.stdout

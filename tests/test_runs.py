@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -27,13 +28,13 @@ def images(folder: Path) -> dict[str, bytes]:
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.glob("*/*.png")}
 
 
-def metrics(folder: Path) -> dict[str, object]:
+def metrics(folder: Path) -> dict[str, Any]:
     summary = json.loads((folder / "metrics.json").read_text())
     return {key: value for key, value in summary.items() if key != "cost"}
 
 
 def results(folder: Path) -> list[dict[str, str]]:
-    costs = ("seconds", "memory")
+    costs = ("seconds", "memory", "seconds_per_sample")
     with (folder / "results.csv").open() as file:
         return [{key: value for key, value in row.items() if key not in costs} for row in csv.DictReader(file)]
 
@@ -45,9 +46,12 @@ def assert_same(folder: Path, other: Path) -> None:
 
 
 def test_two_processes_give_the_bytes_and_metrics_of_one(start: Start, tmp_path: Path) -> None:
-    finish(start(tmp_path / "one"))
-    finish(start(tmp_path / "two", *TWO_PROCESSES))
+    features = ("--config", "configs/callbacks/fid_rooms.yaml")
+    finish(start(tmp_path / "one", *features))
+    shown = finish(start(tmp_path / "two", *features, *TWO_PROCESSES))
 
+    assert "images of process 1 of 2" in shown
+    assert {"fid_rooms", "kid_rooms", "coverage"} < set(metrics(tmp_path / "one")["set"])
     assert len(images(tmp_path / "one")) == 5 * (2 + 1 + 1)  # samples, source, measurement
     assert_same(tmp_path / "one", tmp_path / "two")
 
@@ -88,9 +92,12 @@ def test_a_signal_ends_the_run_within_seconds_and_leaves_no_orphan(
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
 
     process.send_signal(number)
-    process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=30)
 
     assert process.returncode not in (0, None)
+    if number == signal.SIGINT:
+        assert output.count("dis-lightning: interrupted; the same command goes on") == 1
+        assert "Traceback" not in output
     _, alive = psutil.wait_procs(family, timeout=5)
     assert alive == []
 

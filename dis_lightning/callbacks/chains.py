@@ -1,6 +1,7 @@
 """How well the chains of an image mixed."""
 
-from typing import ClassVar
+from importlib.metadata import version
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -41,3 +42,12 @@ class Mixing(ImageMetric):
         moved = (steps != 0).any(dim=3).double().flatten(1).mean(dim=1)
         values = diagnose(images, chains)._asdict()
         return {**values, "moved": moved.where(~diverged.any(dim=1), float("nan"))}
+
+    def define(self, name: str) -> dict[str, Any]:
+        """See `Metric.define`."""
+        what = {
+            "effective_sample_size": "number of independent samples worth as much, the smallest of 32 directions",
+            "split_r_hat": "spread over all half chains by spread within one, the largest of 32 directions",
+            "moved": "share of samples that differ from the one before",
+        }
+        return {"what": what[name], "library": "arviz-stats " + version("arviz-stats")}

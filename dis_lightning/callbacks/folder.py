@@ -2,7 +2,8 @@
 
     samples/00017_00.png      posterior sample 0 of image 17, 8 bit; none for a sample that diverged
     sources/00017.png         the clean image
-    measurements/00017.png    the measurement, as a picture
+    measurements/00017.png    the measurement, as a picture; a map of classes is an indexed one, in the classes' colours
+    measurements/00017.npy    the measurement itself; a caption is 00017.txt
     records/00017.json        written last: its presence means that image 17 is done; holds the others' SHA-256
 
 Every file is written beside its place and then moved there, so that none is ever half written.
@@ -14,16 +15,32 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from dis_lightning.types import Cost, Draws
+from dis_lightning.images import dequantise
+from dis_lightning.types import Cost, Draws, Measurement, Reconstruction
 
-__all__ = ["RunFolder", "read_png", "write_atomically"]
+__all__ = ["Kept", "RunFolder", "read_png", "write_atomically"]
+
+
+class Kept(NamedTuple):
+    """What is kept of the image of a batch beside its samples."""
+
+    name: str
+    """Where the image came from."""
+    source: Tensor
+    """The clean image, 8 bit, `(3, H, W)`."""
+    measurement: Tensor | str
+    """The measurement itself."""
+    picture: Tensor
+    """The measurement as a picture, 8 bit: `(3, h, w)`, or classes `(h, w)` where there is a palette."""
+    palette: Tensor | None = None
+    """Colours of the classes, 8 bit, `(K, 3)`."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +66,26 @@ class RunFolder:
         """Take away the record of an image, so that it counts as not finished."""
         self._record(index).unlink(missing_ok=True)
 
-    def write(self, index: int, name: str, source: Tensor, measurement: Tensor, draws: Draws, row: int) -> None:
-        """Write all files of an image, its record last.
+    def write(self, batch: list[int], kept: list[Kept], draws: Draws) -> None:
+        """Write all files of the images of a batch that have no record yet, each record last.
 
         Args:
-            index: position of the image in the data set.
-            name: where the image came from.
-            source: the clean image, 8 bit, `(3, H, W)`.
-            measurement: the measurement as a picture, 8 bit, `(3, h, w)`.
-            draws: the posterior samples of the image's batch.
-            row: the image's place in `draws`.
+            batch: positions of the images in the data set.
+            kept: what is kept of each of them.
+            draws: their posterior samples.
         """
-        diverged = draws.diverged[row].tolist()
-        images = {self.source(index): source, self.measurement(index): measurement}
-        images |= {self.sample(index, s): image for s, image in enumerate(draws.samples[row]) if not diverged[s]}
-        record = {
-            "index": index,
-            "name": name,
-            "diverged": diverged,
-            "cost": draws.costs[row]._asdict(),
-            "sha256": {file.relative_to(self.path).as_posix(): write_png(file, im) for file, im in images.items()},
-        }
-        write_atomically(self._record(index), json.dumps(record, indent=1).encode())
+        for row, index in enumerate(batch):
+            if not self.finished(index):
+                files = self._files(index, kept[row], draws, row)
+                record = {
+                    "index": index,
+                    "name": kept[row].name,
+                    "batch": batch,
+                    "diverged": draws.diverged[row].tolist(),
+                    "cost": draws.costs[row]._asdict(),
+                    "sha256": {file.relative_to(self.path).as_posix(): _write(file, c) for file, c in files.items()},
+                }
+                write_atomically(self._record(index), json.dumps(record, indent=1).encode())
 
     def read(self, index: int) -> Draws | None:
         """The draws of one image, `B = 1`, or None while it is not finished or if a file of it is gone or damaged."""
@@ -80,7 +95,8 @@ class RunFolder:
             record = self.record(index)
         except json.JSONDecodeError:
             return None
-        if any(_sha256(self.path / file) != digest for file, digest in record["sha256"].items()):
+        # Folders of before 0.2 hold no raw measurements and are not complete.
+        if "batch" not in record or any(_sha256(self.path / f) != digest for f, digest in record["sha256"].items()):
             return None
         # A sample that diverged has no file; mid-grey stands for it.
         grey = torch.full_like(read_png(self.source(index)), 128)
@@ -90,6 +106,37 @@ class RunFolder:
         ]
         return Draws(torch.stack(samples)[None], torch.tensor([record["diverged"]]), [Cost(**record["cost"])])
 
+    def reconstruction(self, indices: list[int]) -> Reconstruction:
+        """Everything that was known about finished images when they were sampled.
+
+        Args:
+            indices: their positions in the data set, one at least.
+
+        Raises:
+            ValueError: if a file of them is gone or damaged.
+        """
+        draws = self.recall(indices)
+        values = [] if draws is None else [self._value(index) for index in indices]
+        if draws is None or any(value is None for value in values):
+            raise ValueError(
+                f"{self.path} lacks files of the images {', '.join(map(str, indices))}, or they are damaged; run the "
+                "command that made the folder again, which mends it."
+            )
+        names = [self.record(index)["name"] for index in indices]
+        sources = dequantise(torch.stack([read_png(self.source(index)) for index in indices]))
+        return Reconstruction(torch.tensor(indices), names, sources, _together(values), draws)
+
+    def recall(self, indices: list[int]) -> Draws | None:
+        """The draws of several images, or None if one of them is not finished, or a file of it is gone or damaged."""
+        parts = [part for part in map(self.read, indices) if part is not None]
+        if len(parts) < len(indices):
+            return None
+        return Draws(
+            torch.cat([part.samples for part in parts]),
+            torch.cat([part.diverged for part in parts]),
+            [cost for part in parts for cost in part.costs],
+        )
+
     def source(self, index: int) -> Path:
         """Where a clean image is kept."""
         return self.path / "sources" / f"{index:05d}.png"
@@ -97,6 +144,16 @@ class RunFolder:
     def measurement(self, index: int) -> Path:
         """Where the picture of a measurement is kept."""
         return self.path / "measurements" / f"{index:05d}.png"
+
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the images, `(3, H, W)`.
+
+        Raises:
+            FileNotFoundError: if there is none yet.
+        """
+        for file in sorted((self.path / "sources").glob("*.png")):
+            return tuple(read_png(file).shape)
+        raise FileNotFoundError(f"{self.path} holds no images; give the folder of a run (--writer.folder).")
 
     def sweep(self) -> None:
         """Remove what a killed process left half written."""
@@ -110,6 +167,25 @@ class RunFolder:
     def _record(self, index: int) -> Path:
         return self.path / "records" / f"{index:05d}.json"
 
+    def _files(self, index: int, kept: Kept, draws: Draws, row: int) -> dict[Path, bytes]:
+        picture = self.measurement(index)
+        words = isinstance(kept.measurement, str)
+        files = {
+            self.source(index): _png(kept.source),
+            picture: _png(kept.picture, kept.palette),
+            picture.with_suffix(".txt" if words else ".npy"): _bytes(kept.measurement),
+        }
+        for sample, (image, diverged) in enumerate(zip(draws.samples[row], draws.diverged[row], strict=True)):
+            if not diverged:
+                files[self.sample(index, sample)] = _png(image)
+        return files
+
+    def _value(self, index: int) -> Tensor | str | None:
+        words, numbers = (self.measurement(index).with_suffix(suffix) for suffix in (".txt", ".npy"))
+        if words.exists():
+            return words.read_text(encoding="utf-8")
+        return torch.from_numpy(np.load(numbers, allow_pickle=False)) if numbers.exists() else None
+
 
 def read_png(file: Path) -> Tensor:
     """Read an image as 8 bit, `(3, H, W)`."""
@@ -117,12 +193,35 @@ def read_png(file: Path) -> Tensor:
         return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 
 
-def write_png(file: Path, image: Tensor) -> str:
-    """Write an 8-bit image, `(3, H, W)`; give the SHA-256 of the file."""
+def _png(image: Tensor, palette: Tensor | None = None) -> bytes:
+    """An 8-bit image, `(3, H, W)`, or with a palette classes, `(H, W)`, as a PNG."""
+    if palette is None:
+        picture = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
+    else:
+        picture = Image.fromarray(image.to(torch.uint8).cpu().numpy(), mode="P")
+        picture.putpalette(palette.flatten().tolist())
     buffer = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).cpu().numpy()).save(buffer, format="PNG")
-    write_atomically(file, buffer.getvalue())
-    return hashlib.sha256(buffer.getvalue()).hexdigest()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _bytes(measurement: Tensor | str) -> bytes:
+    if isinstance(measurement, str):
+        return measurement.encode()
+    buffer = io.BytesIO()
+    np.save(buffer, measurement.cpu().numpy(), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _together(values: list[Tensor | str | None]) -> Measurement:
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    return torch.stack(tensors) if tensors else [value for value in values if isinstance(value, str)]
+
+
+def _write(file: Path, content: bytes) -> str:
+    """Write a file; give its SHA-256."""
+    write_atomically(file, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _sha256(file: Path) -> str | None:

@@ -1,40 +1,81 @@
-"""The contract of the metrics that have a value for every image."""
+"""The contracts of the metrics: values of every image, and values of the whole set of images.
+
+Both keep what they find by image index. The run folder's writer brings the rows of all processes together and reduces
+them once, so that no value depends on which process had an image. Both look at a batch as it is saved, so that a run
+that is scored again from its folder scores the same.
+"""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from dis_lightning import __version__
+from dis_lightning.images import dequantise, quantise
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
 
-__all__ = ["ImageMetric"]
+__all__ = ["ImageMetric", "Metric", "SetMetric"]
 
 
-class ImageMetric(Callback, ABC):
-    """A metric with named values for every image, kept by image index.
-
-    The run folder's writer collects the rows of all processes by index, so a value never depends on which process had
-    the image.
+class Metric(Callback, ABC):
+    """What every metric does: read its networks before anything is sampled, then look at one batch after another.
 
     Attributes:
-        section: under which name the summary stands in `metrics.json`.
-        rows: the values of the images that this process has seen, by image index.
+        rows: what this process has found, by image index and name.
     """
 
-    section: ClassVar[str] = "metrics"
-
     def __init__(self) -> None:
-        self.rows: dict[int, dict[str, float]] = {}
+        self.rows: dict[int, dict[str, Any]] = {}
 
     @abstractmethod
-    def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
-        """Measure a batch: values `(B,)` by name, NaN where an image has none."""
+    def look(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
+        """What is to be kept of a batch of B images: tensors `(B, ...)` by name."""
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
+    def prepare(self, solver: Solver, device: torch.device) -> None:
+        """Read what the metric needs, and refuse a run that it cannot measure; called before anything is sampled.
+
+        Args:
+            solver: the run's solver.
+            device: where the metric is computed.
+
+        Raises:
+            ConnectionError: if a file is not here and cannot be downloaded; it says which file to put where.
+            ValueError: if the run cannot be measured so.
+        """
+
+    def define(self, name: str) -> dict[str, Any]:
+        """The full definition of a value, for `metrics.json`: all that another number of that name may differ in.
+
+        Args:
+            name: one of the names that the metric gives.
+
+        Returns:
+            Plain values by key: `what` (a sentence), `unit` where there is one, networks and the hash of their
+            weights, sizes, reference sets, versions of libraries.
+        """
+        return {}
+
+    def definition(self, name: str) -> dict[str, Any]:
+        """The definition of a value, with the class that computes it."""
+        kind = type(self)
+        return {**self.define(name), "by": f"{kind.__module__}.{kind.__qualname__}, dis_lightning {__version__}"}
+
+    def score(self, reconstruction: Reconstruction, solver: Solver) -> None:
+        """Look at a batch as it is saved, and keep a row per image."""
+        saved = reconstruction._replace(source=dequantise(quantise(reconstruction.source)))
+        for name, values in self.look(saved, solver).items():
+            rows = values.tolist() if values.ndim == 1 else values.cpu()
+            for index, value in zip(reconstruction.indices.tolist(), rows, strict=True):
+                self.rows.setdefault(index, {})[name] = value
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Begin anew; see `prepare`."""
+        assert isinstance(pl_module, Solver)
         self.rows = {}
+        self.prepare(pl_module, pl_module.device)
 
     def on_predict_batch_end(
         self,
@@ -45,7 +86,50 @@ class ImageMetric(Callback, ABC):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Measure the batch and keep its rows."""
-        for name, values in self.measure(outputs, pl_module).items():
-            for index, value in zip(outputs.indices.tolist(), values.tolist(), strict=True):
-                self.rows.setdefault(index, {})[name] = value
+        """See `score`."""
+        self.score(outputs, pl_module)
+
+
+class ImageMetric(Metric):
+    """A metric with named values for every image.
+
+    Attributes:
+        section: under which name the means over the images stand in `metrics.json`.
+    """
+
+    section: ClassVar[str] = "metrics"
+
+    @abstractmethod
+    def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
+        """Measure a batch: values `(B,)` by name, NaN where an image has none."""
+
+    def look(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
+        """See `measure`."""
+        return self.measure(reconstruction, solver)
+
+
+class SetMetric(Metric):
+    """A metric of all images together, computed once, on the first process, from what every image contributes."""
+
+    @abstractmethod
+    def extract(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
+        """What the images of a batch contribute: tensors `(B, ...)` by name, of at least two axes."""
+
+    @abstractmethod
+    def reduce(self, rows: dict[int, dict[str, Tensor]]) -> dict[str, dict[str, Any]]:
+        """Compute the values.
+
+        Args:
+            rows: the contributions of all images, in the order of their indices.
+
+        Returns:
+            Content by section of `metrics.json`: in section `set`, entries with `mean` (the value) and
+            `standard_error` (or None) by name; other sections hold what is no single number.
+
+        Raises:
+            ValueError: if there are too few images.
+        """
+
+    def look(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
+        """See `extract`."""
+        return self.extract(reconstruction, solver)

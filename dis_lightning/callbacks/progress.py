@@ -31,7 +31,9 @@ class SamplingProgress(ProgressBar):
             return
         bar, count = BarColumn(), MofNCompleteColumn()
         self._bars = Progress(TextColumn("{task.description}"), bar, count, TimeElapsedColumn(), TimeRemainingColumn())
-        self._images = self._bars.add_task("images", total=None)
+        processes = trainer.world_size
+        label = "images" if processes == 1 else f"images of process 1 of {processes}"
+        self._images = self._bars.add_task(label, total=None)
         self._steps = self._bars.add_task("steps", total=None)
         self._bars.start()
         pl_module.observers.append(self._on_step)

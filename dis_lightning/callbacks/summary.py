@@ -1,102 +1,128 @@
-"""The sum of a run: `results.csv`, a row per image, and `metrics.json`, a mean per metric."""
+"""The sum of a run: `results.csv`, a row per image, and `metrics.json`, a mean per metric and its definition."""
 
 import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from dis_lightning.callbacks.folder import RunFolder, write_atomically
+from dis_lightning.callbacks.metric import ImageMetric, Metric, SetMetric
 
-from dis_lightning.callbacks.folder import write_atomically
+__all__ = ["Found", "Summary", "flatten", "sections", "sum_up"]
 
-__all__ = ["Rows", "Summary", "flatten", "print_summary", "summarise", "write_metrics", "write_results"]
-
-Rows = dict[int, dict[str, dict[str, float]]]
-"""Values by image index, section ("metrics", "cost") and name."""
+Found = list[dict[int, dict[str, Any]]]
+"""What each metric has found, by image index and name."""
 
 Summary = dict[str, Any]
 """The content of `metrics.json`."""
 
+ORDER = ("metrics", "set", "consistency", "posterior", "chains", "cost")
+"""How the sections that are known follow each other."""
 
-def summarise(rows: Rows, records: list[dict[str, Any]]) -> Summary:
-    """Reduce the rows to a mean with its standard error for every value.
+NO_TABLE = ("diverged", "definitions", "calibration")
+"""Its parts that hold no means."""
 
-    An image whose samples all diverged has no value, and an exact image has an infinite PSNR; both are left out of the
-    mean. `images` says how many went in, `infinite` how many were infinite.
+
+def sum_up(
+    folder: RunFolder, metrics: Sequence[Metric], found: Found, indices: list[int], *, keep: bool = False
+) -> Summary:
+    """Write `results.csv` and `metrics.json`; give the content of the latter.
+
+    What the images' own values say is written before the metrics of the whole set are computed, which may refuse.
 
     Args:
-        rows: the values of all images.
-        records: the images' records, in the same order.
+        folder: the run folder.
+        metrics: the metrics of the run.
+        found: what each of them has found in all images, in the order of the indices.
+        indices: the images, in order.
+        keep: whether values that both files hold already stay, where they are not computed now.
     """
-    lost = [f"{r['index']:05d}_{sample:02d}" for r in records for sample, gone in enumerate(r["diverged"]) if gone]
-    columns: dict[str, dict[str, list[float]]] = {}
-    for row in rows.values():
-        for section, values in row.items():
-            for name, value in values.items():
-                columns.setdefault(section, {}).setdefault(name, []).append(value)
-    return {
-        "images": len(records),
-        "samples_per_image": len(records[0]["diverged"]),
-        "diverged": {"count": len(lost), "samples": lost},
-        **{section: {name: _reduce(v) for name, v in values.items()} for section, values in columns.items()},
-    }
+    records = [folder.record(index) for index in indices]
+    summary, table = _header(records), {index: dict[str, float]() for index in indices}
+    if keep:
+        summary, table = _earlier(folder.path, summary), _earlier_rows(folder.path, table)
+    pairs = list(zip(metrics, found, strict=True))
+    for metric, rows in pairs:
+        if isinstance(metric, ImageMetric):
+            for index, values in rows.items():
+                table[index].update(values)
+            _merge(summary, {metric.section: _means(rows)}, metric)
+    _write_results(folder.path / "results.csv", table, records)
+    _write_metrics(folder.path / "metrics.json", summary)
+    for metric, rows in pairs:
+        if isinstance(metric, SetMetric) and rows:
+            _merge(summary, metric.reduce(rows), metric)
+    _write_metrics(folder.path / "metrics.json", summary)
+    return summary
 
 
 def flatten(summary: Summary) -> dict[str, float]:
     """The means by `section/name`, for loggers."""
     means = {
         f"{section}/{name}": value["mean"]
-        for section, values in _sections(summary).items()
+        for section, values in sections(summary).items()
         for name, value in values.items()
         if value["mean"] is not None
     }
     return {**means, "diverged": summary["diverged"]["count"]}
 
 
-def write_results(file: Path, rows: Rows, records: list[dict[str, Any]]) -> None:
-    """Write a row per image: index, name, every value, and how many of its samples diverged."""
-    table = [
-        {"index": record["index"], "name": record["name"]}
-        | {name: value for values in row.values() for name, value in values.items()}
-        | {"diverged": sum(record["diverged"])}
-        for record, row in zip(records, rows.values(), strict=True)
-    ]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(table[0]))
-    writer.writeheader()
-    writer.writerows(table)
-    # A file name may hold bytes that are no text.
-    write_atomically(file, text.getvalue().encode(errors="backslashreplace"))
+def sections(summary: Summary) -> dict[str, dict[str, dict[str, Any]]]:
+    """The parts of a summary that hold means, by name."""
+    found = {key: value for key, value in summary.items() if isinstance(value, dict) and key not in NO_TABLE}
+    return {key: found[key] for key in sorted(found, key=lambda key: ORDER.index(key) if key in ORDER else len(ORDER))}
 
 
-def write_metrics(file: Path, summary: Summary) -> None:
-    """Write the summary."""
-    write_atomically(file, json.dumps(summary, indent=1).encode())
+def _header(records: list[dict[str, Any]]) -> Summary:
+    lost = [f"{r['index']:05d}_{sample:02d}" for r in records for sample, gone in enumerate(r["diverged"]) if gone]
+    return {
+        "images": len(records),
+        "samples_per_image": len(records[0]["diverged"]),
+        "diverged": {"count": len(lost), "samples": lost},
+        "definitions": {},
+    }
 
 
-def print_summary(summary: Summary, folder: Path) -> None:
-    """Show the means, what diverged and where the files are."""
-    table = Table(title=f"Images: {summary['images']}, posterior samples of each: {summary['samples_per_image']}")
-    table.add_column("per image")
-    table.add_column("mean", justify="right")
-    table.add_column("standard error", justify="right")
-    for values in _sections(summary).values():
+def _earlier(folder: Path, header: Summary) -> Summary:
+    file = folder / "metrics.json"
+    earlier: Summary = json.loads(file.read_text()) if file.exists() else {}
+    return {**earlier, **header, "definitions": earlier.get("definitions", {})}
+
+
+def _earlier_rows(folder: Path, table: dict[int, dict[str, float]]) -> dict[int, dict[str, float]]:
+    file = folder / "results.csv"
+    if file.exists():
+        with file.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                values = {name: value for name, value in row.items() if name not in ("index", "name", "diverged")}
+                table[int(row["index"])] = {name: float(value) for name, value in values.items() if value}
+    return table
+
+
+def _merge(summary: Summary, content: dict[str, dict[str, Any]], metric: Metric) -> None:
+    """Add what a metric gives, section by section, and the definitions of it."""
+    for section, values in content.items():
+        if values:
+            summary.setdefault(section, {}).update(values)
+        names = [section] if section in NO_TABLE else values
+        summary["definitions"].update({name: metric.definition(name) for name in names})
+
+
+def _means(rows: dict[int, dict[str, float]]) -> dict[str, dict[str, Any]]:
+    """Reduce values by image to a mean with its standard error for every name.
+
+    An image whose samples all diverged has no value, and an exact image has an infinite PSNR; both are left out of the
+    mean. `images` says how many went in, `infinite` how many were infinite.
+    """
+    columns: dict[str, list[float]] = {}
+    for values in rows.values():
         for name, value in values.items():
-            table.add_row(name, *(_number(value[key]) for key in ("mean", "standard_error")))
-        table.add_section()
-    console = Console()
-    console.print(table)
-    if summary["diverged"]["count"]:
-        console.print("Diverged samples:", ", ".join(summary["diverged"]["samples"]))
-    console.print(f"Pictures: {folder / 'grid.png'}\nSamples:  {folder / 'samples'}", soft_wrap=True, highlight=False)
-
-
-def _sections(summary: Summary) -> dict[str, dict[str, dict[str, Any]]]:
-    return {key: value for key, value in summary.items() if isinstance(value, dict) and key != "diverged"}
+            columns.setdefault(name, []).append(value)
+    return {name: _reduce(values) for name, values in columns.items()}
 
 
 def _reduce(values: list[float]) -> dict[str, Any]:
@@ -109,5 +135,24 @@ def _reduce(values: list[float]) -> dict[str, Any]:
     }
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _write_results(file: Path, table: dict[int, dict[str, float]], records: list[dict[str, Any]]) -> None:
+    """Write a row per image: index, name, every value, and how many of its samples diverged."""
+    rows = [
+        {
+            "index": record["index"],
+            "name": record["name"],
+            **table[record["index"]],
+            "diverged": sum(record["diverged"]),
+        }
+        for record in records
+    ]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    # A file name may hold bytes that are no text.
+    write_atomically(file, text.getvalue().encode(errors="backslashreplace"))
+
+
+def _write_metrics(file: Path, summary: Summary) -> None:
+    write_atomically(file, json.dumps(summary, indent=1).encode())

@@ -41,6 +41,9 @@ class Termination(Callback):
 
         Where all have met the same error, each has the time to say so.
         """
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+            # Lightning goes on from here to leave without a word.
+            print("dis-lightning: interrupted; the same command goes on from the images that are finished", flush=True)
         _end_children(trainer, patience=3.0)
 
 

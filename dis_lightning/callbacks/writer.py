@@ -8,7 +8,7 @@ import hashlib
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.distributed
@@ -16,23 +16,26 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from dis_lightning.callbacks.configuration import check_configuration
-from dis_lightning.callbacks.folder import RunFolder, read_png
+from dis_lightning.callbacks.folder import Kept, RunFolder, read_png
 from dis_lightning.callbacks.grid import draw_grid
-from dis_lightning.callbacks.metric import ImageMetric
-from dis_lightning.callbacks.summary import (
-    Rows,
-    Summary,
-    flatten,
-    print_summary,
-    summarise,
-    write_metrics,
-    write_results,
-)
+from dis_lightning.callbacks.loggers import log_picture
+from dis_lightning.callbacks.metric import Metric
+from dis_lightning.callbacks.summary import Found, Summary, flatten, sum_up
+from dis_lightning.callbacks.table import print_summary
 from dis_lightning.images import quantise
+from dis_lightning.operators.base import LabelOperator, Operator
 from dis_lightning.solvers.base import Solver
-from dis_lightning.types import Draws
+from dis_lightning.types import Draws, Measurement, Reconstruction
 
 __all__ = ["Writer"]
+
+
+class _Share(NamedTuple):
+    """What one process knows of the run."""
+
+    indices: list[int]
+    found: Found
+    reused: int
 
 
 class Writer(Callback):
@@ -59,6 +62,7 @@ class Writer(Callback):
         self.grid_samples = grid_samples
         self.configuration: dict[str, Any] | None = None
         self._indices: list[int] = []
+        self._reused: set[int] = set()
         self._summary: Summary | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -69,7 +73,10 @@ class Writer(Callback):
         configuration = self.configuration or _describe(pl_module)
         check_configuration(self.folder.path, configuration, write=trainer.is_global_zero)
         pl_module.recall = self._recall
-        self._indices = []
+        self._indices, self._reused = [], set()
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.log_hyperparams(configuration)
         if trainer.world_size > 1:
             # Python objects travel over gloo whatever the backend of the devices is. One process may wait for another's
             # last batch much longer than the usual half an hour.
@@ -90,70 +97,83 @@ class Writer(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Write the images that have no record yet."""
-        sources = quantise(outputs.source)
-        measurements = quantise(pl_module.operator.picture(outputs.measurement))
-        for row, index in enumerate(outputs.indices.tolist()):
+        indices, kept = outputs.indices.tolist(), _kept(outputs, pl_module.operator)
+        for index, image in zip(indices, kept, strict=True):
             self._indices.append(index)
-            if not self.folder.finished(index):
-                self.folder.write(index, outputs.names[row], sources[row], measurements[row], outputs.draws, row)
-            elif not torch.equal(read_png(self.folder.source(index)), sources[row].cpu()):
+            if self.folder.finished(index) and not torch.equal(read_png(self.folder.source(index)), image.source.cpu()):
                 raise ValueError(
-                    f"{outputs.names[row]} is image {index} of the data now, but the folder {self.folder.path} holds "
+                    f"{image.name} is image {index} of the data now, but the folder {self.folder.path} holds "
                     f"the reconstruction of another one, {self.folder.record(index)['name']}; choose another folder "
                     "(--writer.folder), or restore the data."
                 )
+        self.folder.write(indices, kept, outputs.draws)
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the metrics of all processes and write `results.csv`, `metrics.json` and `grid.png`."""
-        rows: Rows = {index: {} for index in self._indices}
-        for metric in trainer.callbacks:  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
-            if isinstance(metric, ImageMetric):
-                for index, values in metric.rows.items():
-                    rows[index].setdefault(metric.section, {}).update(values)
-        everywhere = self._gather(rows, trainer)
-        if everywhere is None:
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
+        metrics = [callback for callback in callbacks if isinstance(callback, Metric)]
+        share = self._gather(_Share(self._indices, [metric.rows for metric in metrics], len(self._reused)), trainer)
+        if share is None:
             return
-        records = [self.folder.record(index) for index in everywhere]
-        summary = summarise(everywhere, records)
-        write_results(self.folder.path / "results.csv", everywhere, records)
-        write_metrics(self.folder.path / "metrics.json", summary)
-        draw_grid(self.folder, records[: self.grid_images], self.grid_samples)
+        summary = sum_up(self.folder, metrics, share.found, share.indices)
+        records = [self.folder.record(index) for index in share.indices[: self.grid_images]]
+        draw_grid(self.folder, records, self.grid_samples)
         for logger in trainer.loggers:
             logger.log_metrics(flatten(summary))
-        self._summary = summary
+            log_picture(logger, "grid", read_png(self.folder.path / "grid.png"))
+        self._summary, self._reused_in_all = summary, share.reused
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the summary, below everything else."""
         if self._summary is not None:
-            print_summary(self._summary, self.folder.path)
+            print_summary(self._summary, self.folder.path, self._reused_in_all)
 
-    def _gather(self, rows: Rows, trainer: Trainer) -> Rows | None:
-        """Bring the rows of all processes, in the order of the images, to the first process; None on the others."""
-        parts: list[Any] | None = [rows]
+    def _gather(self, share: _Share, trainer: Trainer) -> _Share | None:
+        """Bring what all processes know, in the order of the images, to the first process; None on the others."""
+        parts: list[Any] | None = [share]
         if trainer.world_size > 1:
             group = cast(torch.distributed.ProcessGroup, self._group)
             met = torch.distributed.barrier(group=group, async_op=True)
             while met is not None and not met.is_completed():
                 time.sleep(0.1)  # not in the barrier itself, where signals would go unheard
             parts = [None] * trainer.world_size if trainer.is_global_zero else None
-            torch.distributed.gather_object(rows, parts, group=group)
+            torch.distributed.gather_object(share, parts, group=group)
         if parts is None:
             return None
-        return dict(sorted((index, row) for part in parts for index, row in part.items()))
+        shares: list[_Share] = parts
+        found = [
+            dict(sorted((index, row) for rows in of_one_metric for index, row in rows.items()))
+            for of_one_metric in zip(*(part.found for part in shares), strict=True)
+        ]
+        indices = sorted(index for part in shares for index in part.indices)
+        return _Share(indices, found, sum(part.reused for part in shares))
 
     def _recall(self, indices: Tensor) -> Draws | None:
         """Read a finished batch back; forget a broken one, which is then computed whole, as it was the first time."""
-        draws = [self.folder.read(index) for index in indices.tolist()]
-        finished = [part for part in draws if part is not None]
-        if len(finished) < len(draws):
+        draws = self.folder.recall(indices.tolist())
+        if draws is None:
             for index in indices.tolist():
                 self.folder.forget(index)
-            return None
-        return Draws(
-            torch.cat([part.samples for part in finished]),
-            torch.cat([part.diverged for part in finished]),
-            [cost for part in finished for cost in part.costs],
-        )
+        else:
+            self._reused.update(indices.tolist())
+        return draws
+
+
+def _kept(outputs: Reconstruction, operator: Operator) -> list[Kept]:
+    """What is kept of every image of a batch."""
+    sources, values = quantise(outputs.source), outputs.measurement
+    pictures, palette = _pictures(values, operator)
+    return [
+        Kept(name, source, value, picture, palette)
+        for name, source, value, picture in zip(outputs.names, sources, values, pictures, strict=True)
+    ]
+
+
+def _pictures(measurement: Measurement, operator: Operator) -> tuple[Tensor, Tensor | None]:
+    """Measurements as 8-bit pictures, or maps of classes with the palette that colours them."""
+    if isinstance(operator, LabelOperator) and isinstance(measurement, Tensor) and measurement.ndim == 3:
+        return measurement, operator.palette
+    return quantise(operator.picture(measurement)), None
 
 
 def _describe(solver: Solver) -> dict[str, Any]:

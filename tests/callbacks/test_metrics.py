@@ -1,11 +1,13 @@
 """PSNR, SSIM and cost against independent implementations and known answers."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from dis_lightning.callbacks import CostPerImage, Fidelity
+from dis_lightning.callbacks import CostPerImage, Fidelity, ImageMetric, Metric, default_metrics
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
@@ -21,7 +23,7 @@ SHAPE = (3, 32, 32)
 @pytest.fixture
 def solver() -> Unguided:
     prior = GaussianPrior(torch.zeros(3, 4, 4), torch.eye(48))
-    return Unguided(AveragePool(4), prior, KarrasLevels(2))
+    return Unguided(AveragePool(4), prior, KarrasLevels(2), num_samples=2)
 
 
 def reconstruction(lost: list[list[bool]]) -> Reconstruction:
@@ -61,6 +63,7 @@ def test_fidelity_agrees_with_scikit_image(name: str, metric, tolerance: float, 
         samples = [picture(sample) for sample in batch.draws.samples[row]]
         each = [metric(sample, truth) for sample in samples]
         assert float(values[name][row]) == pytest.approx(np.mean(each), abs=tolerance)
+        assert float(values[f"{name}_best_of_2"][row]) == pytest.approx(max(each), abs=tolerance)
         assert float(values[f"{name}_of_mean"][row]) == pytest.approx(metric(sum(samples) / 2, truth), abs=tolerance)
         blocks = truth.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3)).repeat(4, axis=0).repeat(4, axis=1)
         expected = metric(np.round(blocks * 255) / 255, truth)
@@ -75,7 +78,9 @@ def test_a_diverged_sample_is_left_out(solver: Unguided) -> None:
     only = psnr(picture(batch.draws.samples[0, 0]), picture(quantise(batch.source[0])))
     assert float(values["psnr"][0]) == pytest.approx(only, abs=1e-4)
     assert values["psnr"][0] != whole["psnr"][0]
+    assert float(values["psnr_best_of_2"][0]) == pytest.approx(only, abs=1e-4)
     assert values["psnr"][1].isnan()
+    assert values["psnr_best_of_2"][1].isnan()
     assert values["ssim"][1].isnan()
 
 
@@ -86,7 +91,22 @@ def test_cost_is_reported_image_by_image(solver: Unguided) -> None:
         "gradients": [4.0, 4.0],
         "seconds": [0.5, 0.5],
         "memory": [1.0, 2.0],
+        "evaluations_per_sample": [4.0, 4.0],
+        "gradients_per_sample": [2.0, 2.0],
+        "seconds_per_sample": [0.25, 0.25],
     }
+
+
+@pytest.mark.parametrize("metric", default_metrics(), ids=lambda metric: type(metric).__name__)
+def test_every_value_of_a_run_has_its_definition(metric: Metric, solver: Unguided) -> None:
+    metric.prepare(solver, torch.device("cpu"))
+    batch = reconstruction([[False, False], [False, False]])
+    metric.score(batch, solver)
+    names = metric.rows.get(4, {}) if isinstance(metric, ImageMetric) else ["coverage", "calibration"]
+    for name in names:
+        definition = json.loads(json.dumps(metric.definition(name)))
+        assert len(definition["what"]) > 10
+        assert definition["by"].startswith(f"dis_lightning.callbacks.{type(metric).__module__.rpartition('.')[2]}.")
 
 
 def test_quantising_rounds_to_the_nearest_and_is_undone_on_its_values() -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dis_lightning.callbacks import CostPerImage, Fidelity, Writer
-from dis_lightning.callbacks.folder import RunFolder, read_png, write_atomically
+from dis_lightning.callbacks.folder import Kept, RunFolder, read_png, write_atomically
 from dis_lightning.data import RoomsData
+from dis_lightning.images import quantise
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.operators import AveragePool
 from dis_lightning.priors import Denoiser, FiniteAtomPrior, GaussianPrior
@@ -214,12 +217,56 @@ def test_what_is_saved_is_the_rounded_image(tmp_path: Path) -> None:
     cost = Cost(evaluations=3.0, gradients=2.0, seconds=0.1, memory=0.5)
     draws = Draws(image, torch.tensor([[False, False]]), [cost])
 
-    folder.write(7, "a name", image[0, 0], image[0, 1], draws, row=0)
+    measurement = torch.tensor([0.25, -3.0])
+    folder.write([7], [Kept("a name", image[0, 0], measurement, image[0, 1])], draws)
 
     assert torch.equal(read_png(folder.sample(7, 1)), image[0, 1])
+    assert np.load(tmp_path / "measurements" / "00007.npy").tolist() == [0.25, -3.0]
+    whole = folder.reconstruction([7])
+    assert torch.equal(whole.measurement, measurement[None])
+    assert torch.equal(quantise(whole.source[0]), image[0, 0])
+    assert (whole.names, whole.indices.tolist()) == (["a name"], [7])
     back = folder.read(7)
     assert back is not None
     assert torch.equal(back.samples, image)
     assert back.costs == [cost]
     folder.forget(7)
     assert folder.read(7) is None
+
+
+def drawn() -> Draws:
+    black = torch.zeros(1, 1, 3, 4, 4, dtype=torch.uint8)
+    return Draws(black, torch.tensor([[False]]), [Cost(1.0, 1.0, 1.0, 1.0)])
+
+
+def test_a_map_of_classes_is_a_picture_in_their_colours_and_its_numbers_can_be_read_off_it(tmp_path: Path) -> None:
+    labels = torch.tensor([[0, 2], [1, 149]])
+    palette = torch.randint(256, (150, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    folder, draws = RunFolder(tmp_path), drawn()
+    folder.write([3], [Kept("a", draws.samples[0, 0], labels, labels, palette)], draws)
+    with Image.open(folder.measurement(3)) as picture:
+        assert picture.mode == "P"
+        assert np.array(picture).tolist() == labels.tolist()
+    assert torch.equal(read_png(folder.measurement(3)), palette[labels].permute(2, 0, 1))
+    assert torch.equal(folder.reconstruction([3]).measurement, labels[None])
+
+
+def test_a_caption_is_kept_as_words(tmp_path: Path) -> None:
+    folder, draws = RunFolder(tmp_path), drawn()
+    caption = "ein Bett,\neine Lampe \u2013 “rot”"
+    folder.write([3], [Kept("a", draws.samples[0, 0], caption, draws.samples[0, 0])], draws)
+    assert (tmp_path / "measurements" / "00003.txt").read_text(encoding="utf-8") == caption
+    assert folder.reconstruction([3]).measurement == [caption]
+    (tmp_path / "measurements" / "00003.txt").write_text("another", encoding="utf-8")
+    with pytest.raises(ValueError, match="lacks files of the images 3"):
+        folder.reconstruction([3])
+
+
+def test_a_resumed_run_says_how_many_images_it_reused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path)
+    assert "Reused" not in capsys.readouterr().out
+    (tmp_path / "records" / "00003.json").unlink()
+    run(tmp_path)
+    assert "Reused: 2 of 4 images" in capsys.readouterr().out
+    run(tmp_path)
+    assert "Reused: 4 of 4 images" in capsys.readouterr().out

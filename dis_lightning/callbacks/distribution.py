@@ -1,0 +1,116 @@
+"""How far the samples of all images together are from a reference set: FID and KID."""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dis_lightning.callbacks.metric import SetMetric
+from dis_lightning.images import quantise
+from dis_lightning.metrics.features import FeatureNetwork
+from dis_lightning.metrics.frechet import fit_gaussian, frechet_distance
+from dis_lightning.metrics.inception import InceptionFeatures
+from dis_lightning.metrics.kernel import kernel_distance
+from dis_lightning.metrics.references import OwnSources, Reference, digest_of, digest_of_set
+from dis_lightning.solvers.base import Solver
+from dis_lightning.types import Reconstruction
+
+__all__ = ["Distribution"]
+
+ENOUGH = 2048
+"""Below this number of images the bias of the Fréchet distance hides the differences between methods."""
+
+
+class Distribution(SetMetric):
+    """Fréchet and kernel distance between the features of all samples and those of a reference set.
+
+    With Inception features they are `fid` and `kid`; with others they carry the network's name, `fid_rooms`; on patches
+    also their size, `fid_patches_64`. See `dis_lightning.metrics.frechet` and `.kernel`; the latter
+    has a standard error. Diverged samples are left out.
+
+    Args:
+        features: what images are compared by; by default Inception v3.
+        reference: what they are compared with; by default the run's own sources.
+        patch: side of the squares that images are cut into, in pixels, without overlap; None for whole images. Xu et
+            al., 2024, cut images of 256 into squares of 64.
+
+    Raises:
+        ValueError: if `patch` is below 1 or, at the start of a run, if it does not divide the images.
+    """
+
+    def __init__(
+        self, features: FeatureNetwork | None = None, reference: Reference | None = None, patch: int | None = None
+    ) -> None:
+        super().__init__()
+        if patch is not None and patch < 1:
+            raise ValueError(f"Distribution needs patch >= 1, or none, but got {patch}.")
+        self.features = InceptionFeatures() if features is None else features
+        self.reference = OwnSources() if reference is None else reference
+        self.patch = patch
+        self._facts: dict[str, Any] = {}
+
+    def prepare(self, solver: Solver, device: torch.device) -> None:
+        """See `Metric.prepare`."""
+        height, width = solver.denoiser.shape[1:]
+        if self.patch is not None and (height % self.patch or width % self.patch):
+            raise ValueError(
+                f"Images of {height} x {width} pixels cannot be cut into squares of {self.patch}; change patch."
+            )
+        self.features.load(device)
+        self.reference.check()
+        self._device = device
+
+    def extract(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
+        """See `SetMetric.extract`."""
+        samples, diverged, _ = reconstruction.draws
+        drawn = self._rows(samples.flatten(0, 1)).unflatten(0, samples.shape[:2])
+        sources = quantise(reconstruction.source)
+        digests = [list(digest_of(source)) for source in sources]
+        return {
+            "samples": drawn.masked_fill(diverged.cpu()[:, :, None, None], torch.nan),
+            "sources": self._rows(sources),
+            "digests": torch.tensor(digests, dtype=torch.uint8),
+        }
+
+    def reduce(self, rows: dict[int, dict[str, Tensor]]) -> dict[str, dict[str, Any]]:
+        """See `SetMetric.reduce`."""
+        drawn = {index: row["samples"].flatten(0, 1) for index, row in rows.items()}
+        kept = {index: row[row.isfinite().all(dim=1)] for index, row in drawn.items()}
+        x, groups = torch.cat(list(kept.values())), torch.tensor([index for index, row in kept.items() for _ in row])
+        digest = digest_of_set(bytes(row["digests"].tolist()) for row in rows.values())
+        reference = self.reference.know(self._rows, {index: row["sources"] for index, row in rows.items()}, digest)
+        self._facts = {"n": len(x), **reference.definition}
+        if len(x) < ENOUGH:
+            warnings.warn(
+                f"{self._name('fid')} of {len(x)} images is biased; {ENOUGH} or more are usual.", stacklevel=2
+            )
+        values = {self._name("fid"): _entry(frechet_distance(fit_gaussian(x), reference.gaussian), None, len(rows))}
+        if reference.features is not None and reference.groups is not None:
+            distance = kernel_distance(x, reference.features, groups, reference.groups, paired=reference.paired)
+            values[self._name("kid")] = _entry(*distance, len(rows))
+        return {"set": values}
+
+    def define(self, name: str) -> dict[str, Any]:
+        """See `Metric.define`."""
+        what = "squared kernel distance, unbiased, cubic kernel" if name.startswith("kid") else "Fréchet distance"
+        cut = "whole images" if self.patch is None else f"squares of {self.patch} pixels"
+        return {"what": f"{what} of features of {cut}, float64", **self.features.define(), **self._facts}
+
+    def _name(self, stem: str) -> str:
+        network = "" if isinstance(self.features, InceptionFeatures) else f"_{self.features.name}"
+        return stem + network + ("" if self.patch is None else f"_patches_{self.patch}")
+
+    def _rows(self, images: Tensor) -> Tensor:
+        """Features of 8-bit images `(N, 3, H, W)`, cut into P pieces, `(N, P, D)`."""
+        side = self.patch
+        if side is None:
+            return self.features.rows(images.to(self._device))[:, None]
+        pieces = images.unfold(2, side, side).unfold(3, side, side).permute(0, 2, 3, 1, 4, 5)
+        rows = self.features.rows(pieces.flatten(0, 2).to(self._device))
+        return torch.unflatten(rows, 0, (len(images), -1))
+
+
+def _entry(value: float, standard_error: float | None, images: int) -> dict[str, Any]:
+    known = standard_error is not None and torch.tensor(standard_error).isfinite()
+    return {"mean": value, "standard_error": standard_error if known else None, "images": images, "infinite": 0}

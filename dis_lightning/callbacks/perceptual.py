@@ -1,0 +1,51 @@
+"""How different the samples look from the clean image: LPIPS."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from dis_lightning.callbacks.metric import ImageMetric
+from dis_lightning.callbacks.per_sample import over_samples, sample_rows
+from dis_lightning.images import dequantise
+from dis_lightning.metrics.perceptual import PerceptualDistance
+from dis_lightning.solvers.base import Solver
+from dis_lightning.types import Reconstruction
+
+__all__ = ["LPIPS"]
+
+
+class LPIPS(ImageMetric):
+    """LPIPS against the clean image, on 8-bit images scaled to [-1, 1]; see `dis_lightning.metrics.perceptual`.
+
+    For every image: `lpips_alex` (or `lpips_vgg`) is the mean over its S samples, `..._best_of_S` the best of them and
+    `..._of_mean` that of the mean of its samples. Diverged samples are left out.
+
+    Args:
+        network: the trunk.
+        weights: file of the trunk's weights, or a card; by default torchvision's.
+    """
+
+    def __init__(self, network: Literal["alex", "vgg"] = "alex", weights: str | None = None) -> None:
+        super().__init__()
+        self.distance = PerceptualDistance(network, weights)
+
+    def prepare(self, solver: Solver, device: torch.device) -> None:
+        """See `Metric.prepare`."""
+        self.distance.load(device)
+
+    def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
+        """See the class."""
+        name, number = f"lpips_{self.distance.network}", reconstruction.draws.samples.shape[1]
+        source = reconstruction.source
+        rows = self.distance(sample_rows(reconstruction), source.repeat_interleave(number, dim=0))
+        values = over_samples(name, rows, reconstruction, better=-1)
+        if number > 1:
+            diverged = reconstruction.draws.diverged[:, :, None, None, None]
+            mean = dequantise(reconstruction.draws.samples).masked_fill(diverged, torch.nan).nanmean(dim=1)
+            values[f"{name}_of_mean"] = self.distance(mean.to(source), source)
+        return values
+
+    def define(self, name: str) -> dict[str, Any]:
+        """See `Metric.define`."""
+        return {"what": "LPIPS against the clean image, 8-bit images scaled to [-1, 1]", **self.distance.define()}

@@ -1,0 +1,108 @@
+"""How an image comes to be: the moving image and the estimate of the clean one, step by step."""
+
+import io
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from PIL import Image
+from torch import Tensor
+
+from dis_lightning.callbacks.folder import write_atomically
+from dis_lightning.callbacks.loggers import log_picture
+from dis_lightning.callbacks.writer import Writer
+from dis_lightning.images import quantise
+from dis_lightning.solvers.base import Solver
+from dis_lightning.types import State
+
+__all__ = ["Trajectory"]
+
+
+class Trajectory(Callback):
+    """Write `trajectories/00017.gif` for the first images: left the moving image, right the estimate of the clean one.
+
+    The moving image is shown as it is, clamped to [-1, 1]; under much noise that is mere noise, and in a solver that
+    moves the latent of a generator it is the latent. Loggers that take pictures get the frames side by side, of the
+    images that the first process samples. Images that an earlier run has finished are not sampled again and get no
+    film. It changes nothing in the samples.
+
+    Args:
+        every: number of steps from one frame to the next, >= 1; the last step is always a frame.
+        images: number of images, the first ones of the data set, >= 1.
+        milliseconds: how long a frame is shown, >= 1; the last one ten times as long.
+
+    Raises:
+        ValueError: if an argument is out of range or, at the start of a run, if there is no run folder.
+    """
+
+    def __init__(self, every: int = 1, images: int = 4, milliseconds: int = 100) -> None:
+        if min(every, images, milliseconds) < 1:
+            raise ValueError(
+                f"Trajectory needs every, images and milliseconds >= 1, but got {every}, {images} and {milliseconds}."
+            )
+        self.every = every
+        self.images = images
+        self.milliseconds = milliseconds
+        self._rows: dict[int, int] = {}
+        self._frames: list[Tensor] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the run folder."""
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
+        folders = [callback.folder.path for callback in callbacks if isinstance(callback, Writer)]
+        if not folders:
+            raise ValueError("Trajectory writes into the run folder; add a Writer to the callbacks.")
+        self._folder = folders[0] / "trajectories"
+
+    def on_predict_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Look on, if an image of the batch is wanted."""
+        assert isinstance(pl_module, Solver)
+        # The first sample of each image; there is one row per sample or per chain.
+        rows = {index: row * pl_module.rows_per_image for row, index in enumerate(batch["index"].tolist())}
+        self._rows = {index: row for index, row in rows.items() if index < self.images}
+        self._frames = []
+        if self._rows:
+            pl_module.observers.append(self._on_step)
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write the films."""
+        self._look_away(pl_module)
+        if not self._frames:
+            return
+        for index, film in zip(self._rows, torch.stack(self._frames, dim=1), strict=True):
+            write_atomically(self._folder / f"{index:05d}.gif", _gif(film, self.milliseconds))
+            for logger in trainer.loggers:
+                log_picture(logger, f"trajectory/{index:05d}", torch.cat(list(film), dim=2))
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Let go of the solver."""
+        self._look_away(pl_module)
+
+    def _on_step(self, state: State) -> None:
+        if state.step % self.every == 0 or state.step == state.steps:
+            rows = list(self._rows.values())
+            self._frames.append(quantise(torch.cat([state.x_t[rows], state.x_0[rows]], dim=3)).cpu())
+
+    def _look_away(self, solver: LightningModule) -> None:
+        assert isinstance(solver, Solver)
+        if self._on_step in solver.observers:
+            solver.observers.remove(self._on_step)
+
+
+def _gif(film: Tensor, milliseconds: int) -> bytes:
+    """8-bit frames `(T, 3, H, W)` as a GIF that repeats."""
+    first, *rest = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in film]
+    buffer = io.BytesIO()
+    durations = [milliseconds] * len(rest) + [10 * milliseconds]
+    first.save(buffer, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
+    return buffer.getvalue()

@@ -1,0 +1,57 @@
+"""The contract of the networks that turn images into vectors, for metrics that compare images by them."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["FeatureNetwork", "weights_digest"]
+
+CHUNK = 64
+"""Images that go through a network at once."""
+
+
+class FeatureNetwork(ABC):
+    """A network that gives a vector of features for every image.
+
+    Attributes:
+        name: what metrics on these features are called after.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """Read the network, once.
+
+        Args:
+            device: where it is needed.
+
+        Raises:
+            ConnectionError: if a file is not here and cannot be downloaded; it says which file to put where.
+            ValueError: if a file is damaged or holds another network.
+        """
+
+    @abstractmethod
+    def features(self, images: Tensor) -> Tensor:
+        """Features of 8-bit images `(N, 3, H, W)`, `(N, D)`; call `load` first."""
+
+    @abstractmethod
+    def define(self) -> dict[str, Any]:
+        """What the features depend on: network, hash of the weights, how images are resized; after `load`."""
+
+    @torch.no_grad()
+    def rows(self, images: Tensor) -> Tensor:
+        """Features of any number of 8-bit images `(N, 3, H, W)`, float32, on the CPU, `(N, D)`."""
+        return torch.cat([self.features(part).float().cpu() for part in images.split(CHUNK)])
+
+
+def weights_digest(network: nn.Module) -> str:
+    """SHA-256 of all tensors of a network, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,130 @@
+"""Every file of configs/callbacks and configs/loggers that needs no download is run; the others say what is missing."""
+
+import csv
+import json
+import urllib.request
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+from small_run import ROOT, SMALL
+
+from dis_lightning.main import main
+
+RUNS = {
+    "aligned": ("metrics", "psnr_aligned"),
+    "diversity_rooms": ("posterior", "diversity_score"),
+    "fid_rooms": ("set", "fid_rooms"),
+    "y_mse": ("consistency", "y_mse"),
+}
+"""What each file adds to `metrics.json`: section and name."""
+
+DOWNLOADS = {
+    "clip_score": "give the file as pretrained",
+    "diversity": "alexnet-owt-7be5be79.pth",
+    "fid": "weights-inception-2015-12-05-6726825d.pth",
+    "lpips": "alexnet-owt-7be5be79.pth",
+}
+"""What each file says where there is no network."""
+
+JUDGED = {
+    "y_rooms_class": {"y_accuracy"},
+    "y_rooms_layout": {"y_miou", "y_miou_of_set"},
+    "y_rooms_segmentation": {"y_miou", "y_miou_of_set"},
+}
+"""What a judge of rooms adds where classes are measured."""
+
+OTHERS = {"fid_patches", "trajectory", "y_labels"}
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* images is biased")
+
+
+@pytest.fixture(autouse=True)
+def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def arguments(file: str, folder: Path) -> list[str]:
+    return ["predict", *SMALL, f"--config=configs/{file}.yaml", "--model.num_samples=3", f"--writer.folder={folder}"]
+
+
+def test_every_file_is_known_here() -> None:
+    named = {file.stem for file in (ROOT / "configs" / "callbacks").glob("*.yaml")}
+    assert named == RUNS.keys() | DOWNLOADS.keys() | JUDGED.keys() | OTHERS
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_file_adds_its_metric(name: str, tmp_path: Path) -> None:
+    main(arguments(f"callbacks/{name}", tmp_path))
+    section, value = RUNS[name]
+    summary = json.loads((tmp_path / "metrics.json").read_text())
+    assert summary[section][value]["mean"] is not None
+    assert "by" in summary["definitions"][value]
+
+
+@pytest.mark.parametrize("name", DOWNLOADS)
+def test_missing_weights_are_named_before_anything_is_sampled(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def offline(*_: object) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    monkeypatch.setattr("open_clip.download_pretrained", offline)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    with pytest.raises(SystemExit):
+        main(arguments(f"callbacks/{name}", tmp_path / "run"))
+    message = capsys.readouterr().err
+    assert DOWNLOADS[name] in message
+    assert "Traceback" not in message
+    assert not (tmp_path / "run" / "samples").exists()
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_another_reader_judges_measured_classes_and_so_does_a_second_look(name: str, tmp_path: Path) -> None:
+    operator = f"configs/operators/{name.removeprefix('y_')}.yaml"
+    small = [argument.replace("configs/operators/average_pool_x4.yaml", operator) for argument in SMALL]
+    main(["predict", *small, f"--config=configs/callbacks/{name}.yaml", f"--writer.folder={tmp_path}"])
+    summary = json.loads((tmp_path / "metrics.json").read_text())
+    values = summary["consistency"] | summary["set"]
+    assert JUDGED[name] < values.keys()
+    assert all(0 <= values[value]["mean"] <= 1 for value in JUDGED[name])
+    assert all(len(summary["definitions"][value]["weights_sha256"]) == 64 for value in JUDGED[name])
+    (tmp_path / "metrics.json").unlink()
+    main(["evaluate", str(tmp_path), "--device=cpu"])
+    assert json.loads((tmp_path / "metrics.json").read_text()) == summary
+
+
+def test_small_rooms_cannot_be_cut_into_large_squares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments("callbacks/fid_patches", tmp_path))
+    assert "Images of 8 x 8 pixels cannot be cut into squares of 64" in capsys.readouterr().err
+
+
+def test_the_film_file_makes_films(tmp_path: Path) -> None:
+    main(arguments("callbacks/trajectory", tmp_path))
+    assert len(list(tmp_path.glob("trajectories/*.gif"))) == 4
+
+
+def test_classes_cannot_be_judged_where_none_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments("callbacks/y_labels", tmp_path))
+    assert "AveragePool does not; give the metric another as judge" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["csv", "tensorboard", "wandb_offline"])
+def test_every_logger_file_runs(name: str, tmp_path: Path) -> None:
+    main([*arguments(f"loggers/{name}", tmp_path / "run"), f"--trainer.logger.save_dir={tmp_path}"])
+    if name == "csv":
+        with next(tmp_path.glob("csv/version_0/metrics.csv")).open() as file:
+            assert "metrics/psnr" in next(csv.reader(file))
+        assert "AveragePool" in next(tmp_path.glob("csv/version_0/hparams.yaml")).read_text()
+    else:
+        pattern = {"tensorboard": "tensorboard/version_0/events*", "wandb_offline": "wandb/offline-run-*/*.wandb"}[name]
+        assert len(list(tmp_path.glob(pattern))) == 1
+
+
+def test_the_online_logger_file_is_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*arguments("loggers/wandb", tmp_path), "--print_config"])
+    assert "WandbLogger" in capsys.readouterr().out

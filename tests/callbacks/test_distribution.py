@@ -1,0 +1,129 @@
+"""FID and KID of a run's samples: features gathered by image, references, patches, and what is refused."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from batches import CPU, batch, noise_images, solver
+from PIL import Image
+from torch import Tensor
+
+from dis_lightning.callbacks import Distribution
+from dis_lightning.images import dequantise
+from dis_lightning.metrics import (
+    FeatureNetwork,
+    ImageFolder,
+    Statistics,
+    fit_gaussian,
+    frechet_distance,
+    kernel_distance,
+)
+from dis_lightning.operators import AveragePool
+
+RUN = solver(AveragePool(4), 2)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* images is biased")
+
+
+class Means(FeatureNetwork):
+    """The mean and the scatter of each channel."""
+
+    name: ClassVar[str] = "means"
+
+    def load(self, device: torch.device | str = "cpu") -> None:
+        self.device = device
+
+    def features(self, images: Tensor) -> Tensor:
+        pixels = images.double().flatten(2)
+        return torch.cat([pixels.mean(dim=2), pixels.std(dim=2)], dim=1)
+
+    def define(self) -> dict[str, Any]:
+        return {"network": "means"}
+
+
+def scored(metric: Distribution, *numbers: int, order: int = 1) -> dict[str, dict[str, Any]]:
+    """The reduction of batches of so many images each, looked at in order or in reverse."""
+    metric.prepare(RUN, CPU)
+    metric.rows = {}
+    firsts = [sum(numbers[:k]) for k in range(len(numbers))]
+    for first, number in list(zip(firsts, numbers, strict=True))[::order]:
+        samples, source = (noise_images(9, 2, 3, 8, 8), dequantise(noise_images(9, 3, 8, 8, seed=1)))
+        part = slice(first, first + number)
+        metric.score(batch(samples[part], source[part], first=first), RUN)
+    return metric.reduce(dict(sorted(metric.rows.items())))["set"]
+
+
+def test_it_is_the_distance_of_the_features_of_all_samples_to_those_of_the_sources() -> None:
+    x = Means().features(noise_images(9, 2, 3, 8, 8).flatten(0, 1)).float()
+    y = Means().features(noise_images(9, 3, 8, 8, seed=1)).float()
+    metric = Distribution(Means())
+    found = scored(metric, 4, 5)
+    assert found["fid_means"]["mean"] == pytest.approx(frechet_distance(fit_gaussian(x), fit_gaussian(y)), rel=1e-9)
+    expected = kernel_distance(x, y, torch.arange(9).repeat_interleave(2), torch.arange(9), paired=True)
+    assert found["kid_means"]["mean"] == pytest.approx(expected.value, rel=1e-9)
+    assert found["kid_means"]["standard_error"] == pytest.approx(expected.standard_error, rel=1e-9)
+    assert metric.definition("fid_means")["n"] == 18
+    assert metric.definition("fid_means")["reference_images"] == 9
+
+
+def test_neither_the_batches_nor_their_order_change_anything() -> None:
+    whole = Distribution(Means())
+    expected = scored(whole, 9)
+    split = Distribution(Means())
+    assert scored(split, 2, 2, 2, 2, 1, order=-1) == expected
+    assert split.definition("fid_means") == whole.definition("fid_means")
+
+
+def test_patches_are_cut_without_overlap_and_have_a_name_of_their_own() -> None:
+    found = scored(Distribution(Means(), patch=4), 9)
+    samples, sources = noise_images(9, 2, 3, 8, 8).flatten(0, 1), noise_images(9, 3, 8, 8, seed=1)
+
+    def cut(images: Tensor) -> Tensor:
+        quarters = [images[:, :, i : i + 4, j : j + 4] for i in (0, 4) for j in (0, 4)]
+        return Means().features(torch.cat(quarters)).float()
+
+    expected = frechet_distance(fit_gaussian(cut(samples)), fit_gaussian(cut(sources)))
+    assert found["fid_means_patches_4"]["mean"] == pytest.approx(expected, rel=1e-9)
+    assert set(found) == {"fid_means_patches_4", "kid_means_patches_4"}
+    with pytest.raises(ValueError, match="cannot be cut into squares of 3"):
+        Distribution(Means(), patch=3).prepare(RUN, CPU)
+
+
+def test_a_folder_and_its_statistics_are_references_too(tmp_path: Path) -> None:
+    sources = noise_images(9, 3, 8, 8, seed=1)
+    for number, source in enumerate(sources):
+        Image.fromarray(source.permute(1, 2, 0).numpy()).save(tmp_path / f"{number}.png")
+    features = Means().features(sources).float().double().numpy()
+    np.savez(tmp_path / "statistics.npz", mu=features.mean(axis=0), sigma=np.cov(features.T))
+
+    own, folder = scored(Distribution(Means()), 9), scored(Distribution(Means(), ImageFolder(tmp_path)), 9)
+    known = scored(Distribution(Means(), Statistics(tmp_path / "statistics.npz")), 9)
+    assert folder["fid_means"]["mean"] == pytest.approx(own["fid_means"]["mean"], rel=1e-9)
+    assert folder["kid_means"]["mean"] == pytest.approx(own["kid_means"]["mean"], rel=1e-9)
+    assert known["fid_means"]["mean"] == pytest.approx(own["fid_means"]["mean"], rel=1e-6)
+    assert set(known) == {"fid_means"}
+
+
+def test_diverged_samples_are_left_out() -> None:
+    samples, metric = noise_images(4, 2, 3, 8, 8), Distribution(Means())
+    lost = torch.tensor([[False, True], [False, False], [True, True], [False, False]])
+    metric.prepare(RUN, CPU)
+    metric.score(batch(samples, dequantise(noise_images(4, 3, 8, 8, seed=1)), diverged=lost), RUN)
+    found = metric.reduce(metric.rows)["set"]["fid_means"]["mean"]
+    y = Means().features(noise_images(4, 3, 8, 8, seed=1)).float()
+    x = Means().features(samples[~lost]).float()
+    assert found == pytest.approx(frechet_distance(fit_gaussian(x), fit_gaussian(y)), rel=1e-9)
+
+
+def test_one_image_is_refused() -> None:
+    with pytest.raises(ValueError, match="two images or more"):
+        scored(Distribution(Means()), 1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_few_images_are_warned_about() -> None:
+    metric = Distribution(Means())
+    with pytest.warns(UserWarning, match="fid_means of 18 images is biased; 2048"):
+        scored(metric, 9)

@@ -1,0 +1,144 @@
+"""A run scored again from its folder alone gives what it gave while it ran."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_run import ROOT, SMALL
+
+from dis_lightning.callbacks import Fidelity, Spread, Writer
+from dis_lightning.data import RoomsData
+from dis_lightning.evaluate import evaluate
+from dis_lightning.levels import KarrasLevels
+from dis_lightning.main import main
+from dis_lightning.operators import AveragePool
+from dis_lightning.priors import GaussianPrior
+from dis_lightning.solvers import DPS
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* images is biased")
+
+MORE = [
+    *("--config=configs/callbacks/fid_rooms.yaml", "--config=configs/callbacks/diversity_rooms.yaml"),
+    "--config=configs/callbacks/y_mse.yaml",
+]
+
+
+@pytest.fixture(autouse=True)
+def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        main(["predict", *SMALL, *MORE, "--model.num_samples=3", f"--writer.folder={folder}"])
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in ("metrics.json", "results.csv")}
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return content
+
+
+def test_all_that_a_run_was_scored_with_comes_out_the_same(run: Path) -> None:
+    before = files(run)
+    for name in before:
+        (run / name).unlink()
+    main(["evaluate", str(run), "--device=cpu"])
+    assert files(run) == before
+    assert {"metrics", "set", "consistency", "posterior", "cost", "calibration"} <= summary(run).keys()
+
+
+def test_another_metric_is_added_and_the_rest_stays(finished: Path, tmp_path: Path) -> None:
+    bare = shutil.copytree(finished, tmp_path / "bare")
+    for name in ("metrics.json", "results.csv"):
+        (bare / name).unlink()
+    main(["evaluate", str(bare), "--config=configs/callbacks/y_mse.yaml", "--device=cpu"])
+    assert summary(bare)["consistency"].keys() == {"y_mse"}
+    main(["evaluate", str(bare), "--config=configs/callbacks/fid_rooms.yaml", "--device=cpu"])
+
+    found, streamed = summary(bare), summary(finished)
+    assert found["consistency"] == {"y_mse": streamed["consistency"]["y_mse"]}
+    assert found["set"] == {name: streamed["set"][name] for name in ("fid_rooms", "kid_rooms")}
+    assert found["definitions"] == {n: streamed["definitions"][n] for n in ("y_mse", "fid_rooms", "kid_rooms")}
+    assert "y_mse" in (bare / "results.csv").read_text()
+
+
+def test_neither_the_data_nor_the_prior_nor_any_sampling_is_needed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = files(run)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("dis_lightning.rooms.prior.rooms_gaussian", refuse)
+    monkeypatch.setattr(RoomsData, "find", refuse)
+    monkeypatch.setattr(DPS, "predict_step", refuse)
+    monkeypatch.setattr(AveragePool, "measure", refuse)
+    main(["evaluate", str(run), "--device=cpu"])
+    assert files(run) == before
+
+
+def test_what_was_measured_is_kept_as_it_was(run: Path) -> None:
+    y = torch.from_numpy(np.load(run / "measurements" / "00002.npy"))
+    source = torch.from_numpy(np.array(Image.open(run / "sources" / "00002.png"))).permute(2, 0, 1) / 127.5 - 1
+    assert y.dtype == torch.float32
+    residual = y - AveragePool(4)(source[None])[0]
+    assert 0 < residual.abs().max() < 0.5  # the noise of the measurement, 0.1
+
+
+def test_a_damaged_folder_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = run / "measurements" / "00003.npy"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(run)])
+    assert "run the command that made the folder again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [(["nowhere"], "give the folder of a run"), ([], "run")])
+def test_a_folder_that_is_no_run_is_refused(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", *arguments])
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert expected in message
+    assert "Traceback" not in message
+
+
+def test_a_run_without_the_command_line_is_scored_with_its_solver(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prior = GaussianPrior(torch.zeros(3, 8, 8), 0.25 * torch.eye(192))
+    solver = DPS(AveragePool(4, noise_std=0.1), prior, KarrasLevels(4), scale=1.0, num_samples=2)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = lightning.Trainer(
+        accelerator="cpu", enable_model_summary=False, callbacks=[Fidelity(), Spread(), Writer(tmp_path)], **quiet
+    )
+    trainer.predict(solver, RoomsData(size=8, num_images=3, batch_size=2), return_predictions=False)
+    before = files(tmp_path)
+    for name in before:
+        (tmp_path / name).unlink()
+    evaluate(tmp_path, [Fidelity(), Spread()], solver)
+    assert files(tmp_path) == before
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(tmp_path)])
+    assert "was not made by the command line" in capsys.readouterr().err
