@@ -1,0 +1,61 @@
+"""The tables of a report for a paper: Markdown, and LaTeX with `booktabs`."""
+
+import re
+from collections.abc import Sequence
+
+from dis_lightning.report.tables import Cell, Table
+
+__all__ = ["to_latex", "to_markdown"]
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
+"""What LaTeX would not print as it stands."""
+
+NOTE = "The best of a column is bold; ± is the standard error over images; in brackets what a paper reports."
+
+
+def to_markdown(tables: Sequence[Table]) -> str:
+    """Write the tables as Markdown, a heading over each."""
+    parts = []
+    for table in tables:
+        heads = [_escape_markdown(f"{column.metric.title} {column.metric.direction.arrow}") for column in table.columns]
+        lines = [["run", *heads], ["---", *["---:"] * len(heads)]]
+        lines += [[_escape_markdown(row.label), *map(_markdown, row.cells)] for row in table.rows]
+        parts.append("\n".join([f"## {table.title}", "", *(f"| {' | '.join(line)} |" for line in lines), ""]))
+    return "\n".join([*parts, NOTE, ""])
+
+
+def to_latex(tables: Sequence[Table]) -> str:
+    """Write the tables as LaTeX, one `tabular` each; they need the package `booktabs`."""
+    parts = [f"% {NOTE}"]
+    for table in tables:
+        heads = [_escape_latex(f"{column.metric.title} {column.metric.direction.arrow}") for column in table.columns]
+        rows = [[_escape_latex(row.label), *map(_latex, row.cells)] for row in table.rows]
+        head, *body = (f"{' & '.join(line)} \\\\" for line in [["", *heads], *rows])
+        rules = [f"\\begin{{tabular}}{{l{'r' * len(heads)}}}", r"\toprule", head, r"\midrule", *body]
+        parts.append("\n".join([f"% {table.title}", *rules, r"\bottomrule", r"\end{tabular}"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown(cell: Cell) -> str:
+    value = f"**{cell.value}**" if cell.best else cell.value
+    return value + (f" ± {cell.error}" if cell.error else "") + (f" ({cell.reported})" if cell.reported else "")
+
+
+def _latex(cell: Cell) -> str:
+    value = f"\\textbf{{{cell.value}}}" if cell.best else _escape_latex(cell.value)
+    return value + (f" $\\pm$ {cell.error}" if cell.error else "") + (f" ({cell.reported})" if cell.reported else "")
+
+
+def _escape_markdown(text: str) -> str:
+    return re.sub(r"([\\`*_|<\[\]])", r"\\\1", text.strip())
+
+
+def _escape_latex(text: str) -> str:
+    return "".join(LATEX.get(sign, sign) for sign in text.strip())

@@ -1,0 +1,161 @@
+"""Finished runs, read from their folders alone.
+
+A run is finished when its `metrics.json` is there and every image of its `results.csv` still has its record and its
+files. Runs are called by the shortest end of their paths that tells them apart.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dis_lightning.callbacks.folder import RunFolder
+from dis_lightning.callbacks.summary import Summary, sections
+
+__all__ = ["Image", "Run", "differences", "read_runs", "same_images"]
+
+Image = tuple[int, str]
+"""Position in the data set and SHA-256 of the clean image's file."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder says.
+
+    Attributes:
+        label: what the run is called on the page.
+        folder: its files.
+        configuration: its nested keys, as kept in `config.yaml`.
+        summary: its `metrics.json`.
+        records: the records of its images by index.
+        values: its `results.csv`: the numbers of every image by index and name.
+    """
+
+    label: str
+    folder: RunFolder
+    configuration: dict[str, Any]
+    summary: Summary
+    records: dict[int, dict[str, Any]]
+    values: dict[int, dict[str, float]]
+
+    @property
+    def solver(self) -> str:
+        """The class of the solver; empty where the configuration does not say it."""
+        return self._class("model")
+
+    @property
+    def operator(self) -> str:
+        """The class of the operator; empty where the configuration does not say it."""
+        return self._class("operator")
+
+    @property
+    def data(self) -> str:
+        """The class of the data; empty where the configuration does not say it."""
+        return self._class("data")
+
+    @property
+    def samples(self) -> int:
+        """Number of posterior samples of each image."""
+        return int(self.summary["samples_per_image"])
+
+    @property
+    def images(self) -> list[Image]:
+        """The images of the run."""
+        return [(index, record["sha256"][f"sources/{index:05d}.png"]) for index, record in self.records.items()]
+
+    @property
+    def sections(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The parts of the summary that hold means, by name."""
+        return sections(self.summary)
+
+    @property
+    def reported(self) -> dict[str, dict[str, float]]:
+        """What papers report for this run: values by source and name, from the key `writer.reported`."""
+        return (self.configuration.get("writer") or {}).get("reported") or {}
+
+    def _class(self, key: str) -> str:
+        part = self.configuration.get(key)
+        return str(part["class_path"]).rpartition(".")[2] if isinstance(part, dict) else ""
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read finished runs.
+
+    Args:
+        folders: the run folders, each once.
+
+    Raises:
+        FileNotFoundError: if a folder is not there, or a file of one is gone.
+        ValueError: if there is no folder, one is named twice, one is no run folder, or its run is not finished.
+    """
+    if not folders:
+        raise ValueError("A report needs at least one run folder.")
+    return [_read(folder, label) for folder, label in zip(folders, _labels(folders), strict=True)]
+
+
+def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """What the runs do not share: one text per run, by dotted key of the configuration."""
+    flat = [dict(_leaves(run.configuration)) for run in runs]
+    keys = dict.fromkeys(key for leaves in flat for key in leaves if not key.startswith(("trainer.", "writer.")))
+    texts = {key: [str(leaves.get(key, "")) for leaves in flat] for key in keys}
+    return {key: row for key, row in texts.items() if len(set(row)) > 1}
+
+
+def same_images(runs: Sequence[Run]) -> bool:
+    """Whether the runs have the same clean images, so that their means can be compared."""
+    return len({tuple(run.images) for run in runs}) == 1
+
+
+def _read(path: Path, label: str) -> Run:
+    if not path.is_dir():
+        raise FileNotFoundError(f"There is no folder {path}. Give the folder that a run has written (--writer.folder).")
+    if not (path / "config.yaml").exists() or not (path / "records").is_dir():
+        raise ValueError(
+            f"{path} is not the folder of a run: it lacks config.yaml or records/. "
+            "Give the folder that a run has written (--writer.folder)."
+        )
+    records = {int(file.stem): json.loads(file.read_text()) for file in sorted(path.glob("records/*.json"))}
+    if not (path / "metrics.json").exists():
+        raise ValueError(_unfinished(path, f"{len(records)} images have a record, and there is no metrics.json"))
+    values = dict(_rows(path / "results.csv"))
+    if missing := [index for index in values if index not in records]:
+        raise ValueError(_unfinished(path, f"image {missing[0]} has no record"))
+    for file in (path / name for record in records.values() for name in record["sha256"]):
+        if not file.exists():
+            raise FileNotFoundError(_unfinished(path, f"{file} is gone"))
+    configuration = yaml.safe_load((path / "config.yaml").read_text())
+    summary = json.loads((path / "metrics.json").read_text())
+    return Run(label, RunFolder(path), configuration, summary, {index: records[index] for index in values}, values)
+
+
+def _unfinished(path: Path, reason: str) -> str:
+    return f"The run in {path} is not finished: {reason}. Give its command again, which computes what is missing."
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    with file.open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            index, _ = int(row.pop("index")), row.pop("name")
+            yield index, {name: float(value) for name, value in row.items() if value}
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths, all of one length, that differ."""
+    parts = [folder.resolve().parts for folder in folders]
+    if len(set(parts)) < len(parts):
+        twice = next(folder for folder, tail in zip(folders, parts, strict=True) if parts.count(tail) > 1)
+        raise ValueError(f"The run {twice} is named twice; name every run once.")
+    length = next(n for n in range(1, 1 + max(map(len, parts))) if len({tail[-n:] for tail in parts}) == len(parts))
+    return ["/".join(tail[-length:]) for tail in parts]
+
+
+def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _leaves(value, f"{prefix}{key}.")
+    else:
+        yield prefix.removesuffix("."), tree

@@ -1,0 +1,150 @@
+"""The tables of a report: a row per run, a column per metric, the best of every column marked.
+
+A column shows all its means with as many decimals as give its largest standard error two digits. The best is the
+largest or smallest mean, as the metric has it; runs that are equal are all marked, but not where every run is. Means
+over different images are not compared.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from dis_lightning.report.columns import Direction, Metric, describe
+from dis_lightning.report.runs import Run, same_images
+
+__all__ = ["Cell", "Column", "Row", "Table", "best", "make_tables"]
+
+TITLES = {
+    "metrics": "Fidelity to the clean image",
+    "consistency": "Consistency with the measurement",
+    "posterior": "Spread of the posterior samples",
+    "set": "All images together",
+    "chains": "Markov chains",
+    "cost": "Cost of an image",
+}
+"""Headings of known sections, in this order; another one stands under its own name after them."""
+
+
+class Column(NamedTuple):
+    """A metric as a column."""
+
+    name: str
+    """Its name in `metrics.json`."""
+    metric: Metric
+    """Its title and better direction."""
+
+
+class Cell(NamedTuple):
+    """A mean of a run, in words."""
+
+    mean: float | None
+    """The number itself, for sorting; None where there is none."""
+    value: str
+    """The mean as shown, a dash where there is none."""
+    error: str
+    """The standard error as shown; empty where there is none."""
+    best: bool
+    """Whether no run is better and some are worse."""
+    reported: str
+    """What a paper reports for this run; empty where the configuration names nothing."""
+    infinite: int
+    """Number of images whose value was infinite, which are not in the mean."""
+
+
+class Row(NamedTuple):
+    """A run."""
+
+    label: str
+    """What it is called."""
+    detail: str
+    """What it is: solver, images, samples, and how many samples diverged."""
+    cells: list[Cell]
+    """One per column."""
+
+
+class Table(NamedTuple):
+    """A section of the runs' summaries."""
+
+    title: str
+    """Its heading."""
+    columns: list[Column]
+    """Its metrics."""
+    rows: list[Row]
+    """One per run."""
+
+
+def make_tables(runs: Sequence[Run]) -> list[Table]:
+    """Make a table of every section that a run has.
+
+    A metric that is only reported by a paper has a column too, in the first table.
+
+    Args:
+        runs: the runs to compare.
+    """
+    names: dict[str, dict[str, None]] = {section: {} for section in TITLES}
+    for run in runs:
+        for section, part in run.sections.items():
+            names.setdefault(section, {}).update(dict.fromkeys(part))
+    measured = {name for columns in names.values() for name in columns}
+    reported = [name for run in runs for values in run.reported.values() for name in values]
+    names["metrics"].update(dict.fromkeys(name for name in reported if name not in measured))
+    return [_table(section, list(columns), runs) for section, columns in names.items() if columns]
+
+
+def best(values: Sequence[float | None], direction: Direction) -> list[bool]:
+    """Which values no other is better than; none where all are equal or no direction is better.
+
+    Args:
+        values: numbers, None or NaN where there is none.
+        direction: which are better.
+    """
+    given = [direction.value * value for value in values if value is not None and not math.isnan(value)]
+    if direction is Direction.NEITHER or len(set(given)) < 2:
+        return [False] * len(values)
+    return [value is not None and direction.value * value == max(given) for value in values]
+
+
+def _table(section: str, names: Sequence[str], runs: Sequence[Run]) -> Table:
+    columns = [Column(name, describe(name)) for name in names]
+    cells = [_cells(section, column, runs) for column in columns]
+    rows = [Row(run.label, _detail(run), list(row)) for run, row in zip(runs, zip(*cells, strict=True), strict=True)]
+    return Table(TITLES.get(section, section.capitalize()), columns, rows)
+
+
+def _cells(section: str, column: Column, runs: Sequence[Run]) -> list[Cell]:
+    entries = [run.sections.get(section, {}).get(column.name, {}) for run in runs]
+    means = [entry.get("mean") for entry in entries]
+    errors = [entry.get("standard_error") for entry in entries]
+    show = _format([mean for mean in means if mean is not None], [error for error in errors if error])
+    marks = best(means if same_images(runs) else [None] * len(means), column.metric.direction)
+    return [
+        Cell(
+            mean=mean,
+            value="-" if mean is None else show(mean),
+            error=show(error) if error and float(show(error)) else "",
+            best=marked,
+            reported=", ".join(f"{part[column.name]:g}" for part in run.reported.values() if column.name in part),
+            infinite=entry.get("infinite", 0),
+        )
+        for run, entry, mean, error, marked in zip(runs, entries, means, errors, marks, strict=True)
+    ]
+
+
+def _format(means: Sequence[float], errors: Sequence[float]) -> Callable[[float], str]:
+    if not errors:
+        return lambda value: f"{value:.4g}"
+    # Two digits of the largest error, but no more than four of the largest mean.
+    decimals = 1 - math.floor(math.log10(max(errors)))
+    if largest := max(map(abs, means)):
+        decimals = min(decimals, 3 - math.floor(math.log10(largest)))
+    return lambda value: f"{value:.{max(0, decimals)}f}"
+
+
+def _detail(run: Run) -> str:
+    count = run.summary["diverged"]["count"]
+    size = [_count(run.summary["images"], "image"), f"{_count(run.samples, 'sample')} each"]
+    return ", ".join(filter(None, [run.solver, *size, f"{count} diverged" if count else ""]))
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

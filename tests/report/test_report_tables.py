@@ -1,0 +1,150 @@
+"""The tables of a report: which is best, what a paper reports, and the same as Markdown and LaTeX."""
+
+import math
+from pathlib import Path
+
+import pytest
+from runs_by_hand import write_run
+
+from dis_lightning.report.columns import Direction, describe
+from dis_lightning.report.exports import to_latex, to_markdown
+from dis_lightning.report.runs import read_runs
+from dis_lightning.report.tables import Table, best, make_tables
+
+REPORTED = {"Smith 1999, table 1": {"psnr": 22.3, "fid": 89.2}}
+
+
+def table(folder: Path, *runs: dict[str, list[float]], worlds: tuple[int, ...] = (0, 0, 0)) -> Table:
+    paths = [write_run(folder / f"run_{n}", values, world=worlds[n]) for n, values in enumerate(runs)]
+    return make_tables(read_runs(paths))[0]
+
+
+def marks(made: Table) -> dict[str, list[bool]]:
+    return {column.name: [row.cells[n].best for row in made.rows] for n, column in enumerate(made.columns)}
+
+
+def test_the_best_is_the_largest_or_the_smallest_as_the_metric_has_it(tmp_path: Path) -> None:
+    made = table(
+        tmp_path,
+        {"psnr": [20.0, 24.0], "lpips_vgg": [0.3, 0.3], "std": [0.1, 0.1]},
+        {"psnr": [25.0, 20.0], "lpips_vgg": [0.2, 0.3], "std": [0.2, 0.2]},
+        {"psnr": [21.0, 21.0], "lpips_vgg": [0.5, 0.1], "std": [0.3, 0.3]},
+    )
+    assert marks(made) == {
+        "psnr": [False, True, False],
+        "lpips_vgg": [False, True, False],
+        "std": [False, False, False],
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "direction", "expected"),
+    [
+        ([1.0, 3.0, 3.0], Direction.HIGHER, [False, True, True]),
+        ([1.0, 3.0, 3.0], Direction.LOWER, [True, False, False]),
+        ([1.0, None, 3.0], Direction.LOWER, [True, False, False]),
+        ([2.0, 2.0, None], Direction.HIGHER, [False, False, False]),
+        ([math.nan, 1.0, 2.0], Direction.LOWER, [False, True, False]),
+        ([2.0], Direction.HIGHER, [False]),
+        ([1.0, 2.0], Direction.NEITHER, [False, False]),
+        ([1.0, math.inf], Direction.HIGHER, [False, True]),
+    ],
+)
+def test_equal_values_share_the_mark_and_no_mark_stands_alone(
+    values: list[float | None], direction: Direction, expected: list[bool]
+) -> None:
+    assert best(values, direction) == expected
+
+
+def test_means_over_different_images_are_not_compared(tmp_path: Path) -> None:
+    made = table(tmp_path, {"psnr": [20.0, 24.0]}, {"psnr": [25.0, 20.0]}, worlds=(0, 1))
+    assert marks(made) == {"psnr": [False, False]}
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "direction"),
+    [
+        ("psnr", "PSNR (dB)", Direction.HIGHER),
+        ("psnr_best_of_4", "PSNR best of 4 (dB)", Direction.HIGHER),
+        ("fid_patches", "FID patches", Direction.LOWER),
+        ("split_r_hat", "split R-hat", Direction.LOWER),
+        ("psnrx", "psnrx", Direction.NEITHER),
+    ],
+)
+def test_a_metric_is_known_by_the_beginning_of_its_name(name: str, title: str, direction: Direction) -> None:
+    assert describe(name) == (title, direction)
+
+
+def test_a_column_shows_two_digits_of_its_largest_error_and_no_more_than_four_of_a_mean(tmp_path: Path) -> None:
+    # Standard errors: 2 and 1 for PSNR, 0.015 for SSIM; tiny ones for the rest.
+    made = table(
+        tmp_path,
+        {"psnr": [20.0, 24.0], "ssim": [0.8, 0.83], "memory": [1.234561, 1.234563]},
+        {"psnr": [21.25, 23.25], "ssim": [0.7, 0.7], "memory": [1.2, 1.2]},
+    )
+    first, second = ([(cell.value, cell.error) for cell in row.cells] for row in made.rows)
+    assert first == [("22.0", "2.0"), ("0.815", "0.015"), ("1.235", "")]
+    assert second == [("22.2", "1.0"), ("0.700", ""), ("1.200", "")]
+
+
+def test_infinite_values_and_missing_ones_are_said(tmp_path: Path) -> None:
+    made = table(tmp_path, {"psnr": [20.0, math.inf], "ssim": [math.nan, math.nan]})
+    psnr, ssim = made.rows[0].cells
+    assert (psnr.value, psnr.infinite) == ("20", 1)
+    assert (ssim.mean, ssim.value) == (None, "-")
+
+
+def test_what_a_paper_reports_stands_beside_the_value_or_in_a_column_of_its_own(tmp_path: Path) -> None:
+    reported = {"writer": {"reported": REPORTED}}
+    runs = [
+        write_run(tmp_path / "cell", {"psnr": [20.0, 21.0]}, configuration=reported),
+        write_run(tmp_path / "mine", {"psnr": [22.0, 23.0]}),
+    ]
+    made = make_tables(read_runs(runs))[0]
+    assert [column.name for column in made.columns] == ["psnr", "fid"]
+    assert [[cell.reported for cell in row.cells] for row in made.rows] == [["22.3", "89.2"], ["", ""]]
+    assert [[cell.mean for cell in row.cells] for row in made.rows] == [[20.5, None], [22.5, None]]
+
+
+def test_a_metric_that_is_measured_elsewhere_is_not_shown_twice(tmp_path: Path) -> None:
+    whole = {"fid": {"mean": 90.0, "standard_error": None, "images": 1, "infinite": 0}}
+    run = write_run(tmp_path, {"psnr": [20.0]}, configuration={"writer": {"reported": REPORTED}}, set=whole)
+    metrics, together, cost = make_tables(read_runs([run]))
+    assert [column.name for column in metrics.columns] == ["psnr"]
+    assert [column.name for column in cost.columns] == ["seconds", "evaluations"]
+    assert (together.title, together.rows[0].cells[0].reported) == ("All images together", "89.2")
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> list[Table]:
+    reported = {"writer": {"reported": REPORTED}}
+    runs = [
+        write_run(tmp_path / "dps_100%", {"psnr": [20.0, 24.0], "fid": [9.0, 9.0]}, configuration=reported),
+        write_run(tmp_path / "a|b", {"psnr": [25.0, 20.0], "fid": [8.0, 8.0]}),
+    ]
+    return make_tables(read_runs(runs))[:1]
+
+
+def test_markdown(known: list[Table]) -> None:
+    assert to_markdown(known).splitlines()[:6] == [
+        "## Fidelity to the clean image",
+        "",
+        "| run | PSNR (dB) ↑ | FID ↓ |",
+        "| --- | ---: | ---: |",
+        r"| dps\_100% | 22.0 ± 2.0 (22.3) | 9 (89.2) |",
+        r"| a\|b | **22.5** ± 2.5 | **8** |",
+    ]
+
+
+def test_latex(known: list[Table]) -> None:
+    assert to_latex(known).splitlines()[2:] == [
+        "% Fidelity to the clean image",
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r" & PSNR (dB) $\uparrow$ & FID $\downarrow$ \\",
+        r"\midrule",
+        r"dps\_100\% & 22.0 $\pm$ 2.0 (22.3) & 9 (89.2) \\",
+        r"a|b & \textbf{22.5} $\pm$ 2.5 & \textbf{8} \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
