@@ -1,7 +1,15 @@
 """The embedded world: endless simple bedrooms, labelled, and the networks that were trained on them."""
 
 from dis_lightning.rooms.export import write_folder, write_lmdb
-from dis_lightning.rooms.pair import rooms_consistency, rooms_edm, rooms_reader_a, rooms_reader_b
+from dis_lightning.rooms.operators import RoomsCaption, RoomsClass, RoomsLayout, RoomsSegmentation
+from dis_lightning.rooms.pair import (
+    rooms_captioner_a,
+    rooms_captioner_b,
+    rooms_consistency,
+    rooms_edm,
+    rooms_reader_a,
+    rooms_reader_b,
+)
 from dis_lightning.rooms.prior import rooms_gaussian
 from dis_lightning.rooms.world import (
     LAYOUT_CLASSES,
@@ -16,7 +24,13 @@ __all__ = [
     "ROOM_CLASSES",
     "SEGMENTATION_CLASSES",
     "Room",
+    "RoomsCaption",
+    "RoomsClass",
+    "RoomsLayout",
+    "RoomsSegmentation",
     "render_room",
+    "rooms_captioner_a",
+    "rooms_captioner_b",
     "rooms_consistency",
     "rooms_edm",
     "rooms_gaussian",

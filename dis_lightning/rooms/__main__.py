@@ -11,6 +11,7 @@ from jsonargparse import auto_cli
 from dis_lightning.rooms.export import write_folder, write_lmdb
 from dis_lightning.rooms.training.examine import examine
 from dis_lightning.rooms.training.fit import fit
+from dis_lightning.rooms.training.retrieval import retrieve
 from dis_lightning.rooms.training.score import score
 
 __all__ = ["export", "main"]
@@ -52,7 +53,11 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     names = [re.sub(r"^--[\w-]+", lambda name: "--" + name[0][2:].replace("-", "_"), word) for word in given]
     torch.manual_seed(0)  # networks that are to be trained are built while the arguments are read
-    auto_cli({"export": export, "fit": fit, "score": score, "examine": examine}, args=names, as_positional=False)
+    auto_cli(
+        {"export": export, "fit": fit, "score": score, "examine": examine, "retrieve": retrieve},
+        args=names,
+        as_positional=False,
+    )
 
 
 if __name__ == "__main__":

@@ -1,24 +1,28 @@
-"""The networks that were trained on rooms and ship with the package: the pair of priors, and two readers."""
+"""The networks that were trained on rooms and ship with the package: two priors, two readers, two captioners."""
 
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
-from dis_lightning.rooms.readers import Reader, ReaderA, ReaderB
+from dis_lightning.rooms.captioners import CaptionerA, CaptionerB
+from dis_lightning.rooms.readers import ReaderA, ReaderB
 
 __all__ = [
     "WEIGHTS",
+    "rooms_captioner_a",
+    "rooms_captioner_b",
     "rooms_consistency",
     "rooms_edm",
     "rooms_reader_a",
     "rooms_reader_b",
 ]
 
-AnyReader = TypeVar("AnyReader", bound=Reader)
+Network = TypeVar("Network", bound=nn.Module)
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Where the files and the cards that say how they were made lie."""
@@ -49,6 +53,16 @@ def rooms_reader_b() -> ReaderB:
     return _filled(ReaderB(), "rooms_reader_b.safetensors")
 
 
-def _filled(reader: AnyReader, name: str) -> AnyReader:
-    reader.load_state_dict(load_file(WEIGHTS / name))
-    return reader.requires_grad_(False).eval()
+def rooms_captioner_a() -> CaptionerA:
+    """The captioner that guides."""
+    return _filled(CaptionerA(), "rooms_captioner_a.safetensors")
+
+
+def rooms_captioner_b() -> CaptionerB:
+    """The captioner that judges."""
+    return _filled(CaptionerB(), "rooms_captioner_b.safetensors")
+
+
+def _filled(network: Network, name: str) -> Network:
+    network.load_state_dict(load_file(WEIGHTS / name))
+    return network.requires_grad_(False).eval()

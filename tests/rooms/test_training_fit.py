@@ -9,6 +9,7 @@ from torch import nn
 from dis_lightning.priors import EDM, UNet
 from dis_lightning.priors.checkpoints import load_network, save_network
 from dis_lightning.rooms import render_room
+from dis_lightning.rooms.captions import facts
 from dis_lightning.rooms.readers import ReaderA, ReaderB
 from dis_lightning.rooms.training.album import album
 from dis_lightning.rooms.training.base import Training, average_decay, rate_factor
@@ -17,6 +18,7 @@ from dis_lightning.rooms.training.data import RoomBatch, RoomBatches
 from dis_lightning.rooms.training.edm import EDMTraining
 from dis_lightning.rooms.training.fit import fit
 from dis_lightning.rooms.training.reading import ReaderTraining
+from dis_lightning.rooms.world import draw_scene
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated"),  # Lightning, of its own doing
@@ -52,7 +54,9 @@ def rooms(number=8, size=8):
     pages = [render_room("train", index, size) for index in range(number)]
     images = torch.stack([torch.from_numpy(page.image).permute(2, 0, 1) for page in pages])
     maps = ([torch.from_numpy(getattr(page, name)) for page in pages] for name in ("segmentation", "layout"))
-    return RoomBatch(images, *map(torch.stack, maps), torch.tensor([page.label for page in pages], dtype=torch.uint8))
+    labels = torch.tensor([page.label for page in pages], dtype=torch.uint8)
+    known = torch.tensor([facts(draw_scene("train", index)) for index in range(number)], dtype=torch.uint8)
+    return RoomBatch(images, *map(torch.stack, maps), labels, known)
 
 
 class Counting(Training):

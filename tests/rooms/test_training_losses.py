@@ -6,7 +6,12 @@ import torch
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.priors import EDM, Denoiser, GaussianPrior, UNet
 from dis_lightning.priors.checkpoints import save_network
-from dis_lightning.rooms.training.consistency import ConsistencyDistillation, consistency_losses, heun, shifted_levels
+from dis_lightning.rooms.training.consistency import (
+    ConsistencyDistillation,
+    consistency_losses,
+    shifted_levels,
+    way_down,
+)
 from dis_lightning.rooms.training.data import RoomBatch
 from dis_lightning.rooms.training.edm import edm_losses, lognormal_levels
 
@@ -110,16 +115,18 @@ def test_levels_of_a_way_down_are_the_karras_grid_but_for_a_common_shift():
     assert 0.9 < max(shifts) < 1
 
 
-def test_heun_has_local_error_of_third_order():
+def test_the_way_down_is_of_second_order():
     prior, mean, root = toy()
     flow, x_t = Flow(mean, root), draws(mean, 2 * root, 16)
 
-    def error(gap):
-        high, low = (torch.full((16,), level, dtype=torch.float64) for level in (0.8, 0.8 - gap))
-        return (heun(prior, x_t, 0.8, 0.8 - gap) - flow.between(x_t, high, low)).abs().max()
+    def error(steps):
+        levels = torch.logspace(0.3, -0.7, steps + 1, dtype=torch.float64)
+        way, ends = way_down(prior, x_t, levels.tolist()), levels[[0, -1]]
+        assert len(way) == steps + 1
+        return (way[-1] - flow.between(x_t, *ends[:, None].expand(2, 16))).abs().max()
 
-    assert 6.5 < error(0.02) / error(0.01) < 9.5
-    assert error(0.01) < 1e-5
+    assert 3.5 < error(40) / error(80) < 4.5
+    assert error(80) < 1e-3
 
 
 def test_the_exact_consistency_map_has_no_loss_and_the_posterior_mean_has():
@@ -143,11 +150,11 @@ def test_the_consistency_loss_is_the_softened_distance():
 def test_the_way_down_of_a_distillation_ends_at_its_targets(tmp_path):
     # With the flow of a known teacher, an untrained network whose output is 0 misses the ends by what is known.
     save_network(UNet(8, 32, 1, [], [1], num_head_channels=32), tmp_path / "zero.safetensors")
-    training = ConsistencyDistillation(str(tmp_path / "zero.safetensors"), steps=40, softness=1e-6)
-    rooms = RoomBatch(torch.zeros(6, 3, 8, 8, dtype=torch.uint8), *[torch.zeros(0)] * 3)
+    training = ConsistencyDistillation(str(tmp_path / "zero.safetensors"), steps=80, softness=1e-6)
+    rooms = RoomBatch(torch.zeros(6, 3, 8, 8, dtype=torch.uint8), *[torch.zeros(0)] * 4)
     losses = training.losses(rooms, random(3))
     # A zero network denoises as if the data were N(0, 0.25): x_N = x_t sqrt((0.25 + t_N^2) / (0.25 + t^2)).
-    levels = shifted_levels(40, random(3))[:-1]
+    levels = shifted_levels(80, random(3))[:-1]
     noise = random(3)
     torch.rand((), generator=noise)
     x_1 = 80 * torch.randn(6, 3, 8, 8, generator=noise) - 1

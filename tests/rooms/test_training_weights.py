@@ -19,7 +19,8 @@ from dis_lightning.rooms.pair import (
 from dis_lightning.rooms.training.consistency import heun
 from dis_lightning.rooms.training.examine import intersections_over_unions, marks
 
-FILES = {"rooms_edm": 8, "rooms_consistency": 8, "rooms_reader_a": 2, "rooms_reader_b": 2}
+FILES = {"rooms_edm": 8, "rooms_consistency": 8}
+FILES |= {f"rooms_{kind}_{one}": 2 for kind in ("reader", "captioner") for one in "ab"}
 
 
 def held_out(number):

@@ -1,1 +1,1 @@
-"""Training of the rooms pair and of the readers of rooms."""
+"""Training of the rooms pair, and of the readers and captioners of rooms."""

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dis_lightning.rooms.world import render_room
+from dis_lightning.rooms.captions import ANSWERS, facts
+from dis_lightning.rooms.world import draw_scene, render_room
 
 __all__ = ["Album", "album"]
 
@@ -26,6 +27,8 @@ class Album(NamedTuple):
     """Surface of the empty room behind each pixel, `(N, H, W)`, an index into `LAYOUT_CLASSES`."""
     labels: NDArray[np.uint8]
     """Class of each room, `(N,)`, an index into `ROOM_CLASSES`."""
+    facts: NDArray[np.uint8]
+    """What the caption of each room says, `(N, 6)`, as `captions.Facts`."""
 
 
 def album(split: str, num_images: int, size: int = 32, seed: int = 0, folder: Path | None = None) -> Album:
@@ -54,6 +57,8 @@ def album(split: str, num_images: int, size: int = 32, seed: int = 0, folder: Pa
     target = root / f"{seed}-{split}-{size}-{num_images}-{fingerprint.hexdigest()[:12]}"
     if not target.is_dir():
         _keep(_rendered(split, num_images, size, seed), target)
+    if not (target / "facts.npy").exists():  # an album of the time before captions
+        _add(_known(split, num_images, seed), target / "facts.npy")
     return Album(*(np.load(target / f"{name}.npy", mmap_mode="r") for name in Album._fields))
 
 
@@ -63,6 +68,7 @@ def _rendered(split: str, num_images: int, size: int, seed: int) -> Album:
         segmentation=np.empty((num_images, size, size), np.uint8),
         layout=np.empty((num_images, size, size), np.uint8),
         labels=np.empty(num_images, np.uint8),
+        facts=_known(split, num_images, seed),
     )
     for index in range(num_images):
         room = render_room(split, index, size, seed)
@@ -70,6 +76,20 @@ def _rendered(split: str, num_images: int, size: int, seed: int) -> Album:
         pages.segmentation[index], pages.layout[index] = room.segmentation, room.layout
         pages.labels[index] = room.label
     return pages
+
+
+def _known(split: str, num_images: int, seed: int) -> NDArray[np.uint8]:
+    known = np.empty((num_images, len(ANSWERS)), np.uint8)
+    for index in range(num_images):
+        known[index] = facts(draw_scene(split, index, seed))
+    return known
+
+
+def _add(page: NDArray[np.uint8], target: Path) -> None:
+    """Write one page so that it appears whole or not at all, whoever else writes it at the same time."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as draft:
+        np.save(Path(draft) / "page.npy", page)
+        (Path(draft) / "page.npy").replace(target)
 
 
 def _keep(pages: Album, target: Path) -> None:

@@ -3,7 +3,7 @@
 Where the probability flow of the teacher ends is computed, and the model learns to go there at once from every level on
 the way, `sigma_max = t_1 > ... > t_N = sigma_min`:
 
-    x_1 = x_0 + t_1 n,    x_(k+1) = one Heun step of the teacher from x_k, t_k to t_(k+1)
+    x_1 = x_0 + t_1 n,    x_(k+1) = one step of the teacher from x_k, t_k to t_(k+1), see `way_down`
     L   = E mean_(k<N) sqrt(|(f(x_k, t_k) - x_N) / c_out(t_k)|^2 + c^2) - c
 
 It is the matching of Kim et al., "Consistency Trajectory Models", 2024, with the teacher followed to the very end; at
@@ -16,7 +16,9 @@ raw network's output, so that each level has the same say.
 """
 
 import copy
+from collections.abc import Sequence
 from itertools import pairwise
+from math import log
 from pathlib import Path
 
 import torch
@@ -31,7 +33,7 @@ from dis_lightning.priors.unet import UNet
 from dis_lightning.rooms.training.base import Training
 from dis_lightning.rooms.training.data import RoomBatch
 
-__all__ = ["ConsistencyDistillation", "consistency_losses", "heun", "shifted_levels"]
+__all__ = ["ConsistencyDistillation", "consistency_losses", "shifted_levels", "way_down"]
 
 
 class ConsistencyDistillation(Training):
@@ -58,7 +60,7 @@ class ConsistencyDistillation(Training):
     def __init__(
         self,
         teacher: str,
-        steps: int = 12,
+        steps: int = 16,
         softness: float = 0.03,
         rate: float = 5e-4,
         warm_up: int = 50,
@@ -76,18 +78,16 @@ class ConsistencyDistillation(Training):
     def losses(self, rooms: RoomBatch, random: torch.Generator) -> Tensor:
         """See the module."""
         levels = shifted_levels(self.steps, random)
-        x = dequantise(rooms.images)
-        x = x + levels[0] * torch.randn(x.shape, generator=random, device=x.device)
-        way = [x]
+        x_0 = dequantise(rooms.images)
+        noise = torch.randn(x_0.shape, generator=random, device=x_0.device)
         with torch.no_grad():
-            for t, r in pairwise(levels):
-                way.append(heun(self.teacher, way[-1], t, r))
-        sigma = torch.tensor(levels[:-1], device=x.device).repeat_interleave(len(x))
+            way = way_down(self.teacher, x_0 + levels[0] * noise, levels)
+        sigma = torch.tensor(levels[:-1], device=x_0.device).repeat_interleave(len(x_0))
         _, c_out = self.model.scalings(sigma)
         assert isinstance(c_out, Tensor)
         targets = way[-1].repeat(len(levels) - 1, 1, 1, 1)
         losses = consistency_losses(self.model, torch.cat(way[:-1]), sigma, targets, c_out, self.softness)
-        return losses.reshape(-1, len(x)).mean(dim=0)
+        return losses.reshape(-1, len(x_0)).mean(dim=0)
 
     def save(self, path: Path) -> None:
         """See `Training`."""
@@ -115,22 +115,28 @@ def consistency_losses(
     return (difference.square().sum(dim=(1, 2, 3)) + softness**2).sqrt() - softness
 
 
-def heun(teacher: Denoiser, x_t: Tensor, t: float, r: float) -> Tensor:
-    """One step of second order of the probability flow `dx / dt = (x - D(x, t)) / t`.
+def way_down(teacher: Denoiser, x_t: Tensor, levels: Sequence[float]) -> list[Tensor]:
+    """Follow the probability flow by DPM-Solver++(2M), Lu et al., 2022: second order, one evaluation a step.
+
+    With `h_k = ln(t_k / t_(k+1))` and the teacher's estimates `D_k`, the first step with `D_0` alone,
+
+        x_(k+1) = t_(k+1)/t_k x_k + (1 - t_(k+1)/t_k) (D_k + h_k / (2 h_(k-1)) (D_k - D_(k-1)))
 
     Args:
         teacher: the denoiser `D`.
-        x_t: noisy images, `(N, C, H, W)`.
-        t: their level.
-        r: the level to go to, > 0.
+        x_t: images at the first level, `(N, C, H, W)`.
+        levels: decreasing levels > 0.
 
     Returns:
-        The images there.
+        The images at every level, `x_t` first.
     """
-    slope = (x_t - teacher(x_t, t)) / t
-    euler = x_t + (r - t) * slope
-    x_r: Tensor = x_t + (r - t) * (slope + (euler - teacher(euler, r)) / r) / 2
-    return x_r
+    way, last, last_gap = [x_t], None, 1.0
+    for t, r in pairwise(levels):
+        x_0, gap = teacher(way[-1], t), log(t / r)
+        target = x_0 if last is None else x_0 + gap / (2 * last_gap) * (x_0 - last)
+        way.append(r / t * way[-1] + (1 - r / t) * target)
+        last, last_gap = x_0, gap
+    return way
 
 
 def shifted_levels(

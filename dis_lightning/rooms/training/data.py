@@ -26,6 +26,8 @@ class RoomBatch(NamedTuple):
     """`(N, H, W)`."""
     labels: Tensor
     """`(N,)`."""
+    facts: Tensor
+    """`(N, 6)`."""
 
 
 class RoomBatches(lightning.LightningDataModule):

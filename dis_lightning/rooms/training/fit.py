@@ -14,7 +14,8 @@ def fit(training: Training, batches: RoomBatches, trainer: Trainer, output: Path
     """Train a network and write its averaged weights.
 
     Args:
-        training: the network and its loss: `EDMTraining`, `ConsistencyDistillation` or `ReaderTraining`.
+        training: the network and its loss: `EDMTraining`, `ConsistencyDistillation`, `ReaderTraining` or
+            `CaptionerTraining`.
         batches: the rooms to learn from.
         trainer: how long, how precise, on how many processes, and where checkpoints go.
         output: the safetensors file to write.
