@@ -1,1 +1,1 @@
-"""Studies: what the papers claim, measured on priors whose truth is known. Each is a function and a command."""
+"""Studies: what the papers claim, measured on exact priors and on rooms. Each is a function and a command."""

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from problems import Problem, coverage, gaussian_problem
 
 from dis_lightning.levels import KarrasLevels, Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.solvers import DPS, Unguided
+from dis_lightning.studies.problems import Problem, gaussian_problem
+from dis_lightning.studies.scores import coverage
 from dis_lightning.transitions import AncestralEuler
 
 Array = NDArray[np.float64]

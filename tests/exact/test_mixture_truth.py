@@ -8,12 +8,12 @@ from functools import cache
 
 import pytest
 import torch
-from problems import Problem, mixture_problem
 from torch import Tensor
 
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.operators import GaussianOperator, Operator
 from dis_lightning.solvers import DPS, Unguided
+from dis_lightning.studies.problems import Problem, mixture_problem
 from dis_lightning.transitions import AncestralEuler, ProbabilityFlow, Transition
 
 COUNT = 400

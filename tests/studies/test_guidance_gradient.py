@@ -25,7 +25,8 @@ from dis_lightning.studies.guidance_gradient import (
     gradient_at_mean,
     print_comparisons,
 )
-from dis_lightning.studies.problems import Pointwise, clipped, small_problems
+from dis_lightning.studies.measurements import Pointwise, clipped
+from dis_lightning.studies.problems import small_problems
 
 GENERATOR = torch.Generator().manual_seed(0)
 NOISE_STD = 0.4

@@ -1,0 +1,78 @@
+"""What the tables of solvers on rooms have in common: their commands, and their text."""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import reduce
+from pathlib import Path
+
+import torch
+import yaml
+from jsonargparse import auto_cli
+from rich.console import Console
+from rich.markdown import Markdown
+
+from dis_lightning.studies.rooms_rows import Study
+from dis_lightning.studies.rooms_tuning import Score, described, tune
+
+__all__ = ["commands", "markdown_table", "number", "step_sizes"]
+
+
+def commands(file: Path, score: Score, text: Callable[[Study], str], arguments: list[str] | None = None) -> None:
+    """Run a study's command: `tune`, `table`, or `settings` of a row.
+
+    Args:
+        file: of the study; the table's text is written beside it.
+        score: what its step sizes are tuned to.
+        text: makes the table's text.
+        arguments: of the command, by default those of the process.
+    """
+
+    def tune_() -> None:
+        """Choose the step sizes anew, on rooms that are not in the table, and write them down."""
+        for problem, solver, choice in tune(file, score):
+            tried = ", ".join(f"{factor:g}: {value:.4g}" for factor, value in sorted(choice.scores.items()))
+            print(f"{problem} | {solver} | {choice.factor:g} of {tried}", flush=True)
+
+    def table() -> None:
+        """Run all rows, print the table and write it down."""
+        study = Study.read(file)
+        result = f"{text(study)}\n{described(study)}\n"
+        file.with_suffix(".md").write_text(result)
+        Console().print(Markdown(result))
+
+    def settings(problem: str, solver: str) -> None:
+        """Print a row as a configuration that `dis-lightning predict --config` takes.
+
+        Args:
+            problem: its name in the table.
+            solver: its name in the table.
+        """
+        yaml.safe_dump(Study.read(file).configuration(problem, solver), sys.stdout, sort_keys=False)
+
+    torch.set_num_threads(1)  # as the command line does
+    auto_cli({"tune": tune_, "table": table, "settings": settings}, args=arguments, as_positional=False)
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown, its columns to the right but for the first."""
+    ruler = ["---", *("---:" for _ in headings[1:])]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (headings, ruler, *rows))
+
+
+def number(values: torch.Tensor, digits: int = 2) -> str:
+    """The mean of values with its standard error; NaN are left out."""
+    known = values[~values.isnan()]
+    if not len(known):
+        return "-"
+    error = f" ± {known.std() / len(known) ** 0.5:.{digits}f}" if len(known) > 1 else ""
+    return f"{known.mean():.{digits}f}{error}"
+
+
+def step_sizes(study: Study, problem: str, solver: str) -> str:
+    """The tuned arguments of a row, by name."""
+    arguments = study.configuration(problem, solver)["model"]["init_args"]
+    values = {
+        name.rpartition(".")[2]: reduce(lambda node, key: node[key], name.split("."), arguments)
+        for name in study.tuned(solver)
+    }
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "-"
