@@ -7,12 +7,15 @@ from urllib.error import URLError
 
 import pytest
 import yaml
+from published_files import mobilenet
 from small_run import ROOT
 
 from dis_lightning.main import main
+from dis_lightning.operators.networks.published import cards
 from dis_lightning.priors import EDM
-from dis_lightning.priors.cards import FileCard, file_cards
+from dis_lightning.priors.cards import file_cards
 from dis_lightning.rooms import write_folder, write_lmdb
+from dis_lightning.weights import FileCard
 
 SIZE = 16  # the least at which a room is large enough for the blur's radius
 QUICK = ["--trainer.accelerator=cpu", "--data.num_images=2", "--data.batch_size=1", "--data.num_workers=0"]
@@ -21,6 +24,22 @@ PRIOR = ["--config=configs/priors/rooms_gaussian.yaml", f"--denoiser.size={SIZE}
 FITTED = ["--denoiser=dis_lightning.rooms.rooms_gaussian", *PRIOR[1:]]
 OPERATOR = ["--config=configs/operators/average_pool_x4.yaml"]
 SOLVER = ["--config=configs/solvers/dps.yaml", "--model.levels.steps=3"]
+
+PUBLISHED = {
+    "nonlinear_blur": "kernel_wizard_gopro",
+    "room_layout": "room_layout_lin2018",
+    "segmentation": "ade20k_mobilenetv2_c1_encoder",
+    "segmentation_resnet50": "ade20k_resnet50_ppm_encoder",
+}
+"""The cards of the networks that operators need first, by the names of their files."""
+
+FROM_OTHERS = {
+    "caption": "BlipForImageTextRetrieval of Salesforce/blip-itm-base-coco could not be read",
+    "classification": "get https://download.pytorch.org/models/resnet50-11ad3fa6.pth elsewhere and put it at",
+    "classification_xu2024": "get https://download.pytorch.org/models/resnet50-11ad3fa6.pth elsewhere and put it at",
+    "clip_text": "ViT-L-14-quickgelu of open_clip with the weights 'openai' could not be read",
+}
+"""What is said of the networks of other packages, by the names of the files of their operators."""
 
 
 def files(folder: str) -> list[str]:
@@ -44,9 +63,54 @@ def runs(folder: Path, *args: str) -> None:
     assert (folder / "grid.png").exists()
 
 
-@pytest.mark.parametrize("file", files("operators"))
+def offline(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """No network, and nothing downloaded before."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(cache))
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in files("operators") if Path(file).stem not in PUBLISHED | FROM_OTHERS]
+)
 def test_every_operator_file_runs(file: str, tmp_path: Path) -> None:
     runs(tmp_path, *ROOMS, *PRIOR, f"--config={file}", *SOLVER)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_operator_is_found_missing_before_anything_is_sampled(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offline(monkeypatch, tmp_path / "cache")
+    operator = f"--config=configs/operators/{name}.yaml"
+    with pytest.raises(SystemExit):
+        main(["predict", *ROOMS, *PRIOR, operator, *SOLVER, *QUICK, f"--writer.folder={tmp_path / 'run'}"])
+    card = cards()[PUBLISHED[name]]
+    assert f"get {card.url} elsewhere and put it at {card.path}" in capsys.readouterr().err
+    assert card.path.is_relative_to(tmp_path)
+    assert not (tmp_path / "run" / "samples").exists()
+
+
+@pytest.mark.parametrize("name", FROM_OTHERS)
+def test_networks_of_other_packages_are_found_missing_before_anything_is_sampled(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offline(monkeypatch, tmp_path / "cache")
+    monkeypatch.setattr("torch.hub.download_url_to_file", urllib.request.urlopen)
+    operator = f"--config=configs/operators/{name}.yaml"
+    with pytest.raises(SystemExit):
+        main(["predict", *ROOMS, *PRIOR, operator, *SOLVER, *QUICK, f"--writer.folder={tmp_path / 'run'}"])
+    assert FROM_OTHERS[name] in capsys.readouterr().err
+    assert not (tmp_path / "run" / "samples").exists()
+
+
+def test_a_published_operator_runs_with_files_from_elsewhere(tmp_path: Path) -> None:
+    network = mobilenet()
+    weights = [f"--operator.network.{part}={getattr(network, part)}" for part in ("encoder", "decoder")]
+    runs(tmp_path, *ROOMS, *PRIOR, "--config=configs/operators/segmentation.yaml", *weights, *SOLVER)
 
 
 @pytest.mark.parametrize("file", files("solvers"))
@@ -90,11 +154,7 @@ def test_every_prior_file_runs(file: str, tmp_path: Path) -> None:
 def test_every_published_prior_is_found_missing_before_anything_is_sampled(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def offline(*_: object) -> None:
-        raise URLError("no network")
-
-    monkeypatch.setattr(urllib.request, "urlopen", offline)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    offline(monkeypatch, tmp_path / "cache")
     beside = SOLVER
     if file.endswith("_consistency.yaml"):
         monkeypatch.setattr(EDM, "load", lambda *_: None)  # as if the denoiser's own file were there
