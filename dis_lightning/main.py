@@ -101,11 +101,13 @@ class CommandLine(LightningCLI):
             raise ArgumentError(None, str(cause)) from error
 
     def predict(self, **arguments: Any) -> None:
-        """Run, and let the writer keep the whole configuration in the run folder."""
+        """Run, let the writer keep the whole configuration in the run folder, and put the report page there."""
         parser, config = self._parser(self.subcommand), self.config[self.subcommand]
         writer = self._get(self.config_init, "writer")
         writer.configuration = yaml.safe_load(parser.dump(config, skip_none=False))
         self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
+        if self.trainer.is_global_zero:
+            report_command([str(writer.folder.path)])
 
 
 def main(args: list[str] | None = None) -> None:

@@ -78,6 +78,9 @@ class Draws(NamedTuple):
     """Which samples became non-finite, boolean, `(B, S)`; their pixels in `samples` mean nothing."""
     costs: list[Cost]
     """What each image cost, B entries."""
+    acceptance: Tensor | None = None
+    """Share of the kernel's proposals that were accepted, all chains of an image together, `(B,)`; None without
+    chains."""
 
 
 class Reconstruction(NamedTuple):

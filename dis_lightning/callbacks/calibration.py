@@ -25,7 +25,7 @@ class Calibration(SetMetric):
 
     def extract(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See `SetMetric.extract`."""
-        samples, diverged, _ = reconstruction.draws
+        samples, diverged, *_ = reconstruction.draws
         if samples.shape[1] < 2:
             return {}
         truths = quantise(reconstruction.source).to(samples.device)

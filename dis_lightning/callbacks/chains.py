@@ -18,30 +18,33 @@ class Mixing(ImageMetric):
 
     `effective_sample_size` (how many independent samples are worth as much, all chains together) and `split_r_hat`
     (1 where the chains have mixed; above 1.01 they have not) are defined in `dis_lightning.metrics.chains`. `moved` is
-    the share of the samples, each chain's first set aside, that differ from the one before: where a kernel accepts or
-    rejects and every move is a sample (thinning 1), this is its acceptance rate. A chain that moves by less than a grey
-    level is seen to stand still.
+    the share of the samples, each chain's first set aside, that differ from the one before. A chain that moves by less
+    than a grey level is seen to stand still. `acceptance` is the share of the kernel's moves that were accepted,
+    whatever the thinning and burn-in included; 1 for kernels that never reject.
 
-    All three come from the 8-bit samples as they are saved, so that a run that was resumed reports what an unbroken one
-    does. They are NaN for an image of which a sample diverged, and the first two also for one whose samples are all
-    equal. Nothing is reported where samples are drawn independently, or for chains of fewer than 4 samples.
+    The first three come from the 8-bit samples as they are saved and the last from the record, so that a run that was
+    resumed reports what an unbroken one does. The three are NaN for an image of which a sample diverged, and the first
+    two also for one whose samples are all equal. Nothing is reported where samples are drawn independently; of chains
+    of fewer than 4 samples, the acceptance alone.
     """
 
     section: ClassVar[str] = "chains"
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
-        samples, diverged, _ = reconstruction.draws
+        draws = reconstruction.draws
+        rates = {} if draws.acceptance is None else {"acceptance": draws.acceptance}
         # A row of the loop that gives one sample is no chain.
         chains = solver.rows_per_image
         if solver.num_samples < 4 * chains:
-            return {}
+            return rates
+        samples, diverged, *_ = draws
         images = samples.double().flatten(2)
         images[diverged] = float("nan")
         steps = images.unflatten(1, (chains, -1)).diff(dim=2)
         moved = (steps != 0).any(dim=3).double().flatten(1).mean(dim=1)
         values = diagnose(images, chains)._asdict()
-        return {**values, "moved": moved.where(~diverged.any(dim=1), float("nan"))}
+        return {**values, "moved": moved.where(~diverged.any(dim=1), float("nan")), **rates}
 
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""
@@ -49,5 +52,6 @@ class Mixing(ImageMetric):
             "effective_sample_size": "number of independent samples worth as much, the smallest of 32 directions",
             "split_r_hat": "spread over all half chains by spread within one, the largest of 32 directions",
             "moved": "share of samples that differ from the one before",
+            "acceptance": "share of the kernel's moves that were accepted",
         }
         return {"what": what[name], "library": "arviz-stats " + version("arviz-stats")}

@@ -59,9 +59,9 @@ class MeasurementMSE(ImageMetric):
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
         y = repeated(reconstruction.measurement, reconstruction.draws.samples.shape[1])
-        assert isinstance(y, Tensor)
-        measured = solver.operator(sample_rows(reconstruction))
-        difference = quantise(measured).double() - quantise(y).double()
+        assert isinstance(solver.operator, GaussianOperator)  # see `prepare`
+        measured, seen = solver.operator.compare(sample_rows(reconstruction), y)
+        difference = quantise(measured).double() - quantise(seen).double()
         return over_samples("y_mse", difference.square().flatten(1).mean(dim=1), reconstruction)
 
     def define(self, name: str) -> dict[str, Any]:

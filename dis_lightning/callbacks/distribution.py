@@ -63,7 +63,7 @@ class Distribution(SetMetric):
 
     def extract(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See `SetMetric.extract`."""
-        samples, diverged, _ = reconstruction.draws
+        samples, diverged, *_ = reconstruction.draws
         drawn = self._rows(samples.flatten(0, 1)).unflatten(0, samples.shape[:2])
         sources = quantise(reconstruction.source)
         digests = [list(digest_of(source)) for source in sources]

@@ -83,6 +83,7 @@ class RunFolder:
                     "batch": batch,
                     "diverged": draws.diverged[row].tolist(),
                     "cost": draws.costs[row]._asdict(),
+                    "acceptance": None if draws.acceptance is None else float(draws.acceptance[row]),
                     "sha256": {file.relative_to(self.path).as_posix(): _write(file, c) for file, c in files.items()},
                 }
                 write_atomically(self._record(index), json.dumps(record, indent=1).encode())
@@ -104,7 +105,13 @@ class RunFolder:
             grey if diverged else read_png(self.sample(index, sample))
             for sample, diverged in enumerate(record["diverged"])
         ]
-        return Draws(torch.stack(samples)[None], torch.tensor([record["diverged"]]), [Cost(**record["cost"])])
+        rate = record.get("acceptance")
+        return Draws(
+            torch.stack(samples)[None],
+            torch.tensor([record["diverged"]]),
+            [Cost(**record["cost"])],
+            None if rate is None else torch.tensor([rate], dtype=torch.float64),
+        )
 
     def reconstruction(self, indices: list[int]) -> Reconstruction:
         """Everything that was known about finished images when they were sampled.
@@ -131,10 +138,12 @@ class RunFolder:
         parts = [part for part in map(self.read, indices) if part is not None]
         if len(parts) < len(indices):
             return None
+        rates = [part.acceptance for part in parts if part.acceptance is not None]
         return Draws(
             torch.cat([part.samples for part in parts]),
             torch.cat([part.diverged for part in parts]),
             [cost for part in parts for cost in part.costs],
+            torch.cat(rates) if rates else None,
         )
 
     def source(self, index: int) -> Path:

@@ -45,6 +45,8 @@ class Writer(Callback):
         folder: the run folder. All processes must see it.
         grid_images: number of images, the first ones, in `grid.png`.
         grid_samples: number of posterior samples of each image in `grid.png`.
+        reported: what papers report for such a run, values by source and metric; the report page shows them beside the
+            run's own.
 
     Attributes:
         configuration: what the run is made of; a folder made by another one is refused. The command line puts its whole
@@ -54,12 +56,19 @@ class Writer(Callback):
         ValueError: if an argument is out of range or, at the start of a run, if the folder belongs to another one.
     """
 
-    def __init__(self, folder: str | Path = "outputs/run", grid_images: int = 8, grid_samples: int = 3) -> None:
+    def __init__(
+        self,
+        folder: str | Path = "outputs/run",
+        grid_images: int = 8,
+        grid_samples: int = 3,
+        reported: dict[str, dict[str, float]] | None = None,
+    ) -> None:
         if grid_images < 1 or grid_samples < 1:
             raise ValueError(f"A grid needs at least one image and one sample, but got {grid_images}, {grid_samples}.")
         self.folder = RunFolder(Path(folder))
         self.grid_images = grid_images
         self.grid_samples = grid_samples
+        self.reported = reported
         self.configuration: dict[str, Any] | None = None
         self._indices: list[int] = []
         self._reused: set[int] = set()

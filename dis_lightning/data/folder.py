@@ -1,6 +1,5 @@
 """Images in a folder and in the folders below it."""
 
-
 from dis_lightning.data.base import ImageSet
 from dis_lightning.data.stored import ImageFile, StoredData, StoredImages, find_files, require_folder, require_images
 

@@ -97,6 +97,8 @@ class AcceptanceMeter:
         Raises:
             ValueError: if nothing was seen.
         """
-        if not self._accepted:
+        if self._last is None:
             raise ValueError("An acceptance rate needs two steps of a chain; add the meter to the solver's observers.")
+        if not self._accepted:  # of a single move, the start was not seen
+            return torch.full((len(self._last) // self.chains,), torch.nan, dtype=torch.float64)
         return torch.stack(self._accepted).double().mean(dim=0).reshape(-1, self.chains).mean(dim=1)

@@ -90,7 +90,7 @@ class CLIPFeatures(FeatureNetwork):
 
 
 def _open_clip() -> Any:
-    import open_clip  # type: ignore[import-untyped] # slow to import, for those who ask
+    import open_clip  # slow to import, for those who ask
 
     return open_clip
 

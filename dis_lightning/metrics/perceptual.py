@@ -48,7 +48,7 @@ class PerceptualDistance:
         """
         if self._model is None:
             file = fetch(self.weights, file_cards("dis_lightning.metrics"))
-            import lpips  # type: ignore[import-untyped] # slow to import, for those who ask
+            import lpips  # slow to import, for those who ask
 
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # lpips 0.1.4 asks torchvision in an old way

@@ -94,9 +94,13 @@ class GaussianOperator(Operator):
         """The measurement itself, clamped to [-1, 1]."""
         return tensor(y).clamp(-1, 1)
 
+    def compare(self, x_0: Tensor, y: Measurement) -> tuple[Tensor, Tensor]:
+        """`A(x_0)` and `y`, number by number; equal where a measurement says of itself that nothing was seen."""
+        return self(x_0), tensor(y)
+
     def _residual(self, x_0: Tensor, y: Measurement) -> Tensor:
-        residual: Tensor = self(x_0) - tensor(y)
-        return residual.flatten(1)
+        measured, seen = self.compare(x_0, y)
+        return (measured - seen).flatten(1)
 
 
 class LinearOperator(GaussianOperator):

@@ -136,7 +136,7 @@ class CLIPText(Operator):
         return tokens
 
     def _read(self) -> nn.Module:
-        import open_clip  # type: ignore[import-untyped] # takes seconds
+        import open_clip  # takes seconds
 
         try:
             network: nn.Module = open_clip.create_model(self.name, self.pretrained, require_pretrained=True)

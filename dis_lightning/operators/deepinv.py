@@ -106,7 +106,7 @@ def _built(physics: str | nn.Module, arguments: dict[str, Any] | None, kind: str
     """A physics of the kind that is named, without noise."""
     if find_spec("deepinv") is None:
         raise ModuleNotFoundError("Operators of DeepInverse need its package: pip install 'dis-lightning[deepinv]'.")
-    import deepinv.physics as library  # type: ignore[import-untyped] # ships no types
+    import deepinv.physics as library  # ships no types
 
     if isinstance(physics, str):
         build = getattr(library, physics, None)

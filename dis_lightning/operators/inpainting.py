@@ -89,9 +89,14 @@ class Inpainting(LinearOperator):
         """What was seen, hidden pixels mid-grey."""
         return self.adjoint(tensor(y)).clamp(-1, 1)
 
-    def _residual(self, x_0: Tensor, y: Measurement) -> Tensor:
-        residual = super()._residual(x_0, y)
-        return _zero_where_missing(residual, tensor(y).flatten(1)) if self.per_image else residual
+    def compare(self, x_0: Tensor, y: Measurement) -> tuple[Tensor, Tensor]:
+        """See `GaussianOperator.compare`."""
+        measured, seen = super().compare(x_0, y)
+        return (
+            (_zero_where_missing(measured, seen), _zero_where_missing(seen, seen))
+            if self.per_image
+            else (measured, seen)
+        )
 
 
 class RandomInpainting(Inpainting):

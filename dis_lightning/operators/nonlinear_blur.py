@@ -96,11 +96,11 @@ class NonlinearBlur(GaussianOperator):
             f"resample={self.resample}, dtype={self.dtype}"
         )
 
-    def _residual(self, x_0: Tensor, y: Measurement) -> Tensor:
+    def compare(self, x_0: Tensor, y: Measurement) -> tuple[Tensor, Tensor]:
+        """See `GaussianOperator.compare`; with the kernel that `y` carries."""
         y = tensor(y)
         carried = y.shape[1] == 4
-        blurred = self._blurred(x_0, self._carried(x_0, y[:, 3])) if carried else self(x_0)
-        return (blurred - y[:, :3]).flatten(1)
+        return self._blurred(x_0, self._carried(x_0, y[:, 3])) if carried else self(x_0), y[:, :3]
 
     def _blurred(self, x_0: Tensor, kernel: Tensor) -> Tensor:
         blurred: Tensor = self._ready(x_0.device)((x_0 + 1) / 2, kernel)

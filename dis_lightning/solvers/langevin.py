@@ -12,11 +12,12 @@ from torch import Tensor
 
 from dis_lightning.kernels import Adam, Kernel, Target, differentiate, walk
 from dis_lightning.levels import Levels
+from dis_lightning.metrics.chains import AcceptanceMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, Operator
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.noise_space import Generator, NoiseSpaceSolver
-from dis_lightning.types import Measurement
+from dis_lightning.types import Draws, Measurement
 
 __all__ = ["NoiseSpaceLangevin"]
 
@@ -112,6 +113,16 @@ class NoiseSpaceLangevin(NoiseSpaceSolver):
                 samples.append(point.image)
             done = len(samples) == self._samples_per_chain
             yield torch.stack(samples, dim=1).flatten(0, 1) if done else point.z, point.image
+
+    def _draw(self, y: Measurement, noise: NoiseSource) -> Draws:
+        # Every move is seen here, whatever the thinning; the samples alone cannot tell.
+        meter = AcceptanceMeter(self.rows_per_image, self.warm_start)
+        self.observers.append(meter)
+        try:
+            draws = super()._draw(y, noise)
+        finally:
+            self.observers.remove(meter)
+        return draws._replace(acceptance=meter.per_image().cpu())
 
     @property
     def _samples_per_chain(self) -> int:

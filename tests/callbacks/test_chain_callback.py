@@ -117,3 +117,20 @@ def test_a_resumed_run_reports_what_an_unbroken_one_does(tmp_path: Path, monkeyp
     assert chains() == unbroken
     assert unbroken["effective_sample_size"]["images"] == 2
     assert 0 < unbroken["moved"]["mean"] <= 1
+
+
+@pytest.mark.parametrize("thinning", [1, 7])
+def test_the_acceptance_rate_is_that_of_all_moves_whatever_the_thinning(thinning: int) -> None:
+    prior = GaussianPrior(torch.zeros(3, 2, 2), torch.eye(12, dtype=torch.float64))
+    operator = MatrixOperator(torch.eye(12), noise_std=0.5, shape=(3, 2, 2))
+    parts = {"kernel": MALA(0.15), "num_samples": 42 // thinning, "thinning": thinning, "warm_start": 3}
+    solver = NoiseSpaceLangevin(operator, prior.consistency_map(), Levels([80.0, 0.002]), **parts)
+    moves: list[Tensor] = []
+    solver.observers.append(lambda state: moves.append(state.x_0))
+    image = torch.zeros(2, 3, 2, 2)
+    found = solver.predict_step({"image": image, "index": torch.tensor([0, 1]), "name": ["a", "b"]})
+    changed = (torch.stack(moves[2:]).diff(dim=0) != 0).flatten(2).any(dim=2).double().mean(dim=0)
+    assert ((changed > 0.2) & (changed < 0.95)).all()
+    assert torch.equal(found.draws.acceptance, changed)
+    assert torch.equal(Mixing().measure(found, solver)["acceptance"], changed)
+    assert len(solver.observers) == 1

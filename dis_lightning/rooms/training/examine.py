@@ -53,7 +53,8 @@ def marks(reader: Reader, num_images: int, split: str = "test") -> Marks:
     rooms = album(split, num_images)
     right, seen, behind = 0, torch.zeros(8, 8), torch.zeros(5, 5)
     for start in range(0, num_images, 250):
-        images, segmentation, layout, labels = (torch.from_numpy(page[start : start + 250].copy()) for page in rooms)
+        pages = (rooms.images, rooms.segmentation, rooms.layout, rooms.labels)
+        images, segmentation, layout, labels = (torch.from_numpy(page[start : start + 250].copy()) for page in pages)
         reading = reader(dequantise(images))
         seen += _confusion(segmentation, reading.segmentation)
         behind += _confusion(layout, reading.layout)
