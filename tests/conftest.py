@@ -20,6 +20,14 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture(autouse=True)
+def finished() -> Iterator[None]:
+    """End what a logger of Weights & Biases has begun: one process has one run at a time."""
+    yield
+    if wandb := sys.modules.get("wandb"):
+        wandb.finish()
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start the command line as a user would, from the project's folder, with the small run's arguments and more."""

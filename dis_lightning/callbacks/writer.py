@@ -45,8 +45,8 @@ class Writer(Callback):
         folder: the run folder. All processes must see it.
         grid_images: number of images, the first ones, in `grid.png`.
         grid_samples: number of posterior samples of each image in `grid.png`.
-        reported: what papers report for such a run, values by source and metric; the report page shows them beside the
-            run's own.
+        reported: what a paper reports for such a run: its name and table as `source`, and values by metric; the report
+            page shows them beside the run's own.
 
     Attributes:
         configuration: what the run is made of; a folder made by another one is refused. The command line puts its whole
@@ -61,7 +61,7 @@ class Writer(Callback):
         folder: str | Path = "outputs/run",
         grid_images: int = 8,
         grid_samples: int = 3,
-        reported: dict[str, dict[str, float]] | None = None,
+        reported: dict[str, str | float] | None = None,
     ) -> None:
         if grid_images < 1 or grid_samples < 1:
             raise ValueError(f"A grid needs at least one image and one sample, but got {grid_images}, {grid_samples}.")

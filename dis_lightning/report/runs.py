@@ -74,8 +74,9 @@ class Run:
 
     @property
     def reported(self) -> dict[str, dict[str, float]]:
-        """What papers report for this run: values by source and name, from the key `writer.reported`."""
-        return (self.configuration.get("writer") or {}).get("reported") or {}
+        """What a paper reports for this run: values by source and name, from the key `writer.reported`."""
+        values = dict((self.configuration.get("writer") or {}).get("reported") or {})
+        return {str(values.pop("source", "a paper")): values} if values else {}
 
     def _class(self, key: str) -> str:
         part = self.configuration.get(key)

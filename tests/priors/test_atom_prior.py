@@ -24,7 +24,7 @@ class Squares(GaussianOperator):
         return x_0.square()
 
 
-class Caption(Operator):
+class Naming(Operator):
     """A measurement in words: on which side the first value lies, wrong one time in five."""
 
     def forward(self, x_0: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class Caption(Operator):
         return torch.zeros(len(y), 3, 1, 1)
 
 
-class Side(Caption):
+class Side(Naming):
     """A measurement as a class: logits of the two sides, compared image by image."""
 
     def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
@@ -103,7 +103,7 @@ def test_posterior_is_bayes_rule_for_a_nonlinear_measurement() -> None:
 
 
 def test_posterior_is_bayes_rule_for_a_measurement_in_words() -> None:
-    posterior = PRIOR.posterior(Caption(), ["left"])
+    posterior = PRIOR.posterior(Naming(), ["left"])
     masses = torch.tensor([0.1 * 0.8, 0.2 * 0.2, 0.3 * 0.2, 0.4 * 0.8], dtype=torch.float64)
     torch.testing.assert_close(posterior.weights, masses / masses.sum())
 
@@ -145,6 +145,6 @@ def test_wrong_atoms_and_measurements_are_refused() -> None:
     with pytest.raises(ValueError, match="4 components need as many weights"):
         FiniteAtomPrior(ATOMS, torch.ones(3))
     with pytest.raises(ValueError, match=r"belongs to one measurement, .* but got 2"):
-        PRIOR.posterior(Caption(), ["left", "right"])
+        PRIOR.posterior(Naming(), ["left", "right"])
     with pytest.raises(ValueError, match="Impossible gives no finite energy"):
         PRIOR.posterior(Impossible(0.1), torch.zeros(1, 2))

@@ -196,7 +196,7 @@ def test_runs_of_different_images_are_not_compared(browser: Browser, tmp_path: P
 
 
 def test_what_a_paper_reports_is_beside_the_value_with_its_source(browser: Browser, tmp_path: Path) -> None:
-    reported = {"writer": {"reported": {"Smith 1999, table 1": {"psnr": 22.3}}}}
+    reported = {"writer": {"reported": {"source": "Smith 1999, table 1", "psnr": 22.3}}}
     run = write_run(tmp_path / "run", {"psnr": [20.0, 22.0]}, configuration=reported)
     visit = Visit(browser, report([run], tmp_path / "report.html"), "phone")
     assert visit.texts("td .reported") == ["reported 22.3"]

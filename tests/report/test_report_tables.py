@@ -11,7 +11,7 @@ from dis_lightning.report.exports import to_latex, to_markdown
 from dis_lightning.report.runs import read_runs
 from dis_lightning.report.tables import Table, best, make_tables
 
-REPORTED = {"Smith 1999, table 1": {"psnr": 22.3, "fid": 89.2}}
+REPORTED = {"source": "Smith 1999, table 1", "psnr": 22.3, "fid": 89.2}
 
 
 def table(folder: Path, *runs: dict[str, list[float]], worlds: tuple[int, ...] = (0, 0, 0)) -> Table:

@@ -1,7 +1,6 @@
 import math
 import re
 from hashlib import sha256
-from itertools import pairwise
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from dis_lightning.rooms.pair import (
     rooms_reader_a,
     rooms_reader_b,
 )
-from dis_lightning.rooms.training.consistency import heun
+from dis_lightning.rooms.training.consistency import way_down
 from dis_lightning.rooms.training.examine import intersections_over_unions, marks
 
 FILES = {"rooms_edm": 8, "rooms_consistency": 8}
@@ -51,10 +50,9 @@ def test_the_denoiser_removes_most_of_the_noise_from_rooms_it_never_saw(sigma, b
 
 def test_the_consistency_model_ends_where_the_flow_of_its_teacher_ends():
     edm, levels = rooms_edm(clip=False), KarrasLevels(12)[:-1]
-    x = start = 80 * noise(8)
+    start = 80 * noise(8)
     with torch.no_grad():
-        for sigma, following in pairwise(levels):
-            x = heun(edm, x, sigma, following)
+        x = way_down(edm, start, levels)[-1]
         end = rooms_consistency()(start, 80.0)
         stranger = (end.roll(1, dims=0) - x).square().mean()
         assert (end - x).square().mean() < 0.4 * stranger
