@@ -1,10 +1,7 @@
 """How good a prior of rooms is: the Fréchet distance between its samples and held-out rooms.
 
-Dowson and Landau, 1982, for Gaussians fitted to features; Heusel et al., "GANs Trained by a Two Time-Scale Update
-Rule", 2017, for its use on images. Here the features are those of a small reader of rooms, the ones it tells the class
-from:
-
-    d^2 = |m_1 - m_2|^2 + tr(S_1 + S_2 - 2 (S_1^(1/2) S_2 S_1^(1/2))^(1/2))
+It is that of `dis_lightning.metrics.frechet`, in the features of a small reader of rooms, the ones it tells the class
+from.
 """
 
 from pathlib import Path
@@ -14,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from dis_lightning.images import dequantise, quantise
+from dis_lightning.metrics import frechet
 from dis_lightning.noise import NoiseSource
 from dis_lightning.rooms.pair import rooms_reader_a
 from dis_lightning.rooms.readers import Reader
@@ -66,9 +64,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
             f"A covariance of {first.shape[1]} features needs {2 * first.shape[1]} images or more on both sides, "
             f"but got {len(first)} and {len(second)}: raise num_images."
         )
-    (m_1, s_1), (m_2, s_2) = ((f.double().mean(dim=0), torch.cov(f.T.double())) for f in (first, second))
-    root = _root(s_1)
-    return float((m_1 - m_2).square().sum() + (s_1 + s_2 - 2 * _root(root @ s_2 @ root)).trace())
+    return frechet.frechet_distance(frechet.fit_gaussian(first), frechet.fit_gaussian(second))
 
 
 def contact_sheet(pictures: Tensor, columns: int = COLUMNS, enlarged: int = 3) -> Image.Image:
@@ -86,9 +82,3 @@ def _drawn(solver: Solver, indices: Tensor) -> Tensor:
 @torch.no_grad()
 def _features(reader: Reader, pictures: Tensor) -> Tensor:
     return torch.cat([reader.features(dequantise(batch)) for batch in pictures.split(500)])
-
-
-def _root(matrix: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
-    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    return root
