@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dis_lightning.callbacks.metric import ImageMetric, SetMetric
+from dis_lightning.callbacks.metric import ImageMetric, Metric, SetMetric
 from dis_lightning.callbacks.per_sample import over_samples, repeated, sample_rows
 from dis_lightning.metrics.features import weights_digest
 from dis_lightning.metrics.overlap import confusion, mean_iou
@@ -80,7 +80,20 @@ class Judge:
         }
 
 
-class MeanIoU(ImageMetric):
+class _Judged(Metric):
+    """A metric with a judge."""
+
+    def __init__(self, judge: LabelOperator | None, noise_std: float, name: str) -> None:
+        super().__init__()
+        self.judge = Judge(judge, noise_std)
+        self.name = name
+
+    def prepare(self, solver: Solver, device: torch.device) -> None:
+        """See `Metric.prepare`."""
+        self.judge.prepare(solver.operator, device)
+
+
+class MeanIoU(_Judged, ImageMetric):
     """Mean IoU of a judge's label map of the samples with the measured one, per image over the classes in either.
 
     For every image the mean over its samples; diverged ones are left out.
@@ -94,13 +107,7 @@ class MeanIoU(ImageMetric):
     section: ClassVar[str] = "consistency"
 
     def __init__(self, judge: LabelOperator | None = None, noise_std: float = 0.0, name: str = "y_miou") -> None:
-        super().__init__()
-        self.judge = Judge(judge, noise_std)
-        self.name = name
-
-    def prepare(self, solver: Solver, device: torch.device) -> None:
-        """See `Metric.prepare`."""
-        self.judge.prepare(solver.operator, device)
+        super().__init__(judge, noise_std, name)
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
@@ -111,7 +118,7 @@ class MeanIoU(ImageMetric):
         return {"what": "mean IoU per image over the classes in either map", **self.judge.define()}
 
 
-class LabelAccuracy(ImageMetric):
+class LabelAccuracy(_Judged, ImageMetric):
     """Share of a judge's classes of the samples that are the measured ones: pictures, or positions of maps.
 
     For every image the mean over its samples; diverged ones are left out.
@@ -125,13 +132,7 @@ class LabelAccuracy(ImageMetric):
     section: ClassVar[str] = "consistency"
 
     def __init__(self, judge: LabelOperator | None = None, noise_std: float = 0.0, name: str = "y_accuracy") -> None:
-        super().__init__()
-        self.judge = Judge(judge, noise_std)
-        self.name = name
-
-    def prepare(self, solver: Solver, device: torch.device) -> None:
-        """See `Metric.prepare`."""
-        self.judge.prepare(solver.operator, device)
+        super().__init__(judge, noise_std, name)
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
@@ -143,7 +144,7 @@ class LabelAccuracy(ImageMetric):
         return {"what": "share of classes that are the measured ones", **self.judge.define()}
 
 
-class SetMeanIoU(SetMetric):
+class SetMeanIoU(_Judged, SetMetric):
     """Mean IoU over the whole set: the positions of all maps counted together, then the mean over classes.
 
     Diverged samples are left out.
@@ -155,13 +156,7 @@ class SetMeanIoU(SetMetric):
     """
 
     def __init__(self, judge: LabelOperator | None = None, noise_std: float = 0.0, name: str = "y_miou_of_set") -> None:
-        super().__init__()
-        self.judge = Judge(judge, noise_std)
-        self.name = name
-
-    def prepare(self, solver: Solver, device: torch.device) -> None:
-        """See `Metric.prepare`."""
-        self.judge.prepare(solver.operator, device)
+        super().__init__(judge, noise_std, name)
 
     def extract(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See `SetMetric.extract`."""
