@@ -71,6 +71,7 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver) -> Summary:
         raise FileNotFoundError(f"{run} holds no finished image; give the folder of a run (--writer.folder).")
     for metric in metrics:
         metric.rows = {}
+        metric.require(solver, len(records))
         metric.prepare(solver, solver.device)
     with torch.no_grad():
         for _, batch in groupby(records, key=lambda record: record.get("batch", record["index"])):

@@ -50,15 +50,21 @@ class Distribution(SetMetric):
         self.patch = patch
         self._facts: dict[str, Any] = {}
 
+    def require(self, solver: Solver, images: int) -> None:
+        """See `Metric.require`."""
+        self.reference.check()
+        samples, references = images * solver.num_samples, self.reference.count(images)
+        if min(samples, references or samples) * self._pieces(solver) < 2:
+            raise ValueError(
+                f"{self._name('fid')} compares two images or more with two or more, but the run has {samples} and the "
+                f"reference {references or 'a known mean'}; raise num_images, or take Distribution out."
+            )
+
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
-        height, width = solver.denoiser.shape[1:]
-        if self.patch is not None and (height % self.patch or width % self.patch):
-            raise ValueError(
-                f"Images of {height} x {width} pixels cannot be cut into squares of {self.patch}; change patch."
-            )
-        self.features.load(device)
+        self._pieces(solver)
         self.reference.check()
+        self.features.load(device)
         self._device = device
 
     def extract(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
@@ -100,6 +106,16 @@ class Distribution(SetMetric):
     def _name(self, stem: str) -> str:
         network = "" if isinstance(self.features, InceptionFeatures) else f"_{self.features.name}"
         return stem + network + ("" if self.patch is None else f"_patches_{self.patch}")
+
+    def _pieces(self, solver: Solver) -> int:
+        """How many pieces an image is cut into."""
+        height, width = solver.denoiser.shape[1:]
+        side = self.patch
+        if side is None:
+            return 1
+        if height % side or width % side:
+            raise ValueError(f"Images of {height} x {width} pixels cannot be cut into squares of {side}; change patch.")
+        return (height // side) * (width // side)
 
     def _rows(self, images: Tensor) -> Tensor:
         """Features of 8-bit images `(N, 3, H, W)`, cut into P pieces, `(N, P, D)`."""

@@ -13,6 +13,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from dis_lightning import __version__
+from dis_lightning.data import ImageData
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
@@ -33,6 +34,17 @@ class Metric(Callback, ABC):
     @abstractmethod
     def look(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """What is to be kept of a batch of B images: tensors `(B, ...)` by name."""
+
+    def require(self, solver: Solver, images: int) -> None:
+        """Refuse a run of too few images; called before anything is sampled, where their number is known.
+
+        Args:
+            solver: the run's solver.
+            images: how many images the run has.
+
+        Raises:
+            ValueError: if there are too few.
+        """
 
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """Read what the metric needs, and refuse a run that it cannot measure; called before anything is sampled.
@@ -72,9 +84,12 @@ class Metric(Callback, ABC):
                 self.rows.setdefault(index, {})[name] = value
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Begin anew; see `prepare`."""
+        """Begin anew; see `require` and `prepare`."""
         assert isinstance(pl_module, Solver)
         self.rows = {}
+        data = trainer.datamodule  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
+        if isinstance(data, ImageData):
+            self.require(pl_module, len(data.images))
         self.prepare(pl_module, pl_module.device)
 
     def on_predict_batch_end(

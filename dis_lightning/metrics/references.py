@@ -49,6 +49,14 @@ class Reference(ABC):
         """
 
     @abstractmethod
+    def count(self, own: int) -> int | None:
+        """How many images the set has; None where nobody knows.
+
+        Args:
+            own: how many images the run has.
+        """
+
+    @abstractmethod
     def know(self, features: Callable[[Tensor], Tensor], own: dict[int, Tensor], digest: str) -> Known:
         """Know the set by its features.
 
@@ -64,6 +72,10 @@ class OwnSources(Reference):
 
     def check(self) -> None:
         """See `Reference`."""
+
+    def count(self, own: int) -> int | None:
+        """See `Reference`."""
+        return own
 
     def know(self, features: Callable[[Tensor], Tensor], own: dict[int, Tensor], digest: str) -> Known:
         """See `Reference`."""
@@ -85,6 +97,10 @@ class ImageFolder(Reference):
         """See `Reference`."""
         if not self._files():
             raise FileNotFoundError(f"{self.root} holds no images ({', '.join(ENDINGS)}); give the reference another.")
+
+    def count(self, own: int) -> int | None:
+        """See `Reference`."""
+        return len(self._files())
 
     def know(self, features: Callable[[Tensor], Tensor], own: dict[int, Tensor], digest: str) -> Known:
         """See `Reference`."""
@@ -125,6 +141,10 @@ class Statistics(Reference):
         with np.load(self.file, allow_pickle=False) as content:
             if missing := {"mu", "sigma"} - set(content):
                 raise ValueError(f"{self.file} holds no {' and '.join(sorted(missing))}, but {', '.join(content)}.")
+
+    def count(self, own: int) -> int | None:
+        """See `Reference`."""
+        return None
 
     def know(self, features: Callable[[Tensor], Tensor], own: dict[int, Tensor], digest: str) -> Known:
         """See `Reference`."""

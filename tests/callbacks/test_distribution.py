@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from batches import CPU, batch, noise_images, solver
+from lightning import Trainer
 from PIL import Image
 from torch import Tensor
 
-from dis_lightning.callbacks import Distribution
+from dis_lightning.callbacks import Distribution, Writer
+from dis_lightning.data import RoomsData
 from dis_lightning.images import dequantise
 from dis_lightning.metrics import (
     FeatureNetwork,
@@ -120,6 +122,27 @@ def test_diverged_samples_are_left_out() -> None:
 def test_one_image_is_refused() -> None:
     with pytest.raises(ValueError, match="two images or more"):
         scored(Distribution(Means()), 1)
+
+
+def test_one_image_is_refused_before_anything_is_sampled(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="but the run has 2 and the reference 1; raise num_images"):
+        Trainer(accelerator="cpu", logger=False, callbacks=[Distribution(Means()), Writer(tmp_path / "run")]).predict(
+            RUN, datamodule=RoomsData(num_images=1, size=8)
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_counted_are_samples_references_and_their_pieces(tmp_path: Path) -> None:
+    Distribution(Means()).require(RUN, 2)
+    Distribution(Means(), patch=4).require(RUN, 1)
+    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
+    with pytest.raises(ValueError, match="the run has 18 and the reference 1"):
+        Distribution(Means(), ImageFolder(tmp_path)).require(RUN, 9)
+    np.savez(tmp_path / "statistics.npz", mu=np.zeros(6), sigma=np.eye(6))
+    known = Statistics(tmp_path / "statistics.npz")
+    Distribution(Means(), known).require(RUN, 1)  # two samples
+    with pytest.raises(ValueError, match="the run has 1 and the reference a known mean"):
+        Distribution(Means(), known).require(solver(AveragePool(4), 1), 1)
 
 
 @pytest.mark.filterwarnings("error")
