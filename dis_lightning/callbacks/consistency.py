@@ -8,7 +8,8 @@ from torch import Tensor
 from dis_lightning.callbacks.metric import ImageMetric
 from dis_lightning.callbacks.per_sample import over_samples, repeated, sample_rows
 from dis_lightning.images import quantise
-from dis_lightning.operators.base import GaussianOperator
+from dis_lightning.metrics.features import weights_digest
+from dis_lightning.operators.base import GaussianOperator, Operator
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
 
@@ -16,26 +17,44 @@ __all__ = ["MeasurementDistance", "MeasurementMSE"]
 
 
 class MeasurementDistance(ImageMetric):
-    """The operator's own distance between samples and measurement, `distance`: what guidance follows.
+    """The operator's distance between samples and measurement.
 
     For every image the mean over its samples; diverged ones are left out.
+
+    Args:
+        judge: whose distance it is; by default that of the run's own operator, which guidance follows. An operator with
+            another network is a fairer judge.
+        name: what the value is called; several judges need several names.
     """
 
     section: ClassVar[str] = "consistency"
 
+    def __init__(self, judge: Operator | None = None, name: str = "distance") -> None:
+        super().__init__()
+        self.judge = judge
+        self.name = name
+
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
-        solver.operator.load(device)
+        judge = self._operator(solver)
+        judge.load(device)
+        judge.to(device).requires_grad_(False).eval()
 
+    @torch.no_grad()
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
         y = repeated(reconstruction.measurement, reconstruction.draws.samples.shape[1])
-        distances = solver.operator.distance(sample_rows(reconstruction), y)
-        return over_samples("distance", distances, reconstruction)
+        return over_samples(self.name, self._operator(solver).distance(sample_rows(reconstruction), y), reconstruction)
 
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""
-        return {"what": "the operator's own distance between samples and measurement"}
+        if self.judge is None:
+            return {"what": "the operator's own distance between samples and measurement"}
+        judge = {"judge": repr(self.judge).partition("\n")[0].rstrip("("), "weights_sha256": weights_digest(self.judge)}
+        return {"what": "distance between samples and measurement by a judge", **judge}
+
+    def _operator(self, solver: Solver) -> Operator:
+        return solver.operator if self.judge is None else self.judge
 
 
 class MeasurementMSE(ImageMetric):

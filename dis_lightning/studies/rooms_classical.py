@@ -2,6 +2,7 @@
 
     python -m dis_lightning.studies.rooms_classical table      runs all rows; about 6 minutes of one core
     python -m dis_lightning.studies.rooms_classical tune       chooses the step sizes; about 10 minutes
+    python -m dis_lightning.studies.rooms_classical pages      makes every row a run, and a page per problem to look at
     python -m dis_lightning.studies.rooms_classical settings --problem "inpainting, 20 % seen" --solver DPS > dps.yaml
     dis-lightning predict --config dps.yaml --writer.folder outputs/dps
 

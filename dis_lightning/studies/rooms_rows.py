@@ -6,6 +6,7 @@ A row is one problem met by one solver. A study's file holds
     tuning     what is different about the rooms that its step sizes are tuned on
     problems   operators by name
     solvers    `denoiser`, `consistency` and `model` by name, and `tuned`: the model's arguments that one factor scales
+    metrics    callbacks by name of the problem, beyond those that every run has
 
 all as in a configuration of the command line, so that a row is one: `dis-lightning predict` takes what
 `Study.configuration` gives. Beside it, in a file of its own, stand the factors that were chosen.
@@ -56,6 +57,8 @@ class Study(NamedTuple):
     """Operators by name."""
     solvers: dict[str, Configuration]
     """All else, by name of the solver."""
+    metrics: dict[str, list[Configuration]]
+    """Callbacks that score a run, by name of the problem."""
     choices: dict[str, dict[str, Choice]]
     """What was tuned, by problem and solver."""
 
@@ -74,7 +77,7 @@ class Study(NamedTuple):
         chosen = yaml.safe_load(beside.read_text())["choices"] if beside.exists() else {}
         choices = {p: {s: Choice(**choice) for s, choice in row.items()} for p, row in chosen.items()}
         tuning = {**study["data"], "init_args": study["data"]["init_args"] | study["tuning"]}
-        return cls(study["data"], tuning, study["problems"], study["solvers"], choices)
+        return cls(study["data"], tuning, study["problems"], study["solvers"], study.get("metrics", {}), choices)
 
     def configuration(self, problem: str, solver: str, factor: float | None = None) -> Configuration:
         """A row as the command line takes it.
@@ -83,7 +86,7 @@ class Study(NamedTuple):
             problem: name of the problem.
             solver: name of the solver.
             factor: of its step sizes, on the rooms for tuning; not given, the row is that of the table, with the factor
-                that was chosen, or 1 where none was.
+                that was chosen, or 1 where none was, and with the metrics.
 
         Raises:
             ValueError: if the study has no such problem or solver.
@@ -98,7 +101,9 @@ class Study(NamedTuple):
         for name in parts.pop("tuned", []):
             _scale(parts["model"]["init_args"], name.split("."), chosen if factor is None else factor)
         images = self.data if factor is None else self.tuning
-        return {"data": images, "operator": self.problems[problem], **parts}
+        metrics = copy.deepcopy(self.metrics.get(problem, [])) if factor is None else []
+        scored = {"trainer": {"callbacks": metrics}} if metrics else {}
+        return {"data": images, "operator": self.problems[problem], **parts, **scored}
 
     def tuned(self, solver: str) -> list[str]:
         """Which arguments of a solver are tuned, by dotted name."""
@@ -129,14 +134,16 @@ def reconstruct(configuration: Configuration) -> Iterator[tuple[Reconstruction, 
 
 
 def build(configuration: Configuration) -> tuple[ImageData, Solver]:
-    """Make the images and the solver of a row; networks are not read yet."""
+    """Make the images and the solver of a row; networks are not read yet, and metrics are left to the command line."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(ImageData, "data")
     parser.add_subclass_arguments(Solver, "model")
     for name, kind in PARTS.items():
         parser.add_subclass_arguments(kind, name, required=name != "consistency")
         parser.link_arguments(name, f"model.init_args.{name}", apply_on="instantiate")
-    run = parser.instantiate(parser.parse_object(configuration))
+    run = parser.instantiate(
+        parser.parse_object({key: configuration[key] for key in configuration if key != "trainer"})
+    )
     return cast(ImageData, run.data), cast(Solver, run.model)
 
 

@@ -1,6 +1,7 @@
-"""What the tables of solvers on rooms have in common: their commands, and their text."""
+"""What the tables of solvers on rooms have in common: their commands, their text and their pages."""
 
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
@@ -11,14 +12,15 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.markdown import Markdown
 
+from dis_lightning.main import main
 from dis_lightning.studies.rooms_rows import Study
 from dis_lightning.studies.rooms_tuning import Score, described, tune
 
-__all__ = ["commands", "markdown_table", "number", "step_sizes"]
+__all__ = ["commands", "markdown_table", "number", "pages", "step_sizes"]
 
 
 def commands(file: Path, score: Score, text: Callable[[Study], str], arguments: list[str] | None = None) -> None:
-    """Run a study's command: `tune`, `table`, or `settings` of a row.
+    """Run a study's command: `tune`, `table`, `pages`, or `settings` of a row.
 
     Args:
         file: of the study; the table's text is written beside it.
@@ -49,8 +51,35 @@ def commands(file: Path, score: Score, text: Callable[[Study], str], arguments: 
         """
         yaml.safe_dump(Study.read(file).configuration(problem, solver), sys.stdout, sort_keys=False)
 
+    def pages_(folder: Path = Path("outputs", file.stem)) -> None:
+        """Make every row a run, and a page for each problem; what a folder holds already is not run again.
+
+        Args:
+            folder: of the runs and the pages.
+        """
+        pages(Study.read(file), folder)
+
     torch.set_num_threads(1)  # as the command line does
-    auto_cli({"tune": tune_, "table": table, "settings": settings}, args=arguments, as_positional=False)
+    auto_cli(
+        {"tune": tune_, "table": table, "pages": pages_, "settings": settings}, args=arguments, as_positional=False
+    )
+
+
+def pages(study: Study, folder: Path) -> None:
+    """Run every row by the command line, and compare the solvers on a page for each problem.
+
+    Args:
+        study: the rows.
+        folder: where `PROBLEM.html` and the run folders `PROBLEM/SOLVER` come to be.
+    """
+    for problem in study.problems:
+        runs = [folder / problem / solver for solver in study.solvers]
+        for run in runs:
+            with tempfile.NamedTemporaryFile("w", suffix=".yaml") as row:
+                yaml.safe_dump(study.configuration(problem, run.name), row, sort_keys=False)
+                row.flush()
+                main(["predict", f"--config={row.name}", f"--writer.folder={run}", "--trainer.accelerator=cpu"])
+        main(["report", *map(str, runs), f"--output={folder / problem}.html"])
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -24,6 +24,18 @@ def test_the_distance_is_the_operators_own_averaged_over_samples() -> None:
     assert found["distance"][1].isnan()
 
 
+def test_a_judge_measures_the_distance_by_its_own_eyes() -> None:
+    samples, y = noise_images(2, 3, 3, 8, 8), torch.zeros(2, 3, 4, 4)
+    run, judge = solver(AveragePool(4), 3), AveragePool(2)
+    metric = MeasurementDistance(judge, name="distance_judge")
+    metric.prepare(run, CPU)
+    found = metric.measure(batch(samples, measurement=y), run)
+    assert list(found) == ["distance_judge"]
+    expected = judge.distance(dequantise(samples.flatten(0, 1)), torch.zeros(6, 3, 4, 4)).reshape(2, 3).mean(dim=1)
+    assert torch.allclose(found["distance_judge"].float(), expected, rtol=1e-6)
+    assert metric.definition("distance_judge")["judge"].startswith("AveragePool")
+
+
 def test_the_squared_difference_is_between_8_bit_pictures() -> None:
     operator = AveragePool(4)
     grey = torch.full((1, 2, 3, 8, 8), 100, dtype=torch.uint8)

@@ -1,5 +1,6 @@
 """The tables on rooms: their numbers are those of their rows."""
 
+import json
 import math
 from pathlib import Path
 
@@ -56,6 +57,21 @@ def test_a_row_is_printed_as_the_command_line_takes_it(tmp_path: Path, capsys: p
     file = write_study(tmp_path)
     commands(file, psnr, text, ["settings", "--problem=pool", "--solver=MPGD"])
     assert yaml.safe_load(capsys.readouterr().out) == Study.read(file).configuration("pool", "MPGD")
+
+
+@pytest.mark.filterwarnings("ignore:.* images is biased")
+def test_every_row_becomes_a_run_and_every_problem_a_page(tmp_path: Path) -> None:
+    features = {"class_path": "dis_lightning.rooms.features.RoomsFeatures"}
+    metrics = {"pool": [{"class_path": "Distribution", "init_args": {"features": features}}]}
+    file = write_study(tmp_path, metrics=metrics)
+    commands(file, psnr, text, ["pages", f"--folder={tmp_path / 'out'}"])
+    page = (tmp_path / "out" / "pool.html").read_text()
+    for name in ("prior", "MPGD"):
+        summary = json.loads((tmp_path / "out" / "pool" / name / "metrics.json").read_text())
+        found = fidelities(Study.read(file).configuration("pool", name))
+        assert summary["metrics"]["psnr"]["mean"] == pytest.approx(float(found.psnr.mean()), rel=1e-6)
+        assert summary["set"]["fid_rooms"]["mean"] > 0
+        assert f"{summary['metrics']['psnr']['mean']:.2f}" in page
 
 
 def test_the_semantic_table_has_every_column_and_the_papers_comparisons(tmp_path: Path) -> None:
