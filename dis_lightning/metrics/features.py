@@ -2,12 +2,15 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FeatureNetwork", "weights_digest"]
+from dis_lightning.weights import fetch, file_cards
+
+__all__ = ["FeatureNetwork", "StoredFeatures", "weights_digest"]
 
 CHUNK = 64
 """Images that go through a network at once."""
@@ -46,6 +49,34 @@ class FeatureNetwork(ABC):
     def rows(self, images: Tensor) -> Tensor:
         """Features of any number of 8-bit images `(N, 3, H, W)`, float32, on the CPU, `(N, D)`."""
         return torch.cat([self.features(part).float().cpu() for part in images.split(CHUNK)])
+
+
+class StoredFeatures(FeatureNetwork):
+    """Features of one architecture, whose weights are in a file.
+
+    Args:
+        weights: a file, or a card of `dis_lightning/metrics/cards.yaml`.
+    """
+
+    def __init__(self, weights: str) -> None:
+        self.weights = weights
+        self._network: nn.Module | None = None
+
+    @abstractmethod
+    def build(self, file: Path) -> nn.Module:
+        """Read the network from its file."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network, known after `load`."""
+        assert self._network is not None
+        return self._network
+
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """See `FeatureNetwork.load`."""
+        if self._network is None:
+            self._network = self.build(fetch(self.weights, file_cards("dis_lightning.metrics")))
+        self._network.to(device)
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -6,18 +6,18 @@ al., "GANs Trained by a Two Time-Scale Update Rule", 2017.
 """
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from dis_lightning.metrics.features import FeatureNetwork, weights_digest
-from dis_lightning.weights import fetch, file_cards, read_tensors
+from dis_lightning.metrics.features import StoredFeatures, weights_digest
+from dis_lightning.weights import read_tensors
 
 __all__ = ["InceptionFeatures"]
 
 
-class InceptionFeatures(FeatureNetwork):
+class InceptionFeatures(StoredFeatures):
     """The 2048 pooled features of Inception v3; see the module.
 
     Args:
@@ -27,38 +27,33 @@ class InceptionFeatures(FeatureNetwork):
     name: ClassVar[str] = "inception"
 
     def __init__(self, weights: str = "weights-inception-2015-12-05-6726825d") -> None:
-        self.weights = weights
-        self._network: nn.Module | None = None
+        super().__init__(weights)
 
-    def load(self, device: torch.device | str = "cpu") -> None:
-        """See `FeatureNetwork.load`.
+    def build(self, file: Path) -> nn.Module:
+        """See `StoredFeatures.build`.
 
         Raises:
             ModuleNotFoundError: if torch-fidelity is not installed.
         """
-        if self._network is None:
-            try:
-                from torch_fidelity import feature_extractor_inceptionv3  # type: ignore[import-untyped] # on request
-            except ModuleNotFoundError as error:
-                raise ModuleNotFoundError("Inception features need: pip install torch-fidelity") from error
-            file = fetch(self.weights, file_cards("dis_lightning.metrics"))
-            read_tensors(file)  # torch-fidelity would execute what a file of its own kind says; this one holds tensors
-            self._network = feature_extractor_inceptionv3.FeatureExtractorInceptionV3(
-                "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(file)
-            )
-        self._network.to(device)
+        try:
+            from torch_fidelity import feature_extractor_inceptionv3  # type: ignore[import-untyped] # on request
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("Inception features need: pip install torch-fidelity") from error
+        read_tensors(file)  # torch-fidelity would execute what a file of its own kind says; this one holds tensors
+        network: nn.Module = feature_extractor_inceptionv3.FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(file)
+        )
+        return network
 
     def features(self, images: Tensor) -> Tensor:
         """See `FeatureNetwork.features`."""
-        assert self._network is not None
-        vectors: Tensor = self._network(images)[0]
+        vectors: Tensor = self.network(images)[0]
         return vectors
 
     def define(self) -> dict[str, Any]:
         """See `FeatureNetwork.define`."""
-        assert self._network is not None
         return {
             "network": "Inception v3 (2015-12-05), pool of 2048, torch-fidelity " + version("torch-fidelity"),
-            "weights_sha256": weights_digest(self._network),
+            "weights_sha256": weights_digest(self.network),
             "resize": "299 x 299, bilinear as in TensorFlow 1, no antialiasing, (x - 128) / 128",
         }

@@ -5,15 +5,15 @@ pooled ones before the last layer. He et al., "Deep Residual Learning for Image 
 """
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import resnet50
 
-from dis_lightning.metrics.features import FeatureNetwork, weights_digest
-from dis_lightning.weights import fetch, file_cards, fill, read_tensors
+from dis_lightning.metrics.features import StoredFeatures, weights_digest
+from dis_lightning.weights import fill, read_tensors
 
 __all__ = ["ResNetFeatures"]
 
@@ -21,7 +21,7 @@ SIZE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class ResNetFeatures(FeatureNetwork):
+class ResNetFeatures(StoredFeatures):
     """The 2048 pooled features of ResNet-50; see the module.
 
     Args:
@@ -31,31 +31,25 @@ class ResNetFeatures(FeatureNetwork):
     name: ClassVar[str] = "resnet50"
 
     def __init__(self, weights: str = "resnet50-0676ba61") -> None:
-        self.weights = weights
-        self._network: nn.Module | None = None
+        super().__init__(weights)
 
-    def load(self, device: torch.device | str = "cpu") -> None:
-        """See `FeatureNetwork.load`."""
-        if self._network is None:
-            file = fetch(self.weights, file_cards("dis_lightning.metrics"))
-            network = fill(resnet50(weights=None), read_tensors(file), file, "ResNet-50")
-            network.fc = nn.Identity()
-            self._network = network
-        self._network.to(device)
+    def build(self, file: Path) -> nn.Module:
+        """See `StoredFeatures.build`."""
+        network: nn.Module = fill(resnet50(weights=None), read_tensors(file), file, "ResNet-50")
+        network.fc = nn.Identity()
+        return network
 
     def features(self, images: Tensor) -> Tensor:
         """See `FeatureNetwork.features`."""
-        assert self._network is not None
         pictures = F.interpolate(images.float() / 255, (SIZE, SIZE), mode="bilinear", antialias=True)
         mean, std = (pictures.new_tensor(values)[:, None, None] for values in (MEAN, STD))
-        vectors: Tensor = self._network((pictures - mean) / std)
+        vectors: Tensor = self.network((pictures - mean) / std)
         return vectors
 
     def define(self) -> dict[str, Any]:
         """See `FeatureNetwork.define`."""
-        assert self._network is not None
         return {
             "network": "ResNet-50, pool of 2048, torchvision " + version("torchvision"),
-            "weights_sha256": weights_digest(self._network),
+            "weights_sha256": weights_digest(self.network),
             "resize": f"{SIZE} x {SIZE}, bilinear with antialiasing, ImageNet normalisation",
         }
