@@ -7,8 +7,10 @@ import torch
 from scipy import integrate
 from torch import Tensor
 
+from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.average_pool import AveragePool
 from dis_lightning.operators.base import GaussianOperator
+from dis_lightning.operators.inpainting import RandomInpainting
 from dis_lightning.operators.matrix import MatrixOperator
 from dis_lightning.priors.covariances import Covariances
 from dis_lightning.priors.gaussian import GaussianConsistencyMap, GaussianPrior
@@ -186,6 +188,22 @@ def test_wrong_measurements_are_refused() -> None:
         PRIOR.posterior(MatrixOperator(normal(2, D), 0.1), torch.zeros(1, 3))
     with pytest.raises(ValueError, match="measurement must be finite"):
         PRIOR.posterior(MatrixOperator(normal(2, D), 0.1), torch.full((1, 2), math.nan))
+
+
+def test_a_mask_that_the_measurement_carries_is_a_selection_of_rows() -> None:
+    shape = (3, 2, 2)
+    factor = normal(12, 12, seed=5)
+    prior = GaussianPrior(normal(*shape, seed=6), factor @ factor.T)
+    operator, stream = RandomInpainting(0.5, noise_std=0.3, per_image=True), NoiseSource(0, [1])
+    y = operator.measure(prior.sample(stream), stream)
+    seen = ~y.flatten().isnan()
+    assert 0 < seen.sum() < 12
+    flat = GaussianPrior(prior.mean.flatten(), prior.covariance)
+    rows = torch.eye(12, dtype=torch.float64)[seen]
+    expected = flat.posterior(MatrixOperator(rows, 0.3), y.flatten()[seen].unsqueeze(0))
+    found = prior.posterior(operator, y)
+    torch.testing.assert_close(found.mean.flatten(), expected.mean)
+    torch.testing.assert_close(found.covariance, expected.covariance)
 
 
 @pytest.mark.parametrize("sigma_min", [0.0, -1.0, math.nan])
