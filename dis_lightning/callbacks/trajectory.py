@@ -1,7 +1,9 @@
 """How an image comes to be: the moving image and the estimate of the clean one, step by step."""
 
 import io
-from typing import Any
+from fractions import Fraction
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -17,9 +19,17 @@ from dis_lightning.types import State
 
 __all__ = ["Trajectory"]
 
+LAST = 10  # frame times for which the last frame stands
+LONGEST = 6553  # the last frame of a GIF stands for at most 65535 hundredths of a second
+BT709 = 1  # the number of ITU-R BT.709 among the matrices, the primaries and the transfer functions of H.264
+SIDE = 256  # pixels of the shorter side of an MP4, at least
+
 
 class Trajectory(Callback):
     """Write `trajectories/00017.gif` for the first images: left the moving image, right the estimate of the clean one.
+
+    Or `trajectories/00017.mp4`: all colours where a GIF has 256, in a file that every browser plays. Its codec keeps
+    colours at half the resolution, so it shows small images enlarged: every pixel as a square of the same size.
 
     The moving image is shown as it is, clamped to [-1, 1]; under much noise that is mere noise, and in a solver that
     moves the latent of a generator it is the latent. Loggers that take pictures get the frames side by side, of the
@@ -29,20 +39,34 @@ class Trajectory(Callback):
     Args:
         every: number of steps from one frame to the next, >= 1; the last step is always a frame.
         images: number of images, the first ones of the data set, >= 1.
-        milliseconds: how long a frame is shown, >= 1; the last one ten times as long.
+        milliseconds: how long a frame is shown, in 1, ..., 6553; the last one ten times as long. A GIF counts in
+            hundredths of a second and rounds down.
+        film: the kind of file; "mp4" is H.264 and needs PyAV.
 
     Raises:
         ValueError: if an argument is out of range or, at the start of a run, if there is no run folder.
+        ModuleNotFoundError: if an MP4 is wanted and PyAV is not installed.
     """
 
-    def __init__(self, every: int = 1, images: int = 4, milliseconds: int = 100) -> None:
+    def __init__(
+        self, every: int = 1, images: int = 4, milliseconds: int = 100, film: Literal["gif", "mp4"] = "gif"
+    ) -> None:
         if min(every, images, milliseconds) < 1:
             raise ValueError(
                 f"Trajectory needs every, images and milliseconds >= 1, but got {every}, {images} and {milliseconds}."
             )
+        if milliseconds > LONGEST:
+            raise ValueError(f"Trajectory shows a frame for at most {LONGEST} milliseconds, but got {milliseconds}.")
+        if film not in ("gif", "mp4"):
+            raise ValueError(f'Trajectory writes a film as "gif" or "mp4", but got {film!r}.')
+        if film == "mp4" and find_spec("av") is None:
+            raise ModuleNotFoundError(
+                "An MP4 needs another package: pip install 'dis-lightning[film]'; or write the film as a GIF."
+            )
         self.every = every
         self.images = images
         self.milliseconds = milliseconds
+        self.film = film
         self._rows: dict[int, int] = {}
         self._frames: list[Tensor] = []
 
@@ -80,7 +104,8 @@ class Trajectory(Callback):
         if not self._frames:
             return
         for index, film in zip(self._rows, torch.stack(self._frames, dim=1), strict=True):
-            write_atomically(self._folder / f"{index:05d}.gif", _gif(film, self.milliseconds))
+            content = _mp4(film, self.milliseconds) if self.film == "mp4" else _gif(film, self.milliseconds)
+            write_atomically(self._folder / f"{index:05d}.{self.film}", content)
             for logger in trainer.loggers:
                 log_picture(logger, f"trajectory/{index:05d}", torch.cat(list(film), dim=2))
 
@@ -103,6 +128,29 @@ def _gif(film: Tensor, milliseconds: int) -> bytes:
     """8-bit frames `(T, 3, H, W)` as a GIF that repeats."""
     first, *rest = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in film]
     buffer = io.BytesIO()
-    durations = [milliseconds] * len(rest) + [10 * milliseconds]
+    durations = [milliseconds] * len(rest) + [LAST * milliseconds]
     first.save(buffer, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
+    return buffer.getvalue()
+
+
+def _mp4(film: Tensor, milliseconds: int) -> bytes:
+    """8-bit frames `(T, 3, H, W)` as an MP4, H.264 in yuv420p."""
+    import av  # only for those who ask for an MP4
+
+    height, width = film.shape[2:]
+    scale = -(-SIDE // min(height, width))
+    scale += scale % 2 * (height % 2 or width % 2)  # yuv420p has one colour for 2 x 2 pixels, so the sides are even
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", Fraction(1000, milliseconds), options={"crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = scale * width, scale * height, "yuv420p"
+        # Without these marks each player makes its own guess at the matrix from RGB to YUV.
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        # Players disagree about a last frame of another duration, so it is repeated.
+        for frame in [*film, *[film[-1]] * (LAST - 1)]:
+            pixels = frame.permute(1, 2, 0).repeat_interleave(scale, 0).repeat_interleave(scale, 1)
+            picture = av.VideoFrame.from_ndarray(pixels.numpy(), format="rgb24")
+            container.mux(stream.encode(picture.reformat(format="yuv420p", dst_colorspace="ITU709")))
+        container.mux(stream.encode())
     return buffer.getvalue()

@@ -2,8 +2,10 @@
 
 import csv
 import json
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import lightning
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from PIL import Image, ImageSequence
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dis_lightning.callbacks import Fidelity, Trajectory, Writer
+from dis_lightning.callbacks import Fidelity, Trajectory, Writer, trajectory
 from dis_lightning.callbacks.folder import read_png
 from dis_lightning.data import RoomsData
 from dis_lightning.levels import KarrasLevels
@@ -49,6 +51,67 @@ def test_a_film_has_every_third_step_and_ends_with_the_first_sample(tmp_path: Pa
     assert solver.observers == []
 
 
+def decoded(file: Path) -> tuple[list[Fraction], list[np.ndarray]]:
+    """When each picture of an MP4 appears and, last, when the film ends, in seconds; and the pictures, 8 bit."""
+    with av.open(file) as container:
+        (stream,) = container.streams
+        codec = stream.codec_context
+        assert (codec.name, codec.pix_fmt, codec.colorspace) == ("h264", "yuv420p", 1)  # 1: BT.709
+        pictures = list(container.decode(video=0))
+        times = [picture.pts * picture.time_base for picture in pictures]
+        times.append(stream.duration * stream.time_base)
+    return times, [picture.to_ndarray(format="rgb24") for picture in pictures]
+
+
+@pytest.mark.parametrize("milliseconds", [1, 70, 6553])
+def test_an_mp4_shows_each_frame_for_its_time_and_the_last_for_ten(milliseconds: int, tmp_path: Path) -> None:
+    run(tmp_path, Trajectory(every=3, images=1, milliseconds=milliseconds, film="mp4"))
+    assert [file.name for file in tmp_path.glob("trajectories/*")] == ["00000.mp4"]
+    times, pictures = decoded(tmp_path / "trajectories" / "00000.mp4")
+    assert times == [Fraction(milliseconds * frame, 1000) for frame in range(13)]  # steps 3 and 6, and 7 ten times
+    assert not np.array_equal(pictures[0], pictures[1])
+    last = pictures[2].astype(int)
+    assert all(abs(picture - last).mean() < 1 for picture in pictures[3:])
+
+
+def test_an_mp4_ends_with_the_first_sample_each_pixel_a_square_of_the_same_size(tmp_path: Path) -> None:
+    run(tmp_path, Trajectory(every=3, images=3, film="mp4"))
+    for index in range(3):
+        _, pictures = decoded(tmp_path / "trajectories" / f"{index:05d}.mp4")
+        assert pictures[-1].shape == (256, 512, 3)
+        sample = read_png(tmp_path / "samples" / f"{index:05d}_00.png").permute(1, 2, 0).numpy()
+        inner = pictures[-1].reshape(8, 32, 16, 32, 3)[:, 8:24, :8, 8:24].astype(int)  # without the codec's soft edges
+        assert abs(inner - sample[:, None, :, None]).max() <= 16
+        assert abs(inner - sample[:, None, :, None]).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "scale"), [((8, 16), 32), ((32, 64), 8), ((100, 200), 3), ((256, 512), 1), ((7, 15), 38), ((301, 602), 2)]
+)
+def test_an_mp4_keeps_flat_colours_and_has_even_sides(shape: tuple[int, int], scale: int, tmp_path: Path) -> None:
+    height, width = shape
+    colours = torch.tensor([[[200, 30, 90], [0, 0, 0]], [[255, 0, 0], [255, 255, 255]]], dtype=torch.uint8)
+    film = torch.zeros(2, 3, height, width, dtype=torch.uint8)
+    film[..., : width // 2] = colours[:, 0, :, None, None]
+    film[..., width // 2 :] = colours[:, 1, :, None, None]
+    (tmp_path / "film.mp4").write_bytes(trajectory._mp4(film, 100))
+    _, pictures = decoded(tmp_path / "film.mp4")
+    assert len(pictures) == 11
+    for picture, (left, right) in zip(pictures, [colours[0], *[colours[1]] * 10], strict=True):
+        assert picture.shape == (scale * height, scale * width, 3)
+        edge = scale * (width // 2)
+        assert abs(picture[:, : edge - 8].astype(int) - left.numpy()).max() <= 4
+        assert abs(picture[:, edge + 8 :].astype(int) - right.numpy()).max() <= 4
+
+
+def test_an_mp4_without_its_package_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = trajectory.find_spec
+    monkeypatch.setattr(trajectory, "find_spec", lambda name: None if name == "av" else found(name))
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'dis-lightning\[film\]'"):
+        Trajectory(film="mp4")
+    Trajectory(film="gif")
+
+
 def test_only_the_first_images_are_filmed_and_a_film_changes_nothing(tmp_path: Path) -> None:
     run(tmp_path / "filmed", Trajectory(images=1))
     run(tmp_path / "plain")
@@ -61,6 +124,18 @@ def test_only_the_first_images_are_filmed_and_a_film_changes_nothing(tmp_path: P
 def test_wrong_arguments_are_refused(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=">= 1"):
         Trajectory(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"film": "webm"}, {"film": ""}, {"milliseconds": 6554}])
+def test_films_that_no_file_can_hold_are_refused(arguments: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r'as "gif" or "mp4"|at most 6553 milliseconds'):
+        Trajectory(**arguments)
+
+
+def test_the_longest_time_fits_into_a_gif(tmp_path: Path) -> None:
+    run(tmp_path, Trajectory(every=3, images=1, milliseconds=6553))
+    with Image.open(tmp_path / "trajectories" / "00000.gif") as film:
+        assert [frame.info["duration"] for frame in ImageSequence.Iterator(film)] == [6550, 6550, 65530]
 
 
 def test_a_film_needs_a_run_folder() -> None:
