@@ -173,6 +173,8 @@ def _quieten() -> None:
     # lightning 2.6 still calls torch 2.15 and jsonargparse 4.53 in old ways; nothing a user could do.
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
+    # `main` is called by other programs too, which have arguments of their own.
+    warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")
 
 
 def _explain(error: Exception) -> str | None:
