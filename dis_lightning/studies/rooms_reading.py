@@ -25,13 +25,10 @@ from dis_lightning.rooms.training.examine import intersections_over_unions
 from dis_lightning.studies.rooms_rows import Configuration, reconstruct
 from dis_lightning.types import Measurement
 
-__all__ = ["NOISE_STD", "NOISE_TRIALS", "Read", "agreement", "judge", "read", "read_images", "score"]
+__all__ = ["NOISE_STD", "Read", "agreement", "judge", "read", "read_images", "score"]
 
 NOISE_STD = 0.2
 """Standard deviation of the noise on samples that the guide reads once more, as in Xu et al. 2024."""
-
-NOISE_TRIALS = 4
-"""Draws of that noise for the score of a step size."""
 
 
 class Read(NamedTuple):
@@ -83,19 +80,16 @@ def read_images(images: Tensor, y: Measurement, guide: Operator, indices: Tensor
 
 @torch.no_grad()
 def score(configuration: Configuration) -> float:
-    """The score of a step size: less the mean distance of the samples under noise, by the network that guides.
+    """The score of a step size: less the mean distance of the samples to the measurement, by the network that judges.
 
-    The noise keeps a step size from being rewarded for what only that network sees, and no judge is asked. NaN where a
-    sample diverged.
+    The network that guides would reward a step so large that the samples please it alone, and are no rooms any more.
+    NaN where a sample diverged.
     """
     distances, diverged = [], False
     for reconstruction, solver in reconstruct(configuration):
         images = dequantise(reconstruction.draws.samples[:, 0])
         diverged |= bool(reconstruction.draws.diverged.any())
-        noise = NoiseSource(0, reconstruction.indices)
-        for _ in range(NOISE_TRIALS):
-            noisy = images + NOISE_STD * noise.like(images)
-            distances.append(solver.operator.distance(noisy, reconstruction.measurement))
+        distances.append(judge(type(solver.operator)).distance(images, reconstruction.measurement))
     return float("nan") if diverged else -float(torch.cat(distances).mean())
 
 

@@ -9,7 +9,8 @@
 Xu et al., "Consistency Models Improve Diffusion Inverse Solvers", 2024, https://arxiv.org/abs/2403.12063. What network
 A reads off a room is the measurement, and A guides; whether the samples agree with it is asked of A, of A on samples
 with noise, and of network B, which guided nobody. Sample quality is the Fréchet distance to other rooms in the features
-of B. After the tables each comparison that the paper makes is made again.
+of B. Step sizes are tuned to what B says of other rooms. After the tables each comparison that the paper makes is made
+again.
 """
 
 from pathlib import Path
@@ -38,7 +39,8 @@ REFERENCE_ROOMS = 2000
 NOTE = (
     "Agreement with the measurement, which A made of the true room, over {images} rooms: mean IoU (maps), share of the "
     "six facts (captions), accuracy (classes), with standard errors. A guided, B did not; noise: standard deviation "
-    "{noise} on the sample. Fréchet distance: {images} samples to {reference} other rooms in {depth} features of B."
+    "{noise} on the sample. Fréchet distance: {images} samples to {reference} other rooms in {depth} features of B. "
+    "Step sizes are tuned to the distance by B."
 )
 
 
