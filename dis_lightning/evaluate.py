@@ -4,6 +4,7 @@ Nothing is sampled, and no network of the prior is read. The images, the samples
 folder, batch by batch as they were sampled, so that a metric gives what it would have given during the run.
 """
 
+import warnings
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -17,12 +18,14 @@ from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor
 
 from dis_lightning.callbacks import default_metrics
+from dis_lightning.callbacks.configuration import expected_images
 from dis_lightning.callbacks.folder import RunFolder
 from dis_lightning.callbacks.metric import Metric
 from dis_lightning.callbacks.summary import Summary, sum_up
 from dis_lightning.callbacks.table import print_summary
 from dis_lightning.operators import Operator
 from dis_lightning.priors import Denoiser
+from dis_lightning.report.command import report_command
 from dis_lightning.solvers import Solver
 
 __all__ = ["UnreadPrior", "add_parts", "evaluate", "evaluate_command", "rebuild"]
@@ -51,7 +54,7 @@ class UnreadPrior(Denoiser):
 def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver) -> Summary:
     """Score a run again; write its `metrics.json` and `results.csv` anew.
 
-    What other metrics have written there stays.
+    What other metrics have written there of the same images stays. A warning says where images of the run are missing.
 
     Args:
         run: the run folder.
@@ -69,6 +72,12 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver) -> Summary:
     records = [folder.record(int(file.stem)) for file in sorted(run.glob("records/*.json"))]
     if not records:
         raise FileNotFoundError(f"{run} holds no finished image; give the folder of a run (--writer.folder).")
+    if len(records) < (expected := expected_images(run)):
+        warnings.warn(
+            f"The run in {run} is not finished: only {len(records)} of its {expected} images are scored, and there is "
+            "no report page. Give its command again, which computes what is missing.",
+            stacklevel=2,
+        )
     for metric in metrics:
         metric.rows = {}
         metric.require(solver, len(records))
@@ -80,7 +89,7 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver) -> Summary:
             here = measurement.to(solver.device) if isinstance(measurement, Tensor) else measurement
             for metric in metrics:
                 metric.score(whole._replace(source=whole.source.to(solver.device), measurement=here), solver)
-    return sum_up(folder, metrics, [m.rows for m in metrics], [record["index"] for record in records], keep=True)
+    return sum_up(folder, metrics, [m.rows for m in metrics], [record["index"] for record in records])
 
 
 def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
@@ -134,12 +143,20 @@ def evaluate_command(args: list[str]) -> None:
     parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args(args)
     solver, config = rebuild(given.run)
-    named = given.trainer.callbacks is not None
+    named = bool(given.trainer.callbacks)
     if not named:
         given.update(config["trainer"]["callbacks"] or [], "trainer.callbacks")
         given = parser.parse_object(given.as_dict())
     callbacks = parser.instantiate_classes(given).trainer.callbacks
     metrics = [callback for callback in callbacks if isinstance(callback, Metric)]
+    if named and (others := [type(callback).__name__ for callback in callbacks if not isinstance(callback, Metric)]):
+        raise ValueError(
+            f"{', '.join(others)} is no metric and has nothing to do where nothing is sampled; name metrics alone, "
+            "such as --config configs/callbacks/y_mse.yaml, or give it to dis-lightning predict."
+        )
     torch.set_num_threads(config["threads"])
     more = [] if named else default_metrics()
-    print_summary(evaluate(given.run, [*metrics, *more], solver.to(given.device)), given.run)
+    summary = evaluate(given.run, [*metrics, *more], solver.to(given.device))
+    print_summary(summary, given.run)
+    if summary["images"] >= expected_images(given.run):
+        report_command([str(given.run)])

@@ -82,6 +82,60 @@ def test_another_metric_is_added_and_the_rest_stays(finished: Path, tmp_path: Pa
     assert "y_mse" in (bare / "results.csv").read_text()
 
 
+def test_a_repeated_run_keeps_what_was_added_to_it(run: Path) -> None:
+    before = files(run)
+    main(["predict", *SMALL, "--model.num_samples=3", f"--writer.folder={run}"])  # without MORE
+    assert files(run) == before
+
+
+def test_a_repeated_run_that_computes_an_image_anew_drops_what_was_added_to_it(finished: Path, run: Path) -> None:
+    (run / "records" / "00002.json").unlink()
+    main(["predict", *SMALL, "--model.num_samples=3", f"--writer.folder={run}"])
+    after, before = summary(run), summary(finished)
+    assert "fid_rooms" not in {**after["set"], **after["definitions"]}
+    assert "y_mse" not in {**after["consistency"], **after["definitions"]}
+    assert "y_mse" not in (run / "results.csv").read_text()
+    assert after["metrics"] == before["metrics"]
+
+
+def test_a_run_that_was_killed_is_scored_with_a_warning_and_stays_unfinished(
+    finished: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("records/00003.json", "records/00004.json", "metrics.json", "results.csv", "report.html"):
+        (run / name).unlink()
+    with pytest.warns(UserWarning, match="only 3 of its 5 images are scored"):
+        main(["evaluate", str(run), "--config=configs/callbacks/y_mse.yaml", "--device=cpu"])
+    assert summary(run)["consistency"]["y_mse"]["images"] == 3
+    assert "Report:" not in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["report", str(run)])
+    assert "is not finished: 3 of its 5 images are there and scored" in capsys.readouterr().err
+    assert not (run / "report.html").exists()
+
+    main(["predict", *SMALL, *MORE, "--model.num_samples=3", f"--writer.folder={run}"])
+    assert {**summary(run), "cost": None} == {**summary(finished), "cost": None}
+    assert "Report:" in capsys.readouterr().out
+
+
+def test_the_page_shows_what_was_added_and_its_path_is_printed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = run / "report.html"
+    assert "PSNR aligned" not in page.read_text()
+    main(["evaluate", str(run), "--config=configs/callbacks/aligned.yaml", "--device=cpu"])
+    assert f"Report:   {page}" in capsys.readouterr().out
+    assert "PSNR aligned" in page.read_text()
+
+
+def test_callbacks_that_measure_nothing_are_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files(run)
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", str(run), "--config=configs/callbacks/trajectory.yaml", MORE[2], "--device=cpu"])
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("dis-lightning: Trajectory is no metric")
+    assert "configs/callbacks/y_mse.yaml" in message
+    assert files(run) == before
+
+
 def test_neither_the_data_nor_the_prior_nor_any_sampling_is_needed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = files(run)
 

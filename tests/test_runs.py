@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
+from small_run import ROOT
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -34,7 +36,7 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 
 def results(folder: Path) -> list[dict[str, str]]:
-    costs = ("seconds", "memory", "seconds_per_sample")
+    costs = ("seconds", "seconds_per_sample", "memory", "memory_per_image", "memory_per_sample")
     with (folder / "results.csv").open() as file:
         return [{key: value for key, value in row.items() if key not in costs} for row in csv.DictReader(file)]
 
@@ -54,6 +56,52 @@ def test_two_processes_give_the_bytes_and_metrics_of_one(start: Start, tmp_path:
     assert {"fid_rooms", "kid_rooms", "coverage"} < set(metrics(tmp_path / "one")["set"])
     assert len(images(tmp_path / "one")) == 5 * (2 + 1 + 1)  # samples, source, measurement
     assert_same(tmp_path / "one", tmp_path / "two")
+
+
+def test_the_iou_of_the_set_in_two_processes_is_that_of_one(start: Start, tmp_path: Path) -> None:
+    names = ("operators/rooms_segmentation", "callbacks/y_rooms_segmentation")
+    files = [f"--config=configs/{name}.yaml" for name in names]
+    finish(start(tmp_path / "one", *files))
+    finish(start(tmp_path / "two", *files, *TWO_PROCESSES))
+    assert 0 < metrics(tmp_path / "one")["set"]["y_miou_of_set"]["mean"] < 1
+    assert_same(tmp_path / "one", tmp_path / "two")
+
+
+def test_what_was_added_stays_until_one_of_two_processes_computes_an_image_anew(start: Start, tmp_path: Path) -> None:
+    finish(start(tmp_path, "--config", "configs/callbacks/fid_rooms.yaml"))
+    before = metrics(tmp_path), results(tmp_path)
+
+    finish(start(tmp_path, *TWO_PROCESSES))
+    assert (metrics(tmp_path), results(tmp_path)) == before
+    assert "fid_rooms" in before[0]["set"]
+
+    (tmp_path / "records" / "00002.json").unlink()  # of the second process, which is not the one that sums up
+    finish(start(tmp_path, *TWO_PROCESSES))
+    assert "fid_rooms" not in metrics(tmp_path)["set"]
+    assert metrics(tmp_path)["metrics"] == before[0]["metrics"]
+
+
+@pytest.mark.parametrize("more", [(), TWO_PROCESSES], ids=["one process", "two processes"])
+def test_all_loggers_together_get_every_number_once(start: Start, tmp_path: Path, more: tuple[str, ...]) -> None:
+    files = []
+    for name in ("csv", "tensorboard", "wandb_offline"):
+        text = (ROOT / "configs" / "loggers" / f"{name}.yaml").read_text()
+        (tmp_path / f"{name}.yaml").write_text(text.replace("save_dir: outputs", f"save_dir: {tmp_path}"))
+        files.append(f"--config={tmp_path / name}.yaml")
+    finish(start(tmp_path / "run", *files, *more))
+    expected = metrics(tmp_path / "run")["metrics"]["psnr"]["mean"]
+
+    (table,) = tmp_path.glob("csv/*/metrics.csv")
+    with table.open() as file:
+        assert [float(row["metrics/psnr"]) for row in csv.DictReader(file)] == [expected]
+    (board,) = tmp_path.glob("tensorboard/*")
+    events = EventAccumulator(str(board))
+    events.Reload()
+    assert [event.value for event in events.Scalars("metrics/psnr")] == pytest.approx([expected])
+    assert [len(events.Images("grid"))] == [1]
+    (kept,) = tmp_path.glob("wandb/offline-run-*")
+    assert len(list(kept.glob("*.wandb"))) == 1
+    assert [file.name.partition("_")[0] for file in kept.glob("files/media/images/*.png")] == ["grid"]
 
 
 def wait_for_records(folder: Path, process: subprocess.Popen[str], count: int) -> None:

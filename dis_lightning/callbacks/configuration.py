@@ -8,7 +8,7 @@ import yaml
 
 from dis_lightning.callbacks.folder import write_atomically
 
-__all__ = ["check_configuration"]
+__all__ = ["check_configuration", "expected_images"]
 
 FREE = ("trainer.", "writer.", "data.init_args.num_workers")
 """Keys that change nothing in the images: where and how fast a run is done."""
@@ -38,6 +38,14 @@ def check_configuration(folder: Path, configuration: dict[str, Any], *, write: b
             )
     elif write:
         write_atomically(file, yaml.safe_dump(configuration, sort_keys=False).encode())
+
+
+def expected_images(folder: Path) -> int:
+    """How many images the run of a folder has when it is finished; 0 where its configuration does not say."""
+    file = folder / "config.yaml"
+    configuration = yaml.safe_load(file.read_text()) if file.exists() else {}
+    data = configuration.get("data") or {}
+    return int(data.get("init_args", {}).get("num_images", 0))
 
 
 def _flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

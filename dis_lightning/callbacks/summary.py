@@ -27,24 +27,21 @@ NO_TABLE = ("diverged", "definitions", "calibration")
 """Its parts that hold no means."""
 
 
-def sum_up(
-    folder: RunFolder, metrics: Sequence[Metric], found: Found, indices: list[int], *, keep: bool = False
-) -> Summary:
+def sum_up(folder: RunFolder, metrics: Sequence[Metric], found: Found, indices: list[int]) -> Summary:
     """Write `results.csv` and `metrics.json`; give the content of the latter.
 
-    What the images' own values say is written before the metrics of the whole set are computed, which may refuse.
+    What the images' own values say is written before the metrics of the whole set are computed, which may refuse. What
+    both files hold already of the same images, and is not computed now, stays.
 
     Args:
         folder: the run folder.
         metrics: the metrics of the run.
         found: what each of them has found in all images, in the order of the indices.
         indices: the images, in order.
-        keep: whether values that both files hold already stay, where they are not computed now.
     """
     records = [folder.record(index) for index in indices]
-    summary, table = _header(records), {index: dict[str, float]() for index in indices}
-    if keep:
-        summary, table = _earlier(folder.path, summary), _earlier_rows(folder.path, table)
+    earlier, table = _earlier(folder.path, indices)
+    summary = {**earlier, **_header(records), "definitions": earlier.get("definitions", {})}
     pairs = list(zip(metrics, found, strict=True))
     for metric, rows in pairs:
         if isinstance(metric, ImageMetric):
@@ -83,23 +80,24 @@ def _header(records: list[dict[str, Any]]) -> Summary:
         "images": len(records),
         "samples_per_image": len(records[0]["diverged"]),
         "diverged": {"count": len(lost), "samples": lost},
-        "definitions": {},
     }
 
 
-def _earlier(folder: Path, header: Summary) -> Summary:
-    file = folder / "metrics.json"
-    earlier: Summary = json.loads(file.read_text()) if file.exists() else {}
-    return {**earlier, **header, "definitions": earlier.get("definitions", {})}
+def _earlier(folder: Path, indices: list[int]) -> tuple[Summary, dict[int, dict[str, float]]]:
+    """What `metrics.json` and `results.csv` hold already; nothing where one is gone or is of other images."""
+    metrics, results = folder / "metrics.json", folder / "results.csv"
+    table = _earlier_rows(results) if metrics.exists() and results.exists() else {}
+    if list(table) != indices:
+        return {}, {index: {} for index in indices}
+    return json.loads(metrics.read_text()), table
 
 
-def _earlier_rows(folder: Path, table: dict[int, dict[str, float]]) -> dict[int, dict[str, float]]:
-    file = folder / "results.csv"
-    if file.exists():
-        with file.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
-                values = {name: value for name, value in row.items() if name not in ("index", "name", "diverged")}
-                table[int(row["index"])] = {name: float(value) for name, value in values.items() if value}
+def _earlier_rows(file: Path) -> dict[int, dict[str, float]]:
+    table = {}
+    with file.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            values = {name: value for name, value in row.items() if name not in ("index", "name", "diverged")}
+            table[int(row["index"])] = {name: float(value) for name, value in values.items() if value}
     return table
 
 

@@ -1,7 +1,8 @@
 """The writer: puts every finished image into the run folder, and sums the run up at its end.
 
 The run folder is a ledger (see `RunFolder`). Running the same command again reads finished batches back and computes
-only the rest; so a run that was killed and one that was not end in the same files.
+only the rest; so a run that was killed and one that was not end in the same files. `metrics.json` goes as soon as any
+process computes an image anew; where none does, it keeps what other metrics have added since.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.callbacks.metric import Metric
 from dis_lightning.callbacks.summary import Found, Summary, flatten, sum_up
 from dis_lightning.callbacks.table import print_summary
+from dis_lightning.data import ImageData
 from dis_lightning.images import quantise
 from dis_lightning.operators.base import LabelOperator, Operator
 from dis_lightning.solvers.base import Solver
@@ -50,7 +52,8 @@ class Writer(Callback):
 
     Attributes:
         configuration: what the run is made of; a folder made by another one is refused. The command line puts its whole
-            configuration here; otherwise the solver's description and a digest of its tensors stand for it.
+            configuration here; otherwise the solver's description, a digest of its tensors, and the data's class and
+            number of images stand for it.
 
     Raises:
         ValueError: if an argument is out of range or, at the start of a run, if the folder belongs to another one.
@@ -79,7 +82,7 @@ class Writer(Callback):
         assert isinstance(pl_module, Solver)
         if trainer.is_global_zero:
             self.folder.sweep()
-        configuration = self.configuration or _describe(pl_module)
+        configuration = self.configuration or _describe(pl_module, trainer)
         check_configuration(self.folder.path, configuration, write=trainer.is_global_zero)
         pl_module.recall = self._recall
         self._indices, self._reused = [], set()
@@ -163,6 +166,7 @@ class Writer(Callback):
         if draws is None:
             for index in indices.tolist():
                 self.folder.forget(index)
+            (self.folder.path / "metrics.json").unlink(missing_ok=True)
         else:
             self._reused.update(indices.tolist())
         return draws
@@ -185,9 +189,14 @@ def _pictures(measurement: Measurement, operator: Operator) -> tuple[Tensor, Ten
     return quantise(operator.picture(measurement)), None
 
 
-def _describe(solver: Solver) -> dict[str, Any]:
-    """What a solver is made of, where no configuration says it: its `repr`, and the content of its tensors."""
+def _describe(solver: Solver, trainer: Trainer) -> dict[str, Any]:
+    """What a run is made of, where no configuration says it: the solver, the content of its tensors, and the data."""
     digest = hashlib.sha256()
     for tensor in (*solver.parameters(), *solver.buffers()):
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return {"solver": repr(solver).splitlines(), "tensors": digest.hexdigest()}
+    description = {"solver": repr(solver).splitlines(), "tensors": digest.hexdigest()}
+    data = trainer.datamodule  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
+    if not isinstance(data, ImageData):
+        return description
+    path = f"{type(data).__module__}.{type(data).__qualname__}"
+    return {**description, "data": {"class_path": path, "init_args": {"num_images": data.num_images}}}

@@ -27,7 +27,8 @@ def to_markdown(tables: Sequence[Table]) -> str:
         heads = [_escape_markdown(f"{column.metric.title} {column.metric.direction.arrow}") for column in table.columns]
         lines = [["run", *heads], ["---", *["---:"] * len(heads)]]
         lines += [[_escape_markdown(row.label), *map(_markdown, row.cells)] for row in table.rows]
-        parts.append("\n".join([f"## {table.title}", "", *(f"| {' | '.join(line)} |" for line in lines), ""]))
+        notes = [text for note in table.notes for text in ("", _escape_markdown(note))]
+        parts.append("\n".join([f"## {table.title}", "", *(f"| {' | '.join(line)} |" for line in lines), *notes, ""]))
     return "\n".join([*parts, NOTE, ""])
 
 
@@ -39,7 +40,8 @@ def to_latex(tables: Sequence[Table]) -> str:
         rows = [[_escape_latex(row.label), *map(_latex, row.cells)] for row in table.rows]
         head, *body = (f"{' & '.join(line)} \\\\" for line in [["", *heads], *rows])
         rules = [f"\\begin{{tabular}}{{l{'r' * len(heads)}}}", r"\toprule", head, r"\midrule", *body]
-        parts.append("\n".join([f"% {table.title}", *rules, r"\bottomrule", r"\end{tabular}"]))
+        notes = [f"\\par\\noindent{{\\footnotesize {_escape_latex(note)}}}" for note in table.notes]
+        parts.append("\n".join([f"% {table.title}", *rules, r"\bottomrule", r"\end{tabular}", *notes]))
     return "\n\n".join(parts) + "\n"
 
 

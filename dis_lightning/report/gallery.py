@@ -16,7 +16,7 @@ import PIL.Image
 
 from dis_lightning.report.columns import describe
 from dis_lightning.report.pictures import Encoder, Picture, choose_encoder, colour
-from dis_lightning.report.runs import Image, Run
+from dis_lightning.report.runs import Image, Run, defined_differently
 from dis_lightning.report.tables import Column, best
 
 __all__ = ["Entry", "Gallery", "Strip", "Value", "make_gallery"]
@@ -30,7 +30,7 @@ class Value(NamedTuple):
     value: float
     """The number."""
     best: bool
-    """Whether no run has a better one for this image and some have a worse one."""
+    """Whether no run has a better one for this image and some have a worse one, and all mean the same by it."""
 
 
 class Strip(NamedTuple):
@@ -145,7 +145,9 @@ def _values(runs: Sequence[Run], index: int) -> list[list[Value]]:
     left = {"diverged", *(name for run in runs for name in run.sections.get("cost", {}))}
     names = dict.fromkeys(name for run in runs for name in run.values[index] if name not in left)
     marks = {
-        name: best([run.values[index].get(name) for run in runs], describe(name).direction)  # infinity is best, too
+        name: [False] * len(runs)
+        if defined_differently(runs, name)
+        else best([run.values[index].get(name) for run in runs], describe(name).direction)  # infinity is best, too
         for name in names
     }
     return [

@@ -1,7 +1,8 @@
 """Finished runs, read from their folders alone.
 
-A run is finished when its `metrics.json` is there and every image of its `results.csv` still has its record and its
-files. Runs are called by the shortest end of their paths that tells them apart.
+A run is finished when its `metrics.json` is there, of all images that its configuration asks for, and every image of
+its `results.csv` still has its record and its files. Runs are called by the shortest end of their paths that tells them
+apart.
 """
 
 import csv
@@ -13,10 +14,11 @@ from typing import Any
 
 import yaml
 
+from dis_lightning.callbacks.configuration import expected_images
 from dis_lightning.callbacks.folder import RunFolder
 from dis_lightning.callbacks.summary import Summary, sections
 
-__all__ = ["Image", "Run", "differences", "read_runs", "same_images"]
+__all__ = ["Image", "Run", "defined_differently", "differences", "read_runs", "same_images"]
 
 Image = tuple[int, str]
 """Position in the data set and SHA-256 of the clean image's file."""
@@ -111,6 +113,19 @@ def same_images(runs: Sequence[Run]) -> bool:
     return len({tuple(run.images) for run in runs}) == 1
 
 
+def defined_differently(runs: Sequence[Run], name: str) -> list[str]:
+    """In which keys the runs' definitions of a metric differ, but for the number of images; none where they agree.
+
+    Args:
+        runs: the runs; those that do not have the metric do not count.
+        name: its name in `metrics.json`.
+    """
+    having = [run for run in runs if any(name in part for part in run.sections.values())]
+    found = [run.summary.get("definitions", {}).get(name, {}) for run in having]
+    keys = dict.fromkeys(key for definition in found for key in definition if key != "n")
+    return [key for key in keys if len({str(definition.get(key)) for definition in found}) > 1]
+
+
 def _read(path: Path, label: str) -> Run:
     if not path.is_dir():
         raise FileNotFoundError(f"There is no folder {path}. Give the folder that a run has written (--writer.folder).")
@@ -122,6 +137,9 @@ def _read(path: Path, label: str) -> Run:
     records = {int(file.stem): json.loads(file.read_text()) for file in sorted(path.glob("records/*.json"))}
     if not (path / "metrics.json").exists():
         raise ValueError(_unfinished(path, f"{len(records)} images have a record, and there is no metrics.json"))
+    summary = json.loads((path / "metrics.json").read_text())
+    if (scored := min(len(records), summary["images"])) < (expected := expected_images(path)):
+        raise ValueError(_unfinished(path, f"{scored} of its {expected} images are there and scored"))
     values = dict(_rows(path / "results.csv"))
     if missing := [index for index in values if index not in records]:
         raise ValueError(_unfinished(path, f"image {missing[0]} has no record"))
@@ -129,7 +147,6 @@ def _read(path: Path, label: str) -> Run:
         if not file.exists():
             raise FileNotFoundError(_unfinished(path, f"{file} is gone"))
     configuration = yaml.safe_load((path / "config.yaml").read_text())
-    summary = json.loads((path / "metrics.json").read_text())
     return Run(label, RunFolder(path), configuration, summary, {index: records[index] for index in values}, values)
 
 

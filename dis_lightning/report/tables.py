@@ -2,7 +2,7 @@
 
 A column shows all its means with as many decimals as give its largest standard error two digits. The best is the
 largest or smallest mean, as the metric has it; runs that are equal are all marked, but not where every run is. Means
-over different images are not compared.
+over different images, or of metrics that the runs define differently, are not compared.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from dis_lightning.report.columns import Direction, Metric, describe
-from dis_lightning.report.runs import Run, same_images
+from dis_lightning.report.runs import Run, defined_differently, same_images
 
 __all__ = ["Cell", "Column", "Row", "Table", "best", "make_tables"]
 
@@ -71,6 +71,8 @@ class Table(NamedTuple):
     """Its metrics."""
     rows: list[Row]
     """One per run."""
+    notes: list[str]
+    """Which columns have no best, because the runs define them differently."""
 
 
 def make_tables(runs: Sequence[Run]) -> list[Table]:
@@ -108,7 +110,13 @@ def _table(section: str, names: Sequence[str], runs: Sequence[Run]) -> Table:
     columns = [Column(name, describe(name)) for name in names]
     cells = [_cells(section, column, runs) for column in columns]
     rows = [Row(run.label, _detail(run), list(row)) for run, row in zip(runs, zip(*cells, strict=True), strict=True)]
-    return Table(TITLES.get(section, section.capitalize()), columns, rows)
+    differing = {column: defined_differently(runs, column.name) for column in columns}
+    notes = [
+        f"{column.metric.title}: no best is marked, for the runs' definitions differ in {', '.join(keys)}."
+        for column, keys in differing.items()
+        if keys and column.metric.direction is not Direction.NEITHER
+    ]
+    return Table(TITLES.get(section, section.capitalize()), columns, rows, notes)
 
 
 def _cells(section: str, column: Column, runs: Sequence[Run]) -> list[Cell]:
@@ -116,7 +124,8 @@ def _cells(section: str, column: Column, runs: Sequence[Run]) -> list[Cell]:
     means = [entry.get("mean") for entry in entries]
     errors = [entry.get("standard_error") for entry in entries]
     show = _format([mean for mean in means if mean is not None], [error for error in errors if error])
-    marks = best(means if same_images(runs) else [None] * len(means), column.metric.direction)
+    compared = same_images(runs) and not defined_differently(runs, column.name)
+    marks = best(means if compared else [None] * len(means), column.metric.direction)
     return [
         Cell(
             mean=mean,

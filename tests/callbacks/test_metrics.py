@@ -91,10 +91,29 @@ def test_cost_is_reported_image_by_image(solver: Unguided) -> None:
         "gradients": [4.0, 4.0],
         "seconds": [0.5, 0.5],
         "memory": [1.0, 2.0],
+        "memory_per_image": [0.5, 1.0],
         "evaluations_per_sample": [4.0, 4.0],
         "gradients_per_sample": [2.0, 2.0],
         "seconds_per_sample": [0.25, 0.25],
+        "memory_per_sample": [0.25, 0.5],
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("evaluations", ["forward passes", "of an image, all its samples"]),
+        ("gradients_per_sample", ["backward passes", "of an image, all its samples; that, shared equally by all"]),
+        ("seconds", ["wall time", "share of its batch's time"]),
+        ("memory", ["all its images and samples together", "on a CPU the peak of the whole process since its start"]),
+        ("memory_per_image", ["peak memory", "shared equally by the images of the batch"]),
+        ("memory_per_sample", ["peak memory", "shared equally by all samples"]),
+    ],
+)
+def test_a_cost_says_what_it_is_and_what_it_is_of(name: str, parts: list[str]) -> None:
+    what = CostPerImage().define(name)["what"]
+    assert all(part in what for part in parts), what
+    assert ("that, shared" in what) == ("_per_" in name)
 
 
 @pytest.mark.parametrize("metric", default_metrics(), ids=lambda metric: type(metric).__name__)
@@ -107,6 +126,20 @@ def test_every_value_of_a_run_has_its_definition(metric: Metric, solver: Unguide
         definition = json.loads(json.dumps(metric.definition(name)))
         assert len(definition["what"]) > 10
         assert definition["by"].startswith(f"dis_lightning.callbacks.{type(metric).__module__.rpartition('.')[2]}.")
+
+
+def test_what_a_value_is_of_is_told_by_its_definition(solver: Unguided) -> None:
+    names = Fidelity().measure(reconstruction([[False, False], [False, False]]), solver)
+    told = {name: Fidelity().define(name)["what"] for name in names}
+    words = {
+        "{}": "mean over the samples",
+        "{}_best_of_2": "best of 2 samples",
+        "{}_of_mean": "of the mean of the samples",
+        "{}_pseudo_inverse": "of the pseudo-inverse of the measurement",
+    }
+    expected = {form.format(name): said for name in ("psnr", "ssim") for form, said in words.items()}
+    assert told.keys() == expected.keys()
+    assert all(f"{name[:4].upper()} against the clean image, {expected[name]}" in what for name, what in told.items())
 
 
 def test_quantising_rounds_to_the_nearest_and_is_undone_on_its_values() -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from dis_lightning.callbacks import CostPerImage, Fidelity, Writer
+from dis_lightning.callbacks.configuration import expected_images
 from dis_lightning.callbacks.folder import Kept, RunFolder, read_png, write_atomically
 from dis_lightning.data import RoomsData
 from dis_lightning.images import quantise
@@ -96,6 +97,58 @@ def test_a_finished_run_is_read_back_and_scored_the_same(tmp_path: Path) -> None
     assert contents(tmp_path, "*/*") == before
     assert metrics(tmp_path) == scores  # the cost too, for nothing was sampled
     assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/*")} == times
+
+
+def add_to_the_set(folder: Path) -> None:
+    """What another metric adds to a finished run."""
+    value = {"fid": {"mean": 3.0, "standard_error": None, "images": 4, "infinite": 0}}
+    (folder / "metrics.json").write_text(json.dumps({**metrics(folder), "set": value}))
+
+
+def test_values_that_others_have_added_stay_where_every_image_is_reused(tmp_path: Path) -> None:
+    run(tmp_path)
+    add_to_the_set(tmp_path)
+    before = metrics(tmp_path)
+    run(tmp_path)
+    assert metrics(tmp_path) == before
+    assert before["set"]["fid"]["mean"] == 3.0
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_values_that_others_have_added_go_where_an_image_is_computed_anew(
+    tmp_path: Path, killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path)
+    before = metrics(tmp_path)
+    add_to_the_set(tmp_path)
+    (tmp_path / "samples" / "00003_01.png").unlink()
+    if killed:
+        with monkeypatch.context() as patch:
+            patch.setattr("dis_lightning.callbacks.writer.sum_up", lambda *_: pytest.fail("killed"))
+            with pytest.raises(pytest.fail.Exception):
+                run(tmp_path)
+        assert not (tmp_path / "metrics.json").exists()
+    run(tmp_path)
+    after = metrics(tmp_path)
+    assert "set" not in after
+    assert after["metrics"] == before["metrics"]
+
+
+def test_values_of_more_images_are_not_taken_for_those_of_fewer(tmp_path: Path) -> None:
+    run(tmp_path)
+    add_to_the_set(tmp_path)
+    text = (tmp_path / "results.csv").read_text().splitlines()
+    (tmp_path / "results.csv").write_text("\n".join([*text, text[-1].replace("3,", "4,", 1)]) + "\n")
+    run(tmp_path)
+    assert "set" not in metrics(tmp_path)
+
+
+def test_a_folder_says_from_the_start_how_many_images_its_run_has(tmp_path: Path) -> None:
+    assert expected_images(tmp_path) == 0
+    with pytest.raises(ValueError, match="cannot divide"):
+        run(tmp_path / "begun", factor=3)
+    run(tmp_path / "whole", num_images=3)
+    assert expected_images(tmp_path / "whole") == 3
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut short", "no record"])

@@ -180,6 +180,21 @@ def test_configurations_are_folded_and_whole(browser: Browser, real: Path) -> No
     assert text.inner_text() == (real.parent / "dps" / "config.yaml").read_text()
 
 
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ({}, "1 run, 1 image."),
+        ({"data": {"class_path": "lake.RoomsData"}}, "RoomsData. 1 run, 1 image."),
+        ({"data": {"class_path": "RoomsData"}, "operator": {"class_path": "HDR"}}, "HDR of RoomsData. 1 run, 1 image."),
+    ],
+)
+def test_the_head_says_what_is_known_of_the_runs(
+    parts: dict[str, Any], expected: str, browser: Browser, tmp_path: Path
+) -> None:
+    run = write_run(tmp_path, {"psnr": [1.0]}, configuration=parts)
+    assert Visit(browser, report([run], tmp_path / "report.html"), "laptop").texts("header .note") == [expected]
+
+
 def test_a_name_is_text_and_never_markup(browser: Browser, tmp_path: Path) -> None:
     run = write_run(tmp_path / "<img src=x onerror=alert(1)> $a_b$", {"<b>": [1.0, 2.0]})
     visit = Visit(browser, report([run], tmp_path / "report.html"), "phone")
@@ -193,6 +208,20 @@ def test_runs_of_different_images_are_not_compared(browser: Browser, tmp_path: P
     visit = Visit(browser, report(runs, tmp_path / "report.html"), "laptop")
     assert visit.texts(".warning")[0].startswith("These runs do not have the same images")
     assert visit.page.locator(".best").count() == 0
+
+
+def test_values_of_different_definitions_are_not_compared(browser: Browser, tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / judge, {"y_miou": [value], "psnr": [value]}, definitions={"y_miou": {"judge": judge}})
+        for judge, value in (("kind", 0.9), ("strict", 0.5))
+    ]
+    visit = Visit(browser, report(runs, tmp_path / "report.html"), "phone")
+    note = "y-mIoU: no best is marked, for the runs' definitions differ in judge."
+    assert visit.texts(".tables .note") == [note]
+    # Neither of the means nor of the image's values.
+    assert visit.texts("table.results .best .number") == ["0.9"]
+    assert visit.texts("table.gallery .best") == ["PSNR (dB) 0.9"]
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == SIZES["phone"][0]
 
 
 def test_what_a_paper_reports_is_beside_the_value_with_its_source(browser: Browser, tmp_path: Path) -> None:

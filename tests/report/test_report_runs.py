@@ -38,6 +38,16 @@ def test_a_run_without_its_summary_is_not_finished(tmp_path: Path, capsys: pytes
     assert "Give its command again" in message
 
 
+def test_a_run_of_fewer_images_than_its_configuration_asks_for_is_not_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {"data": {"class_path": "dis_lightning.data.RoomsData", "init_args": {"num_images": 3}}}
+    write_run(tmp_path, {"psnr": [1.0, 2.0]}, configuration=data)
+    assert "2 of its 3 images are there and scored" in fails(capsys, tmp_path)
+    write_run(tmp_path, {"psnr": [1.0, 2.0, 3.0]}, configuration=data)
+    main(["report", str(tmp_path)])
+
+
 @pytest.mark.parametrize("gone", ["records/00001.json", "samples/00001_01.png", "measurements/00000.png"])
 def test_a_run_that_lacks_a_file_is_not_finished(gone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (write_run(tmp_path, {"psnr": [1.0, 2.0]}) / gone).unlink()

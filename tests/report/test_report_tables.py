@@ -61,6 +61,41 @@ def test_means_over_different_images_are_not_compared(tmp_path: Path) -> None:
     assert marks(made) == {"psnr": [False, False]}
 
 
+def defined(folder: Path, *definitions: dict[str, object]) -> list[Table]:
+    """Tables of runs that agree in PSNR and define FID as given."""
+    values = {"psnr": [20.0, 24.0], "fid": [9.0, 9.0]}
+    psnr = {"psnr": {"what": "PSNR", "by": "hand"}}
+    runs = [
+        write_run(folder / str(n), {k: [v[0] + n] * 2 for k, v in values.items()}, definitions={**psnr, "fid": fid})
+        for n, fid in enumerate(definitions)
+    ]
+    return make_tables(read_runs(runs))[:1]
+
+
+def test_values_of_different_definitions_are_not_compared_and_the_table_says_so(tmp_path: Path) -> None:
+    own, folder = {"what": "FID", "reference": "own_sources", "n": 4}, {"what": "FID", "reference": "a folder", "n": 4}
+    tables = defined(tmp_path, own, folder)
+    assert marks(tables[0]) == {"psnr": [False, True], "fid": [False, False]}
+    note = "FID: no best is marked, for the runs' definitions differ in reference."
+    assert tables[0].notes == [note]
+    assert to_markdown(tables).splitlines()[6:8] == ["", note]
+    assert to_latex(tables).splitlines()[-1] == rf"\par\noindent{{\footnotesize {note}}}"
+
+
+def test_definitions_that_differ_in_the_number_of_samples_alone_are_the_same(tmp_path: Path) -> None:
+    (made,) = defined(tmp_path, {"what": "FID", "n": 4}, {"what": "FID", "n": 3})
+    assert marks(made) == {"psnr": [False, True], "fid": [True, False]}
+    assert made.notes == []
+
+
+def test_a_run_without_the_metric_has_no_say_in_its_definition(tmp_path: Path) -> None:
+    definitions = {"fid": {"what": "FID"}}
+    runs = [write_run(tmp_path / str(n), {"fid": [n, n]}, definitions=definitions) for n in (1.0, 2.0)]
+    bare = write_run(tmp_path / "bare", {"psnr": [1.0, 1.0]})
+    made = make_tables(read_runs([*runs, bare]))[0]
+    assert marks(made)["fid"] == [True, False, False]
+
+
 @pytest.mark.parametrize(
     ("name", "title", "direction"),
     [
