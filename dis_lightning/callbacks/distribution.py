@@ -34,13 +34,18 @@ class Distribution(SetMetric):
         reference: what they are compared with; by default the run's own sources.
         patch: side of the squares that images are cut into, in pixels, without overlap; None for whole images. Xu et
             al., 2024, cut images of 256 into squares of 64.
+        name: what the values' names end with, `fid_NAME`; several references need several names.
 
     Raises:
         ValueError: if `patch` is below 1 or, at the start of a run, if it does not divide the images.
     """
 
     def __init__(
-        self, features: FeatureNetwork | None = None, reference: Reference | None = None, patch: int | None = None
+        self,
+        features: FeatureNetwork | None = None,
+        reference: Reference | None = None,
+        patch: int | None = None,
+        name: str | None = None,
     ) -> None:
         super().__init__()
         if patch is not None and patch < 1:
@@ -48,6 +53,7 @@ class Distribution(SetMetric):
         self.features = InceptionFeatures() if features is None else features
         self.reference = OwnSources() if reference is None else reference
         self.patch = patch
+        self.name = name
         self._facts: dict[str, Any] = {}
 
     def require(self, solver: Solver, images: int) -> None:
@@ -66,6 +72,8 @@ class Distribution(SetMetric):
         self.reference.check()
         self.features.load(device)
         self._device = device
+        blank = torch.zeros(1, *solver.denoiser.shape, dtype=torch.uint8)
+        self.reference.require(self._rows(blank).shape[-1], self.patch)
 
     def extract(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See `SetMetric.extract`."""
@@ -87,10 +95,7 @@ class Distribution(SetMetric):
         digest = digest_of_set(bytes(row["digests"].tolist()) for row in rows.values())
         reference = self.reference.know(self._rows, {index: row["sources"] for index, row in rows.items()}, digest)
         self._facts = {"n": len(x), **reference.definition}
-        if len(x) < ENOUGH:
-            warnings.warn(
-                f"{self._name('fid')} of {len(x)} images is biased; {ENOUGH} or more are usual.", stacklevel=2
-            )
+        self._warn(groups, reference.groups)
         values = {self._name("fid"): _entry(frechet_distance(fit_gaussian(x), reference.gaussian), None, len(rows))}
         if reference.features is not None and reference.groups is not None:
             distance = kernel_distance(x, reference.features, groups, reference.groups, paired=reference.paired)
@@ -104,8 +109,20 @@ class Distribution(SetMetric):
         return {"what": f"{what} of features of {cut}, float64", **self.features.define(), **self._facts}
 
     def _name(self, stem: str) -> str:
-        network = "" if isinstance(self.features, InceptionFeatures) else f"_{self.features.name}"
-        return stem + network + ("" if self.patch is None else f"_patches_{self.patch}")
+        network = None if isinstance(self.features, InceptionFeatures) else self.features.name
+        pieces = None if self.patch is None else f"patches_{self.patch}"
+        return "_".join(filter(None, [stem, network, pieces, self.name]))
+
+    def _warn(self, groups: Tensor, references: Tensor | None) -> None:
+        """Warn of few images; several samples or pieces of one count once."""
+        images, others = len(groups.unique()), None if references is None else len(references.unique())
+        if min(images, others or images) < ENOUGH:
+            against = "known statistics" if others is None else f"{others} images"
+            warnings.warn(
+                f"Against {against}, {self._name('fid')} of the samples of {images} images is biased; {ENOUGH} or more "
+                "are usual on both sides.",
+                stacklevel=3,
+            )
 
     def _pieces(self, solver: Solver) -> int:
         """How many pieces an image is cut into."""

@@ -59,6 +59,7 @@ class PairwiseLPIPS(ImageMetric):
 
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
+        self.distance.check(solver.denoiser.shape)
         self.distance.load(device)
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:

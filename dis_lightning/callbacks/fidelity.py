@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from dis_lightning.callbacks.metric import ImageMetric
-from dis_lightning.callbacks.per_sample import over_samples
+from dis_lightning.callbacks.per_sample import over_samples, which_samples
 from dis_lightning.images import quantise
 from dis_lightning.operators.base import LinearOperator, tensor
 from dis_lightning.solvers.base import Solver
@@ -17,8 +17,8 @@ from dis_lightning.types import Reconstruction
 __all__ = ["Fidelity"]
 
 DEFINITIONS = {
-    "psnr": {"what": "PSNR against the clean image, 8-bit images scaled to [0, 1]", "unit": "dB"},
-    "ssim": {"what": "SSIM against the clean image, 8-bit images scaled to [0, 1], Gaussian window of 11 pixels"},
+    "psnr": {"what": "PSNR against the clean image, {}; 8-bit images scaled to [0, 1]", "unit": "dB"},
+    "ssim": {"what": "SSIM against the clean image, {}; 8-bit images scaled to [0, 1], Gaussian window of 11 pixels"},
 }
 
 
@@ -54,7 +54,9 @@ class Fidelity(ImageMetric):
 
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""
-        return {**DEFINITIONS[name[:4]], "library": "torchmetrics " + version("torchmetrics")}
+        definition = DEFINITIONS[name[:4]]
+        what = definition["what"].format(which_samples(name))
+        return {**definition, "what": what, "library": "torchmetrics " + version("torchmetrics")}
 
 
 def _psnr(images: Tensor, targets: Tensor) -> Tensor:

@@ -6,7 +6,13 @@ from torch import Tensor
 from dis_lightning.images import dequantise
 from dis_lightning.types import Measurement, Reconstruction
 
-__all__ = ["over_samples", "repeated", "sample_rows", "without_diverged"]
+__all__ = ["over_samples", "repeated", "sample_rows", "which_samples", "without_diverged"]
+
+WHICH = {
+    "_of_mean": "of the mean of the samples, which is not rounded",
+    "_pseudo_inverse": "of the pseudo-inverse of the measurement, without samples",
+}
+"""What a value is of, by the end of its name."""
 
 
 def sample_rows(reconstruction: Reconstruction) -> Tensor:
@@ -47,3 +53,15 @@ def over_samples(name: str, values: Tensor, reconstruction: Reconstruction, *, b
         best = (better * kept).nan_to_num(-torch.inf, torch.inf, -torch.inf).amax(dim=1) * better
         found[f"{name}_best_of_{number}"] = best.masked_fill(kept.isnan().all(dim=1), torch.nan)
     return found
+
+
+def which_samples(name: str) -> str:
+    """What of an image a value is of, in words for its definition: its samples, the best of them, or what else.
+
+    Args:
+        name: the value's name, with the endings of `over_samples`, `_of_mean` and `_pseudo_inverse`.
+    """
+    stem, _, number = name.partition("_best_of_")
+    if number:
+        return f"best of {number} samples"
+    return next((words for end, words in WHICH.items() if stem.endswith(end)), "mean over the samples")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.callbacks.metric import ImageMetric
-from dis_lightning.callbacks.per_sample import over_samples, sample_rows
+from dis_lightning.callbacks.per_sample import over_samples, sample_rows, which_samples
 from dis_lightning.images import dequantise
 from dis_lightning.metrics.perceptual import PerceptualDistance
 from dis_lightning.solvers.base import Solver
@@ -32,6 +32,7 @@ class LPIPS(ImageMetric):
 
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
+        self.distance.check(solver.denoiser.shape)
         self.distance.load(device)
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
@@ -48,4 +49,5 @@ class LPIPS(ImageMetric):
 
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""
-        return {"what": "LPIPS against the clean image, 8-bit images scaled to [-1, 1]", **self.distance.define()}
+        what = f"LPIPS against the clean image, {which_samples(name)}; 8-bit images scaled to [-1, 1]"
+        return {"what": what, **self.distance.define()}

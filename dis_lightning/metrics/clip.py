@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torchvision.transforms.functional import center_crop
 
 from dis_lightning.metrics.features import FeatureNetwork, weights_digest
+from dis_lightning.weights import read_clip
 
 __all__ = ["CLIPFeatures"]
 
@@ -46,19 +47,7 @@ class CLIPFeatures(FeatureNetwork):
     def load(self, device: torch.device | str = "cpu") -> None:
         """See `FeatureNetwork.load`."""
         if self._network is None:
-            open_clip = _open_clip()
-            try:
-                if not Path(self.pretrained).is_file():  # looked for before a large network is built
-                    open_clip.download_pretrained(open_clip.get_pretrained_cfg(self.model, self.pretrained))
-                network = open_clip.create_model(self.model, pretrained=self.pretrained, precision="fp32")
-            except (OSError, RuntimeError) as error:
-                card = open_clip.get_pretrained_cfg(self.model, self.pretrained)
-                raise ConnectionError(
-                    f"The weights {self.pretrained} of CLIP {self.model} could not be read or downloaded "
-                    f"({type(error).__name__}). Without a network, get {card.get('hf_hub') or card.get('url')} "
-                    "elsewhere and give the file as pretrained."
-                ) from error
-            self._network = network.requires_grad_(False).eval()
+            self._network = read_clip(self.model, self.pretrained).requires_grad_(False).eval()
         self._network.to(device)
 
     def features(self, images: Tensor) -> Tensor:
@@ -84,7 +73,7 @@ class CLIPFeatures(FeatureNetwork):
         """See `FeatureNetwork.define`."""
         return {
             "network": f"CLIP {self.model}, {Path(self.pretrained).name}, open_clip " + version("open_clip_torch"),
-            "weights_sha256": weights_digest(self._network),
+            "weights_tensors_sha256": weights_digest(self._network),
             "resize": f"{self._network.visual.image_size}, bicubic with antialiasing, cut in the middle",
         }
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from dis_lightning.weights import fetch, file_cards
+from dis_lightning.weights import fetch, file_cards, file_sha256
 
 __all__ = ["FeatureNetwork", "StoredFeatures", "weights_digest"]
 
@@ -61,6 +61,7 @@ class StoredFeatures(FeatureNetwork):
     def __init__(self, weights: str) -> None:
         self.weights = weights
         self._network: nn.Module | None = None
+        self._file_sha256 = ""
 
     @abstractmethod
     def build(self, file: Path) -> nn.Module:
@@ -75,12 +76,17 @@ class StoredFeatures(FeatureNetwork):
     def load(self, device: torch.device | str = "cpu") -> None:
         """See `FeatureNetwork.load`."""
         if self._network is None:
-            self._network = self.build(fetch(self.weights, file_cards("dis_lightning.metrics")))
+            file = fetch(self.weights, file_cards("dis_lightning.metrics"))
+            self._network, self._file_sha256 = self.build(file), file_sha256(file)
         self._network.to(device)
+
+    def hashes(self) -> dict[str, str]:
+        """What tells the weights from others: the SHA-256 of their tensors, and of their file; after `load`."""
+        return {"weights_tensors_sha256": weights_digest(self.network), "weights_file_sha256": self._file_sha256}
 
 
 def weights_digest(network: nn.Module) -> str:
-    """SHA-256 of all tensors of a network, in the order of their names."""
+    """SHA-256 of all tensors of a network, in the order of their names; not that of the file that they came from."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())

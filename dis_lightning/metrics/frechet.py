@@ -50,11 +50,12 @@ def known_gaussian(mean: Tensor, covariance: Tensor) -> Gaussian:
     Raises:
         ValueError: if they are not finite, or do not fit each other.
     """
-    size = len(mean)
-    if covariance.shape != (size, size) or not (mean.isfinite().all() and covariance.isfinite().all()):
+    size = mean.numel()
+    lost = sum(int((~part.isfinite()).sum()) for part in (mean, covariance))
+    if mean.ndim != 1 or covariance.shape != (size, size) or lost:
         raise ValueError(
             f"Statistics need finite numbers, a mean (D,) and a covariance (D, D), but got {tuple(mean.shape)} and "
-            f"{tuple(covariance.shape)}."
+            f"{tuple(covariance.shape)}, of which {lost} numbers are not finite."
         )
     values, vectors = torch.linalg.eigh(covariance.double())
     kept = values > values.max() * size * torch.finfo(torch.float64).eps  # the rest is rounding

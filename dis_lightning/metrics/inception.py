@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from dis_lightning.metrics.features import StoredFeatures, weights_digest
+from dis_lightning.metrics.features import StoredFeatures
 from dis_lightning.weights import read_tensors
 
 __all__ = ["InceptionFeatures"]
@@ -54,6 +54,6 @@ class InceptionFeatures(StoredFeatures):
         """See `FeatureNetwork.define`."""
         return {
             "network": "Inception v3 (2015-12-05), pool of 2048, torch-fidelity " + version("torch-fidelity"),
-            "weights_sha256": weights_digest(self.network),
+            **self.hashes(),
             "resize": "299 x 299, bilinear as in TensorFlow 1, no antialiasing, (x - 128) / 128",
         }

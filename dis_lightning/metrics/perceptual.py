@@ -8,6 +8,7 @@ Metric", 2018; their package `lpips`, version 0.1 of the weights.
 """
 
 import warnings
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.metrics.features import CHUNK, weights_digest
-from dis_lightning.weights import fetch, file_cards, fill, read_tensors
+from dis_lightning.weights import fetch, file_cards, file_sha256, fill, read_tensors
 
 __all__ = ["PerceptualDistance"]
 
@@ -38,6 +39,23 @@ class PerceptualDistance:
         self.network = network
         self.weights = weights or TRUNKS[network]
         self._model: Any = None
+        self._file_sha256 = ""
+
+    def check(self, shape: Sequence[int]) -> None:
+        """Refuse images that are too small for the network.
+
+        Args:
+            shape: shape of the images, `(..., H, W)`.
+
+        Raises:
+            ValueError: if a side is below 32 pixels.
+        """
+        height, width = shape[-2:]
+        if min(height, width) < SMALLEST:
+            raise ValueError(
+                f"LPIPS needs images of {SMALLEST} pixels or more a side, but got {height} x {width}; take it out of "
+                "the callbacks."
+            )
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Read the network, once.
@@ -57,7 +75,7 @@ class PerceptualDistance:
             # lpips cuts the trunk into slices, and keeps the layers' numbers.
             names = {f"features.{key.partition('.')[2]}": key for key in model.net.state_dict()}
             fill(model.net, {names.get(key, key): value for key, value in tensors.items()}, file, self.network)
-            self._model = model.requires_grad_(False).eval()
+            self._model, self._file_sha256 = model.requires_grad_(False).eval(), file_sha256(file)
         self._model.to(device)
 
     @torch.no_grad()
@@ -67,8 +85,7 @@ class PerceptualDistance:
         Raises:
             ValueError: if the images are too small for the network.
         """
-        if min(images.shape[2:]) < SMALLEST:
-            raise ValueError(f"LPIPS needs images of {SMALLEST} pixels or more, but got {tuple(images.shape[2:])}.")
+        self.check(images.shape)
         pairs = zip(images.split(CHUNK), targets.split(CHUNK), strict=True)
         return torch.cat([self._model(one, other).reshape(-1) for one, other in pairs])
 
@@ -76,6 +93,7 @@ class PerceptualDistance:
         """What the distance depends on; after `load`."""
         return {
             "network": f"LPIPS v0.1 ({self.network}), lpips " + version("lpips"),
-            "weights_sha256": weights_digest(self._model),
+            "weights_tensors_sha256": weights_digest(self._model),
+            "weights_file_sha256": self._file_sha256,
             "resize": "none",
         }

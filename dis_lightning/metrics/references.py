@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -49,6 +50,18 @@ class Reference(ABC):
         """
 
     @abstractmethod
+    def require(self, width: int, patch: int | None) -> None:
+        """Refuse features that the set cannot be compared by, before anything is sampled; called after `check`.
+
+        Args:
+            width: how many numbers a feature has, D.
+            patch: side of the squares that images are cut into, in pixels; None for whole images.
+
+        Raises:
+            ValueError: if it cannot.
+        """
+
+    @abstractmethod
     def count(self, own: int) -> int | None:
         """How many images the set has; None where nobody knows.
 
@@ -71,6 +84,9 @@ class OwnSources(Reference):
     """The clean images of the run itself."""
 
     def check(self) -> None:
+        """See `Reference`."""
+
+    def require(self, width: int, patch: int | None) -> None:
         """See `Reference`."""
 
     def count(self, own: int) -> int | None:
@@ -97,6 +113,19 @@ class ImageFolder(Reference):
         """See `Reference`."""
         if not self._files():
             raise FileNotFoundError(f"{self.root} holds no images ({', '.join(ENDINGS)}); give the reference another.")
+
+    def require(self, width: int, patch: int | None) -> None:
+        """See `Reference`."""
+        if patch is None:
+            return
+        for file in self._files():
+            with Image.open(file) as image:
+                columns, rows = image.size
+            if rows % patch or columns % patch:
+                raise ValueError(
+                    f"{file} of {rows} x {columns} pixels cannot be cut into squares of {patch}; change patch, or "
+                    "bring the reference's images to the size of the run's."
+                )
 
     def count(self, own: int) -> int | None:
         """See `Reference`."""
@@ -133,14 +162,22 @@ class Statistics(Reference):
 
     def __init__(self, file: str | Path) -> None:
         self.file = Path(file).expanduser()
+        self._gaussian: Gaussian | None = None
 
     def check(self) -> None:
         """See `Reference`."""
-        if not self.file.is_file():
-            raise FileNotFoundError(f"{self.file} does not exist; give an .npz file with `mu` and `sigma`.")
-        with np.load(self.file, allow_pickle=False) as content:
-            if missing := {"mu", "sigma"} - set(content):
-                raise ValueError(f"{self.file} holds no {' and '.join(sorted(missing))}, but {', '.join(content)}.")
+        if self._gaussian is None:
+            self._gaussian = self._read()
+
+    def require(self, width: int, patch: int | None) -> None:
+        """See `Reference`."""
+        self.check()
+        assert self._gaussian is not None
+        if len(self._gaussian.mean) != width:
+            raise ValueError(
+                f"{self.file} holds statistics of features of {len(self._gaussian.mean)} numbers, but those of the run "
+                f"have {width}; give statistics that were made with the same network."
+            )
 
     def count(self, own: int) -> int | None:
         """See `Reference`."""
@@ -148,13 +185,27 @@ class Statistics(Reference):
 
     def know(self, features: Callable[[Tensor], Tensor], own: dict[int, Tensor], digest: str) -> Known:
         """See `Reference`."""
-        with np.load(self.file, allow_pickle=False) as content:
-            gaussian = known_gaussian(torch.from_numpy(content["mu"]), torch.from_numpy(content["sigma"]))
+        self.check()
+        assert self._gaussian is not None
         what = {
             "reference": f"statistics {self.file.name}",
             "reference_digest": hashlib.sha256(self.file.read_bytes()).hexdigest(),
         }
-        return Known(gaussian, None, None, False, what)
+        return Known(self._gaussian, None, None, False, what)
+
+    def _read(self) -> Gaussian:
+        if not self.file.is_file():
+            raise FileNotFoundError(f"{self.file} does not exist; give an .npz file with `mu` and `sigma`.")
+        try:
+            # numpy would leave a file open that it cannot read
+            with self.file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
+                if missing := {"mu", "sigma"} - set(content):
+                    raise ValueError(f"it holds no {' and '.join(sorted(missing))}, but {', '.join(content)}")
+                return known_gaussian(torch.from_numpy(content["mu"]), torch.from_numpy(content["sigma"]))
+        except (BadZipFile, EOFError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.file} is no reference ({error}); give an .npz file with `mu` and `sigma`."
+            ) from error
 
 
 def digest_of(image: Tensor) -> bytes:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import resnet50
 
-from dis_lightning.metrics.features import StoredFeatures, weights_digest
+from dis_lightning.metrics.features import StoredFeatures
 from dis_lightning.weights import fill, read_tensors
 
 __all__ = ["ResNetFeatures"]
@@ -50,6 +50,6 @@ class ResNetFeatures(StoredFeatures):
         """See `FeatureNetwork.define`."""
         return {
             "network": "ResNet-50, pool of 2048, torchvision " + version("torchvision"),
-            "weights_sha256": weights_digest(self.network),
+            **self.hashes(),
             "resize": f"{SIZE} x {SIZE}, bilinear with antialiasing, ImageNet normalisation",
         }

@@ -39,6 +39,6 @@ class RoomsFeatures(FeatureNetwork):
         assert self._reader is not None
         return {
             "network": f"{type(self._reader).__name__}, features of the class",
-            "weights_sha256": weights_digest(self._reader),
+            "weights_tensors_sha256": weights_digest(self._reader),
             "resize": "none",
         }

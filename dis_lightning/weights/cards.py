@@ -23,7 +23,7 @@ import yaml
 from filelock import FileLock
 from tqdm import tqdm
 
-__all__ = ["FileCard", "check_source", "fetch", "fetch_from_hub", "file_cards", "read_cards"]
+__all__ = ["FileCard", "check_source", "fetch", "fetch_from_hub", "file_cards", "file_sha256", "read_cards"]
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class FileCard:
             if not self.path.exists():
                 self._download()
             if not record.exists():
-                record.write_text(json.dumps({"url": self.url, "sha256": _sha256(self.path)}, indent=1))
-        expected, found = self.sha256 or json.loads(record.read_text())["sha256"], _sha256(self.path)
+                record.write_text(json.dumps({"url": self.url, "sha256": file_sha256(self.path)}, indent=1))
+        expected, found = self.sha256 or json.loads(record.read_text())["sha256"], file_sha256(self.path)
         if found != expected:
             raise ValueError(
                 f"{self.path} is damaged or is not {self.name}: its SHA-256 is {found}, but {expected} was expected. "
@@ -173,6 +173,7 @@ def fetch_from_hub(repository: str, *names: str) -> Path:
     ) from reason
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits: what is published of files."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,12 +1,12 @@
 """From a file's tensors to a network that is used as it is: every weight must be there, and none too many."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["fill"]
+__all__ = ["fill", "misfits"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -43,6 +43,20 @@ def fill(
     return network.requires_grad_(False).eval()
 
 
+def misfits(missing: Sequence[str], strange: Sequence[str], other: Sequence[str]) -> str:
+    """Weights that do not fit a network, for an error: how many of each kind, and the first three.
+
+    Args:
+        missing: those that the network needs and that did not come.
+        strange: those that came and that the network does not know.
+        other: those of another shape.
+    """
+    kinds = ((missing, "weights are missing"), (strange, "are not known"), (other, "differ in shape"))
+    return "; ".join(
+        f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})" for keys, what in kinds if keys
+    )
+
+
 def _compare(
     weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], origin: object, description: object
 ) -> None:
@@ -54,12 +68,7 @@ def _compare(
         if key in weights and weights[key].shape != tensor.shape
     ]
     if missing or strange or other:
-        wrong = [
-            f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
-            for keys, what in ((missing, "weights are missing"), (strange, "are not known"), (other, "differ in shape"))
-            if keys
-        ]
         raise ValueError(
             f"{origin} holds another network than {description}, which has {len(expected)} weights; "
-            f"{len(weights)} came: {'; '.join(wrong)}."
+            f"{len(weights)} came: {misfits(missing, strange, other)}."
         )

@@ -108,6 +108,30 @@ def test_a_folder_and_its_statistics_are_references_too(tmp_path: Path) -> None:
     assert set(known) == {"fid_means"}
 
 
+def test_two_references_stand_side_by_side_under_names_of_their_own(tmp_path: Path) -> None:
+    np.savez(tmp_path / "statistics.npz", mu=np.zeros(6), sigma=np.eye(6))
+    own = scored(Distribution(Means()), 9)
+    other = Distribution(Means(), Statistics(tmp_path / "statistics.npz"), name="grey")
+    found = scored(other, 9)
+    assert own.keys() | found.keys() == {"fid_means", "kid_means", "fid_means_grey"}
+    assert own["fid_means"] != found["fid_means_grey"]
+    assert other.definition("fid_means_grey")["reference"] == "statistics statistics.npz"
+    assert scored(Distribution(Means(), patch=4, name="own"), 9).keys() == {
+        "fid_means_patches_4_own",
+        "kid_means_patches_4_own",
+    }
+
+
+def test_a_reference_that_cannot_be_compared_with_is_refused_before_anything_is_sampled(tmp_path: Path) -> None:
+    np.savez(tmp_path / "statistics.npz", mu=np.zeros(4), sigma=np.eye(4))
+    with pytest.raises(ValueError, match="features of 4 numbers, but those of the run have 6"):
+        Distribution(Means(), Statistics(tmp_path / "statistics.npz")).prepare(RUN, CPU)
+    Image.new("RGB", (8, 10)).save(tmp_path / "tall.png")
+    with pytest.raises(ValueError, match=r"tall.png of 10 x 8 pixels cannot be cut into squares of 4"):
+        Distribution(Means(), ImageFolder(tmp_path), patch=4).prepare(RUN, CPU)
+    Distribution(Means(), ImageFolder(tmp_path)).prepare(RUN, CPU)
+
+
 def test_diverged_samples_are_left_out() -> None:
     samples, metric = noise_images(4, 2, 3, 8, 8), Distribution(Means())
     lost = torch.tensor([[False, True], [False, False], [True, True], [False, False]])
@@ -147,6 +171,24 @@ def test_what_is_counted_are_samples_references_and_their_pieces(tmp_path: Path)
 
 @pytest.mark.filterwarnings("error")
 def test_few_images_are_warned_about() -> None:
-    metric = Distribution(Means())
-    with pytest.warns(UserWarning, match="fid_means of 18 images is biased; 2048"):
-        scored(metric, 9)
+    with pytest.warns(UserWarning, match="Against 9 images, fid_means of the samples of 9 images is biased; 2048"):
+        scored(Distribution(Means()), 9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_images_are_counted_and_not_their_samples_or_pieces_and_the_references_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dis_lightning.callbacks.distribution.ENOUGH", 9)
+    scored(Distribution(Means()), 9)
+    with pytest.warns(UserWarning, match="Against 8 images, .* of 8 images is biased"):  # 64 pieces of 16 samples
+        scored(Distribution(Means(), patch=4), 8)
+    for number in range(2):
+        Image.fromarray(noise_images(8, 8, 3, seed=number).numpy()).save(tmp_path / f"{number}.png")
+    with pytest.warns(UserWarning, match="Against 2 images, .* of 9 images is biased"):
+        scored(Distribution(Means(), ImageFolder(tmp_path)), 9)
+    np.savez(tmp_path / "statistics.npz", mu=np.zeros(6), sigma=np.eye(6))
+    known = Statistics(tmp_path / "statistics.npz")
+    scored(Distribution(Means(), known), 9)
+    with pytest.warns(UserWarning, match="Against known statistics, .* of 8 images is biased"):
+        scored(Distribution(Means(), known), 8)

@@ -11,9 +11,12 @@ from torch import Tensor
 from torchvision.models import alexnet
 
 from dis_lightning.callbacks import LPIPS, Calibration, DiversityScore, FeatureSimilarity, PairwiseLPIPS, Spread
+from dis_lightning.evaluate import UnreadPrior
 from dis_lightning.images import dequantise
+from dis_lightning.levels import KarrasLevels
 from dis_lightning.metrics import FeatureNetwork, PerceptualDistance, coverage_levels
 from dis_lightning.operators import AveragePool
+from dis_lightning.solvers import Unguided
 
 
 class Corner(FeatureNetwork):
@@ -74,16 +77,30 @@ def test_more_clusters_than_samples_are_refused_before_the_run() -> None:
         DiversityScore(Corner()).prepare(solver(AveragePool(4), 6), CPU)
 
 
+@pytest.mark.parametrize("metric", [LPIPS, PairwiseLPIPS])
+def test_images_too_small_for_lpips_are_refused_before_the_run(metric: type[LPIPS | PairwiseLPIPS]) -> None:
+    with pytest.raises(ValueError, match="32 pixels or more a side, but got 8 x 8; take it out"):
+        metric().prepare(solver(AveragePool(4), 2), CPU)
+
+
 def test_lpips_over_samples_and_pairs(trunk: str) -> None:
     samples, source = noise_images(2, 3, 3, 32, 32), dequantise(noise_images(2, 3, 32, 32, seed=1))
     lost = torch.tensor([[False, False, True], [False, False, False]])
-    run, found = solver(AveragePool(4), 3), batch(samples, source, diverged=lost)
+    run = Unguided(AveragePool(4), UnreadPrior([3, 32, 32]), KarrasLevels(2), num_samples=3)
+    found = batch(samples, source, diverged=lost)
     one, pairs, distance = LPIPS(weights=trunk), PairwiseLPIPS(weights=trunk), PerceptualDistance(weights=trunk)
     for metric in (one, pairs):
         metric.prepare(run, CPU)
     distance.load()
 
     values, between = one.measure(found, run), pairs.measure(found, run)
+    said = {
+        "lpips_alex": "mean over the",
+        "lpips_alex_best_of_3": "best of 3",
+        "lpips_alex_of_mean": "of the mean of the",
+    }
+    assert said.keys() == values.keys()
+    assert all(f"LPIPS against the clean image, {words} samples" in one.define(n)["what"] for n, words in said.items())
     for row, kept in enumerate(([0, 1], [0, 1, 2])):
         drawn = dequantise(samples[row, kept])
         each = distance(drawn, source[row].expand_as(drawn))

@@ -70,7 +70,9 @@ def test_lpips_is_the_weighted_distance_of_unit_features_of_the_trunk(tmp_path: 
                 expected += (apart * weights[0]).sum(dim=1).mean(dim=(1, 2))
     assert torch.allclose(found(x, y), expected, rtol=1e-4)
     assert found(x, x).tolist() == [0, 0, 0]
-    with pytest.raises(ValueError, match="32 pixels or more"):
+    file = hashlib.sha256((tmp_path / "alex.pth").read_bytes())
+    assert found.define()["weights_file_sha256"] == file.hexdigest()
+    with pytest.raises(ValueError, match="32 pixels or more a side, but got 16 x 16"):
         found(x[..., :16, :16], y[..., :16, :16])
 
 
@@ -89,7 +91,9 @@ def test_inception_features_are_those_of_torch_fidelity_and_its_weights_are_know
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode() + tensor.numpy().tobytes())
-    assert found.define()["weights_sha256"] == digest.hexdigest()
+    assert found.define()["weights_tensors_sha256"] == digest.hexdigest()
+    file = hashlib.sha256((tmp_path / "inception.pth").read_bytes())  # what others publish
+    assert found.define()["weights_file_sha256"] == file.hexdigest()
 
 
 def test_a_pickle_in_place_of_weights_is_not_executed(tmp_path: Path) -> None:
@@ -143,7 +147,8 @@ def test_a_missing_file_is_named_with_its_place(network: Callable[[], Any], file
 
 @pytest.mark.usefixtures("no_network")
 def test_missing_clip_weights_are_named_with_the_remedy() -> None:
-    with pytest.raises(ConnectionError, match="give the file as pretrained"):
+    file = r"open_clip_model.safetensors .* of https://huggingface.co/timm/vit_large_patch14_clip_224.openai elsewhere"
+    with pytest.raises(ConnectionError, match=f"download {file}, and copy the folder models--timm--vit_large"):
         CLIPFeatures().load()
 
 

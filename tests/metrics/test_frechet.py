@@ -73,3 +73,7 @@ def test_features_of_another_network_are_refused() -> None:
         frechet_distance(fit_gaussian(torch.eye(3)), fit_gaussian(torch.eye(4)))
     with pytest.raises(ValueError, match=r"\(D, D\), but got \(3,\) and \(4, 4\)"):
         known_gaussian(torch.zeros(3), torch.eye(4))
+    with pytest.raises(ValueError, match=r"a mean \(D,\) and a covariance \(D, D\), but got \(3, 1\)"):
+        known_gaussian(torch.zeros(3, 1), torch.eye(3))
+    with pytest.raises(ValueError, match="of which 1 numbers are not finite"):
+        known_gaussian(torch.tensor([0.0, torch.nan]), torch.eye(2))

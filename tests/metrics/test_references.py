@@ -65,3 +65,33 @@ def test_a_reference_that_is_not_there_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", arr_0=np.zeros(3))
     with pytest.raises(ValueError, match="holds no mu and sigma, but arr_0"):
         Statistics(tmp_path / "other.npz").check()
+
+
+def test_statistics_that_cannot_be_used_are_refused_by_the_check(tmp_path: Path) -> None:
+    file = tmp_path / "statistics.npz"
+    np.savez(file, mu=np.array([0.0, np.inf]), sigma=np.eye(2))
+    with pytest.raises(ValueError, match=r"statistics.npz is no reference \(.*1 numbers are not finite"):
+        Statistics(file).check()
+    np.savez(file, mu=np.zeros(2), sigma=np.eye(3))
+    with pytest.raises(ValueError, match=r"statistics.npz is no reference \(.*got \(2,\) and \(3, 3\)"):
+        Statistics(file).check()
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"statistics.npz is no reference .*; give an .npz file with `mu` and `sigma`"):
+        Statistics(file).check()
+
+
+def test_statistics_need_features_of_as_many_numbers(tmp_path: Path) -> None:
+    np.savez(tmp_path / "statistics.npz", mu=np.zeros(2), sigma=np.eye(2))
+    reference = Statistics(tmp_path / "statistics.npz")
+    reference.require(2, patch=None)
+    with pytest.raises(ValueError, match=r"statistics.npz holds .* of 2 numbers, but those of the run have 3; give"):
+        reference.require(3, patch=None)
+
+
+def test_an_image_that_squares_would_cut_a_rim_from_is_named(tmp_path: Path) -> None:
+    save(tmp_path, [8, 4, 6])
+    reference = ImageFolder(tmp_path)
+    for side in (2, None):
+        reference.require(1, patch=side)
+    with pytest.raises(ValueError, match=r"2.png of 6 x 6 pixels cannot be cut into squares of 4; change patch"):
+        reference.require(1, patch=4)
