@@ -8,6 +8,8 @@ from torch import Tensor
 from dis_lightning.callbacks.metric import ImageMetric
 from dis_lightning.callbacks.per_sample import over_samples
 from dis_lightning.metrics.clip import CLIPFeatures
+from dis_lightning.operators.base import TextOperator
+from dis_lightning.operators.texts import texts
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
 
@@ -34,19 +36,17 @@ class CLIPScore(ImageMetric):
 
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
+        if self.text is None and not isinstance(solver.operator, TextOperator):
+            raise ValueError(
+                f"CLIPScore needs words, but {type(solver.operator).__name__} does not measure any; give it a text, or "
+                "take it out of the callbacks."
+            )
         self.clip.load(device)
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
-        """See the class.
-
-        Raises:
-            ValueError: if the measurements are no captions and no words were given.
-        """
-        samples, y = reconstruction.draws.samples, reconstruction.measurement
-        if self.text is None and isinstance(y, Tensor):
-            raise ValueError("CLIPScore needs words, but the measurements are no captions; give it a text.")
-        device = reconstruction.source.device
-        captions = [str(caption) for caption in y] if self.text is None else [self.text] * len(samples)
+        """See the class."""
+        samples, device = reconstruction.draws.samples, reconstruction.source.device
+        captions = texts(reconstruction.measurement, len(samples)) if self.text is None else [self.text] * len(samples)
         words = self.clip.words(captions, device).repeat_interleave(samples.shape[1], dim=0)
         images = self.clip.rows(samples.flatten(0, 1).to(device))
         cosines = (images * words.float().cpu()).sum(dim=1)

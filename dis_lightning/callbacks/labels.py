@@ -5,12 +5,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dis_lightning.callbacks.consistency import require_same_kind
 from dis_lightning.callbacks.metric import ImageMetric, Metric, SetMetric
 from dis_lightning.callbacks.per_sample import over_samples, repeated, sample_rows
 from dis_lightning.metrics.features import weights_digest
 from dis_lightning.metrics.overlap import confusion, mean_iou
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import LabelOperator, Operator
+from dis_lightning.operators.base import LabelOperator
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
 
@@ -36,13 +37,14 @@ class Judge:
         self.noise_std = noise_std
         self._given = operator
 
-    def prepare(self, own: Operator, device: torch.device) -> None:
+    def prepare(self, solver: Solver, device: torch.device) -> None:
         """Get ready.
 
         Raises:
-            ValueError: if the run's own operator is to judge and measures no classes.
+            ValueError: if the run's own operator is to judge and measures no classes, or if the run measures other
+                classes than the judge, or at other positions.
         """
-        judge = own if self._given is None else self._given
+        judge = solver.operator if self._given is None else self._given
         if not isinstance(judge, LabelOperator):
             raise ValueError(
                 f"Only an operator that measures classes can judge them, but {type(judge).__name__} does not; give the "
@@ -50,6 +52,8 @@ class Judge:
             )
         judge.load(device)
         self.operator = judge.to(device).requires_grad_(False).eval()
+        if judge is not solver.operator:
+            require_same_kind(judge, solver, device)
 
     @torch.no_grad()
     def labels(self, reconstruction: Reconstruction) -> Tensor:
@@ -75,7 +79,7 @@ class Judge:
         return {
             "judge": repr(self.operator).partition("\n")[0].rstrip("("),
             "classes": len(self.operator.classes),
-            "weights_sha256": weights_digest(self.operator),
+            "weights_tensors_sha256": weights_digest(self.operator),
             "noise_std": self.noise_std,
         }
 
@@ -90,7 +94,7 @@ class _Judged(Metric):
 
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
-        self.judge.prepare(solver.operator, device)
+        self.judge.prepare(solver, device)
 
 
 class MeanIoU(_Judged, ImageMetric):

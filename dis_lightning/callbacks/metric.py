@@ -90,7 +90,7 @@ class Metric(Callback, ABC):
         data = trainer.datamodule  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
         if isinstance(data, ImageData):
             self.require(pl_module, len(data.images))
-        self.prepare(pl_module, pl_module.device)
+        self.prepare(pl_module, trainer.strategy.root_device)  # the solver itself is moved there only later
 
     def on_predict_batch_end(
         self,

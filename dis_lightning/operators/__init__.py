@@ -1,7 +1,7 @@
 """Measurements of images: what was done to the clean image, and how far an image is from what was measured."""
 
 from dis_lightning.operators.average_pool import AveragePool
-from dis_lightning.operators.base import GaussianOperator, LabelOperator, LinearOperator, Operator
+from dis_lightning.operators.base import GaussianOperator, LabelOperator, LinearOperator, Operator, TextOperator
 from dis_lightning.operators.bicubic import BicubicDownsample
 from dis_lightning.operators.blur import GaussianBlur
 from dis_lightning.operators.caption import Caption
@@ -53,6 +53,7 @@ __all__ = [
     "RoomLayout",
     "Segmentation",
     "SeparableOperator",
+    "TextOperator",
     "TimmClassifier",
     "TorchvisionClassifier",
 ]

@@ -14,9 +14,10 @@ from torch.nn import functional as F
 
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.pictures import distinct_colours, painted, written
+from dis_lightning.operators.texts import texts
 from dis_lightning.types import Measurement
 
-__all__ = ["GaussianOperator", "LabelOperator", "LinearOperator", "Operator", "tensor"]
+__all__ = ["GaussianOperator", "LabelOperator", "LinearOperator", "Operator", "TextOperator", "tensor"]
 
 
 class Operator(nn.Module, ABC):
@@ -42,6 +43,16 @@ class Operator(nn.Module, ABC):
     def picture(self, y: Measurement) -> Tensor:
         """The measurement as images for people, `(B, 3, h, w)`, in [-1, 1]."""
 
+    def accept(self, shape: tuple[int, ...]) -> None:
+        """Refuse images of a shape that cannot be measured; called before anything is read.
+
+        Args:
+            shape: shape of one image, `(3, H, W)`.
+
+        Raises:
+            ValueError: if such images cannot be measured.
+        """
+
     def load(self, device: torch.device | str = "cpu") -> None:
         """Read the networks of the operator, where it has any; called before anything is sampled.
 
@@ -51,6 +62,16 @@ class Operator(nn.Module, ABC):
         Raises:
             ConnectionError: if a file is not here and cannot be downloaded; it says which file to put where.
             ValueError: if a file is damaged or holds another network.
+        """
+
+    def require(self, images: int) -> None:
+        """Refuse a run of more images than can be measured; called after `load`, before anything is sampled.
+
+        Args:
+            images: how many images the run has.
+
+        Raises:
+            ValueError: if there are too many.
         """
 
 
@@ -161,6 +182,7 @@ class LabelOperator(Operator):
         super().__init__()
         self.classes = tuple(classes)
         self.palette = distinct_colours(len(self.classes)) if palette is None else palette
+        self._in_range: Tensor | None = None
 
     def measure(self, x_0: Tensor, noise: NoiseSource) -> Measurement:
         """The most likely classes, `(B, *positions)`."""
@@ -169,11 +191,11 @@ class LabelOperator(Operator):
 
     def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
         """Cross-entropy of the classes, its mean over the positions, per image."""
-        return self._cross_entropy(x_0, y).mean(dim=1)
+        return self._cross_entropy(self(x_0), y).mean(dim=1)
 
     def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
         """Cross-entropy of the classes, its sum over the positions, per image."""
-        return self._cross_entropy(x_0, y).sum(dim=1)
+        return self._cross_entropy(self(x_0), y).sum(dim=1)
 
     def picture(self, y: Measurement) -> Tensor:
         """The map of classes in their colours, or the name of the class."""
@@ -182,14 +204,34 @@ class LabelOperator(Operator):
             return written([self.classes[label] for label in labels.tolist()]).to(labels.device)
         return painted(labels, self.palette)
 
-    def _cross_entropy(self, x_0: Tensor, y: Measurement) -> Tensor:
-        logits, labels = self(x_0), tensor(y)
+    def _cross_entropy(self, logits: Tensor, y: Measurement) -> Tensor:
+        labels = tensor(y)
         if labels.shape != (len(logits), *logits.shape[2:]):
             raise ValueError(
                 f"{type(self).__name__} needs a class for each of {tuple(logits.shape[2:])} positions of "
                 f"{len(logits)} images, but got labels of shape {tuple(labels.shape)}: resize the label map."
             )
+        if labels is not self._in_range:  # once in a loop: to look makes the host wait for the device
+            low, high = (int(label) for label in labels.aminmax())
+            if low < 0 or high >= logits.shape[1]:
+                raise ValueError(
+                    f"{type(self).__name__} needs classes 0 .. {logits.shape[1] - 1}, but got labels from {low} to "
+                    f"{high}: give every position one of the classes."
+                )
+            self._in_range = labels
         return F.cross_entropy(logits, labels.long(), reduction="none").reshape(len(labels), -1)
+
+
+class TextOperator(Operator):
+    """A measurement in words: `y` is a list of B texts."""
+
+    @abstractmethod
+    def measure(self, x_0: Tensor, noise: NoiseSource) -> list[str]:
+        """The text of each image."""
+
+    def picture(self, y: Measurement) -> Tensor:
+        """The texts, written."""
+        return written(texts(y, len(y)))
 
 
 def tensor(y: Measurement) -> Tensor:

@@ -7,6 +7,7 @@ Li et al., "BLIP: Bootstrapping Language-Image Pre-training for Unified Vision-L
 `transformers`.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import Operator
-from dis_lightning.operators.pictures import written
+from dis_lightning.operators.base import TextOperator
 from dis_lightning.operators.published_input import CLIP_MEAN, CLIP_STD, prepared
-from dis_lightning.operators.texts import read_texts, text_of_each, texts
+from dis_lightning.operators.texts import read_texts, require_texts, text_of_each, texts
 from dis_lightning.types import Measurement
+from dis_lightning.weights import misfits
 
 if TYPE_CHECKING:
     from transformers import BlipForConditionalGeneration, BlipForImageTextRetrieval
@@ -33,7 +34,7 @@ MAX_TOKENS = 35
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Caption(Operator):
+class Caption(TextOperator):
     """A caption of the picture; `y` is a list of B sentences.
 
     Both networks are read on first use, the captioner only if it is needed.
@@ -44,13 +45,16 @@ class Caption(Operator):
             the captions of COCO, and the authors' after; their captions differ slightly.
         captions: a file of captions, line i for image i of the data; then nothing is said by the captioner.
         prompt: how every caption begins; it is taken off.
-        beams: width of the beam search.
-        min_tokens: least length of a caption in tokens, prompt included.
-        max_tokens: greatest length, likewise.
+        beams: width of the beam search, >= 1.
+        min_tokens: least length of a caption in tokens, prompt included, >= 0.
+        max_tokens: greatest length, likewise, >= `min_tokens`, more than the prompt has and less than the matcher's 35.
         negative_probability: whether the distance is `-P(match)`, as in the authors' code, in place of its logarithm.
             It has next to no gradient where a picture does not match at all.
         antialias: see `prepared`.
         dtype: precision of the networks.
+
+    Raises:
+        ValueError: if `beams`, `min_tokens` or `max_tokens` is out of range.
     """
 
     def __init__(
@@ -67,6 +71,12 @@ class Caption(Operator):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        # What the captioner says may lack an end, which the matcher adds.
+        if not (beams >= 1 and 0 <= min_tokens <= max_tokens < MAX_TOKENS):
+            raise ValueError(
+                f"Caption needs beams >= 1 and 0 <= min_tokens <= max_tokens < {MAX_TOKENS}, the length that the "
+                f"matcher reads, but got beams={beams}, min_tokens={min_tokens} and max_tokens={max_tokens}."
+            )
         self.matcher, self.captioner, self.captions = str(matcher), str(captioner), captions
         self.prompt, self.beams, self.min_tokens, self.max_tokens = prompt, beams, min_tokens, max_tokens
         self.negative_probability = negative_probability
@@ -83,7 +93,8 @@ class Caption(Operator):
 
         Raises:
             FileNotFoundError: if the file of captions is not here.
-            ValueError: if a caption of the file is too long.
+            ValueError: if a caption of the file is too long, if a folder holds another network or its tokenizer knows
+                no words, or if the prompt leaves no token for the caption.
         """
         from transformers import BlipForConditionalGeneration, BlipForImageTextRetrieval  # takes seconds
 
@@ -96,6 +107,12 @@ class Caption(Operator):
         if self.captions is None and self._captioning is None:
             self._captioning = _read(BlipForConditionalGeneration, self.captioner, self.dtype, device)
             self._tokenizers["captioner"] = _read_tokenizer(self.captioner)
+            self._require_room()
+
+    def require(self, images: int) -> None:
+        """See `Operator.require`."""
+        if self.captions is not None:
+            require_texts(self._lines, images)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """What the matching network sees: features `(B, patches + 1, D)`."""
@@ -131,10 +148,6 @@ class Caption(Operator):
         """`-log P(match)`, per image."""
         return F.softplus(-self._log_odds(x_0, y))
 
-    def picture(self, y: Measurement) -> Tensor:
-        """The captions, written."""
-        return written(texts(y, len(y)))
-
     def extra_repr(self) -> str:
         """Arguments, for `repr`."""
         names = ("matcher", "captioner", "captions", "prompt", "beams", "min_tokens", "max_tokens")
@@ -156,6 +169,15 @@ class Caption(Operator):
         log_odds: Tensor = yes - no
         return log_odds
 
+    def _require_room(self) -> None:
+        # The tokenizer ends the prompt, and the captioner takes the end off.
+        begun = len(self._tokenizers["captioner"](self.prompt).input_ids) - 1
+        if self.max_tokens <= begun:
+            raise ValueError(
+                f"The prompt {self.prompt!r} has {begun} tokens, but a caption may have max_tokens={self.max_tokens}, "
+                "prompt included; allow more, or give a shorter prompt."
+            )
+
     def _tokens(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
         # Filled up to a fixed length, so that a caption is read the same beside any other.
         told = self._tokenizers["matcher"](list(sentences), padding="max_length", max_length=MAX_TOKENS)
@@ -172,16 +194,21 @@ class Caption(Operator):
 
 
 def _read(kind: type[Network], source: str, dtype: torch.dtype, device: torch.device | str) -> Network:
+    reports = logging.getLogger("transformers.modeling_utils")
+    quiet, reports.disabled = reports.disabled, True  # The error below says in a line what is reported in dozens.
     try:
-        network, report = kind.from_pretrained(source, output_loading_info=True)  # type: ignore[attr-defined]
+        network, report = kind.from_pretrained(  # type: ignore[attr-defined]
+            source, output_loading_info=True, ignore_mismatched_sizes=True
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise _unread(kind.__name__, source, error) from error
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise ValueError(
-            f"{source} holds another network than a {kind.__name__}: {len(missing)} weights are missing "
-            f"({', '.join(missing[:3])}, ...)."
-        )
+    finally:
+        reports.disabled = quiet
+    missing = sorted(report["missing_keys"])
+    mismatched = sorted(report["mismatched_keys"])
+    other = [f"{key} {tuple(came)} instead of {tuple(needed)}" for key, came, needed in mismatched]
+    if missing or other:
+        raise ValueError(f"{source} holds another network than a {kind.__name__}: {misfits(missing, [], other)}.")
     filled: Network = network.to(device, dtype).requires_grad_(False).eval()
     return filled
 
@@ -190,9 +217,16 @@ def _read_tokenizer(source: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(source)
+        tokenizer: Any = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise _unread("tokenizer", source, error) from error
+    # Without its files there is a tokenizer all the same; to it every word is the unknown one.
+    if set(tokenizer("a", add_special_tokens=False).input_ids) <= set(tokenizer.all_special_ids):
+        raise ValueError(
+            f"The tokenizer of {source} knows no words: {' or '.join(tokenizer.vocab_files_names.values())} is missing "
+            "there, or empty. Download the whole repository (config.json, weights, tokenizer)."
+        )
+    return tokenizer
 
 
 def _unread(what: str, source: str, error: Exception) -> ConnectionError:

@@ -6,13 +6,13 @@ for a classifier `f` that gives logits. The user may also choose a target; then 
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import LabelOperator, tensor
+from dis_lightning.operators.base import LabelOperator
 from dis_lightning.operators.classifiers import Classifier
 from dis_lightning.operators.published_input import IMAGENET_MEAN, IMAGENET_STD, Colour, prepared
 from dis_lightning.types import Measurement
@@ -33,6 +33,7 @@ class Classification(LabelOperator):
             trained with those of ImageNet: `(0.48145466, 0.4578275, 0.40821073)`.
         std: likewise; the authors' is `(0.26862954, 0.26130258, 0.27577711)`.
         antialias: see `prepared`.
+        interpolation: see `prepared`.
         softmax_twice: whether the distance is the cross-entropy of the probabilities, as if they were logits, as in the
             authors' code. For K classes it lies between `log(e + K - 1) - 1` and `log(e + K - 1)`, and its gradient is
             small: step sizes are not those of the logits.
@@ -42,7 +43,7 @@ class Classification(LabelOperator):
         network: the classifier's network; None until it is read.
 
     Raises:
-        ValueError: if a target is no class.
+        ValueError: if a target is no class or, when the network is read, if it cannot take pictures of that size.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Classification(LabelOperator):
         mean: Colour = IMAGENET_MEAN,
         std: Colour = IMAGENET_STD,
         antialias: bool = True,
+        interpolation: Literal["bicubic", "bilinear"] = "bicubic",
         softmax_twice: bool = False,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -62,11 +64,14 @@ class Classification(LabelOperator):
                 f"Classification needs targets among the classes 0 .. {len(self.classes) - 1}, one or more, but got "
                 f"{list(targets)}; leave them out to take the class of the image itself."
             )
+        if size < 1:
+            raise ValueError(f"Classification needs a size >= 1, but got {size}; most classifiers take 224.")
         self.classifier = classifier
         self.targets = targets
         self.size = size
         self.mean, self.std = mean, std
         self.antialias = antialias
+        self.interpolation: Literal["bicubic", "bilinear"] = interpolation
         self.softmax_twice = softmax_twice
         self.dtype = dtype
         self.network: nn.Module | None = None
@@ -75,13 +80,15 @@ class Classification(LabelOperator):
     def load(self, device: torch.device | str = "cpu") -> None:
         """See `Operator`."""
         if self.network is None:
-            self.network = self.classifier.build(device).to(dtype=self.dtype)
+            network = self.classifier.build(device).to(dtype=self.dtype)
+            self._require_size(network, device)
+            self.network = network
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Logits, `(B, K)`."""
         self.load(x_0.device)
         assert self.network is not None
-        v = prepared(x_0, (self.size, self.size), self.mean, self.std, self.antialias, self.dtype)
+        v = prepared(x_0, (self.size, self.size), self.mean, self.std, self.antialias, self.dtype, self.interpolation)
         logits: Tensor = self.network(v)
         return logits.to(x_0.dtype)
 
@@ -96,9 +103,19 @@ class Classification(LabelOperator):
         """Cross-entropy of the class, per image."""
         if not self.softmax_twice:
             return super().distance(x_0, y)
-        return F.cross_entropy(self(x_0).softmax(dim=1), tensor(y).long(), reduction="none")
+        return self._cross_entropy(self(x_0).softmax(dim=1), y).mean(dim=1)
 
     def extra_repr(self) -> str:
         """Arguments, for `repr`."""
-        names = ("classifier", "targets", "size", "mean", "std", "antialias", "softmax_twice", "dtype")
+        names = ("classifier", "targets", "size", "mean", "std", "antialias", "interpolation", "softmax_twice", "dtype")
         return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+
+    @torch.no_grad()
+    def _require_size(self, network: nn.Module, device: torch.device | str) -> None:
+        try:
+            network(torch.zeros(1, 3, self.size, self.size, dtype=self.dtype, device=device))
+        except (AssertionError, RuntimeError) as error:
+            raise ValueError(
+                f"{self.classifier} cannot take pictures of {self.size} x {self.size} pixels ({error}); give "
+                "Classification the `size` that it was trained with."
+            ) from error

@@ -15,6 +15,10 @@ from dis_lightning.weights import fill, read_tensors
 __all__ = ["Classifier", "TimmClassifier", "TorchvisionClassifier"]
 
 
+HUB_FILES = "model.safetensors (or pytorch_model.bin)"
+"""What timm looks for in a repository of the hub."""
+
+
 class Classifier(ABC):
     """A network that gives logits `(B, K)` for prepared images `(B, 3, H, W)`.
 
@@ -86,12 +90,14 @@ class TimmClassifier(Classifier):
 
     Raises:
         ModuleNotFoundError: if timm is not installed.
-        ValueError: if timm has no such classifier.
+        ValueError: if timm has no such classifier, or has no weights for it and none are given.
     """
 
     def __init__(self, name: str, weights: Path | None = None) -> None:
         timm = _timm()
-        _check_name(name.partition(".")[0], timm.list_models(), "timm")
+        _check_name(name, [*timm.list_models(), *timm.list_models(pretrained=True)], "timm")
+        if weights is None and not timm.is_model_pretrained(name):
+            raise ValueError(f"timm has no weights for {name}; give a file of them, or take another classifier.")
         self.name = name
         self.weights = weights
         card = timm.get_pretrained_cfg(name)
@@ -110,9 +116,11 @@ class TimmClassifier(Classifier):
         try:
             network = timm.create_model(self.name, pretrained=True)
         except (OSError, RuntimeError) as error:
+            card = timm.get_pretrained_cfg(self.name)
+            published = f"{HUB_FILES} of https://huggingface.co/{card.hf_hub_id}" if card.hf_hub_id else card.url
             raise ConnectionError(
-                f"The weights of {self.name} could not be had from the hub ({type(error).__name__}). Without a "
-                f"network, get the file of https://huggingface.co/timm/{self.name} elsewhere and give it as `weights`."
+                f"The weights of {self.name} could not be downloaded ({type(error).__name__}). Without a network, get "
+                f"{published} elsewhere and give the file as `weights`."
             ) from error
         return network.to(device).requires_grad_(False).eval()
 

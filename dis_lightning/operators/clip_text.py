@@ -17,16 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import Operator
-from dis_lightning.operators.pictures import written
+from dis_lightning.operators.base import TextOperator
 from dis_lightning.operators.published_input import prepared
-from dis_lightning.operators.texts import read_texts, text_of_each, texts
+from dis_lightning.operators.texts import read_texts, require_texts, text_of_each, texts
 from dis_lightning.types import Measurement
+from dis_lightning.weights import read_clip
 
 __all__ = ["CLIPText"]
 
 
-class CLIPText(Operator):
+class CLIPText(TextOperator):
     """A text that the picture is to fit; `y` is a list of B texts, which do not come from the image.
 
     Args:
@@ -72,11 +72,16 @@ class CLIPText(Operator):
             ValueError: if a text is too long.
         """
         if self._network is None:
-            network = self._read()
+            network = read_clip(self.name, self.pretrained)
             self._tokenizer = self._read_tokenizer()
             self._lines = read_texts(self.file) if self.file else (str(self.text),)
             self._tokens(self._lines)
             self._network = network.to(device, self.dtype).requires_grad_(False).eval()
+
+    def require(self, images: int) -> None:
+        """See `Operator.require`."""
+        if self.file:
+            require_texts(self._lines, images)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Unit vectors of pictures, `(B, D)`."""
@@ -102,10 +107,6 @@ class CLIPText(Operator):
         """`a (1 - cos)`, per image. See the module for what it leaves out."""
         scale: Tensor = self._ready(x_0).logit_scale.exp().to(x_0.dtype)
         return scale * self.distance(x_0, y)
-
-    def picture(self, y: Measurement) -> Tensor:
-        """The texts, written."""
-        return written(texts(y, len(y)))
 
     def extra_repr(self) -> str:
         """Arguments, for `repr`."""
@@ -135,27 +136,14 @@ class CLIPText(Operator):
         tokens: Tensor = self._tokenizer(list(wanted))
         return tokens
 
-    def _read(self) -> nn.Module:
-        import open_clip  # takes seconds
-
-        try:
-            network: nn.Module = open_clip.create_model(self.name, self.pretrained, require_pretrained=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise self._unread(error) from error
-        return network
-
     def _read_tokenizer(self) -> Any:
         import open_clip
 
         try:
             return open_clip.get_tokenizer(self.name)
         except (OSError, ValueError, RuntimeError) as error:
-            raise self._unread(error) from error
-
-    def _unread(self, error: Exception) -> ConnectionError:
-        reason = str(error).partition("\n")[0]
-        return ConnectionError(
-            f"The network {self.name} of open_clip with the weights {self.pretrained!r} could not be read ({reason}). "
-            "Check the names (open_clip.list_pretrained() has all); without a network, download the weights elsewhere "
-            "and give their file as `pretrained`, or give `local-dir:` and a folder as `name`."
-        )
+            reason = str(error).partition("\n")[0]
+            raise ConnectionError(
+                f"The tokenizer of {self.name} could not be read ({reason}). Without a network, download its whole "
+                "repository elsewhere and give `local-dir:` and its folder as `name`."
+            ) from error

@@ -27,8 +27,8 @@ class DeepInvPhysics(GaussianOperator):
 
     Raises:
         ModuleNotFoundError: if DeepInverse is not installed.
-        TypeError: if it is no physics.
-        ValueError: if the physics has noise of its own.
+        TypeError: if it is no physics, or cannot be built from the arguments.
+        ValueError: if the physics has noise of its own or, when measuring, cannot take images of that size.
     """
 
     def __init__(
@@ -40,8 +40,7 @@ class DeepInvPhysics(GaussianOperator):
 
     def forward(self, x_0: Tensor) -> Tensor:
         """`A(x_0)` of the physics."""
-        y: Tensor = self.physics.A(x_0)
-        return y
+        return _measured(self.physics, x_0)
 
     def picture(self, y: Measurement) -> Tensor:
         """The numbers in rows, from the smallest of the measurement (black) to the largest (white)."""
@@ -67,8 +66,8 @@ class DeepInvLinearPhysics(LinearOperator):
 
     Raises:
         ModuleNotFoundError: if DeepInverse is not installed.
-        TypeError: if it is no linear physics.
-        ValueError: if the physics has noise of its own.
+        TypeError: if it is no linear physics, or cannot be built from the arguments.
+        ValueError: if the physics has noise of its own or, when measuring, cannot take images of that size.
     """
 
     def __init__(
@@ -80,8 +79,7 @@ class DeepInvLinearPhysics(LinearOperator):
 
     def forward(self, x_0: Tensor) -> Tensor:
         """`A x_0` of the physics."""
-        y: Tensor = self.physics.A(x_0)
-        return y
+        return _measured(self.physics, x_0)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """`A^T y` of the physics."""
@@ -112,7 +110,13 @@ def _built(physics: str | nn.Module, arguments: dict[str, Any] | None, kind: str
         build = getattr(library, physics, None)
         if not (isinstance(build, type) and issubclass(build, library.Physics)):
             raise TypeError(f"deepinv.physics has no physics {physics}; see https://deepinv.github.io for the names.")
-        physics = build(**(arguments or {}))
+        try:
+            physics = build(**(arguments or {}))
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"deepinv.physics.{physics} cannot be built from arguments={arguments or {}}: {error}. Give what it "
+                "needs in `arguments` (--operator.arguments.NAME=VALUE); see https://deepinv.github.io."
+            ) from None  # the command line shows the innermost cause alone
     if not isinstance(physics, getattr(library, kind)):
         raise TypeError(f"The physics must be a deepinv.physics.{kind}, but got {type(physics).__name__}.")
     if not isinstance(physics.noise_model, library.ZeroNoise):
@@ -121,3 +125,15 @@ def _built(physics: str | nn.Module, arguments: dict[str, Any] | None, kind: str
             "stream would know; leave noise_model out and give noise_std."
         )
     return physics
+
+
+def _measured(physics: Any, x_0: Tensor) -> Tensor:
+    """`A(x_0)` of a physics, which may have been built for images of another size."""
+    try:
+        y: Tensor = physics.A(x_0)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"The physics {type(physics).__name__} cannot measure images of shape {tuple(x_0.shape[1:])} ({error}). "
+            "Build it for images of this shape (its `arguments`, such as img_size), or resize the data."
+        ) from error
+    return y

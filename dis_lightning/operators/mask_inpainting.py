@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -23,7 +24,8 @@ class MaskInpainting(Inpainting):
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the mask is no single map, hides all or, when measuring, has not the size of the images.
+        ValueError: if the file cannot be read or has numbers that are not finite, if the mask is no single map or hides
+            all, or, when measuring, has not the size of the images.
     """
 
     seen: Tensor
@@ -51,15 +53,33 @@ def _read(file: Path) -> Tensor:
     """A mask from a file, `(H, W)`: 1 seen, 0 hidden."""
     if not file.is_file():
         raise FileNotFoundError(f"There is no mask {file}; give a picture or a .npy array.")
-    if file.suffix == ".npy":
-        seen = np.load(file, allow_pickle=False) != 0
-        seen = seen.squeeze() if seen.ndim > 2 else seen
-    else:
-        with Image.open(file) as picture:
-            seen = np.asarray(picture.convert("L")) > 127
+    try:
+        values = _numbers(file) if file.suffix == ".npy" else _brightness(file)
+    except Exception as error:  # A damaged file fails in any way it likes.
+        raise ValueError(
+            f"The mask {file} cannot be read ({type(error).__name__}): it is damaged, or no picture and no .npy array "
+            "of numbers. Write it again."
+        ) from None  # the command line shows the innermost cause alone
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"The mask {file} has {int((~np.isfinite(values)).sum())} values that are not finite, neither seen nor "
+            "hidden; write 0 where a pixel is hidden and 1 where it is seen."
+        )
+    seen = values != 0
     if seen.ndim != 2 or not seen.any():
         raise ValueError(
             f"The mask {file} must be one map with at least one pixel that is seen (not 0, or brighter than half), but "
             f"has shape {seen.shape} and {int(seen.sum())} such pixels."
         )
     return torch.from_numpy(seen).float()
+
+
+def _numbers(file: Path) -> NDArray[np.float64]:
+    values = np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
+    return values.squeeze() if values.ndim > 2 else values
+
+
+def _brightness(file: Path) -> NDArray[np.bool]:
+    """Where a picture is brighter than half."""
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("L")) > 127

@@ -9,6 +9,7 @@ right kernel, in any batch and after any restart.
 """
 
 import zlib
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -48,7 +49,8 @@ class NonlinearBlur(GaussianOperator):
 
     def __init__(
         self,
-        network: KernelWizard | str = "kernel_wizard_gopro",
+        # With `Path` among the types, a file named on the command line is not opened there, as a configuration.
+        network: KernelWizard | str | Path = "kernel_wizard_gopro",
         noise_std: float = 0.0,
         kernel_seed: int | None = None,
         resample: bool = False,
@@ -60,17 +62,23 @@ class NonlinearBlur(GaussianOperator):
                 "NonlinearBlur needs kernel_seed >= 0, and none where kernels are drawn anew (resample), but got "
                 f"kernel_seed={kernel_seed} and resample={resample}."
             )
-        if isinstance(network, str):
+        if isinstance(network, str | Path):
             require(network)
-        self.source = network if isinstance(network, str) else type(network).__name__
+        self.source = network if isinstance(network, str | Path) else type(network).__name__
         self.kernel_seed = kernel_seed
         self.resample = resample
         self.dtype = dtype
-        self.network = None if isinstance(network, str) else network.requires_grad_(False).eval()
+        self.network = None if isinstance(network, str | Path) else network.requires_grad_(False).eval()
+
+    def accept(self, shape: tuple[int, ...]) -> None:
+        """See `Operator.accept`."""
+        with torch.device("meta"):
+            (self.network or KernelWizard()).kernel_shape(torch.empty(1, *shape))
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Read the network; see `Operator.load`."""
-        self._ready(device)
+        if self.network is None:
+            self.network = read_network(KernelWizard, self.source, self.dtype, device)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Blurred images, `(B, 3, H, W)`, in [-1, 1]; see the class for the kernel."""
@@ -80,7 +88,7 @@ class NonlinearBlur(GaussianOperator):
         """Blurred images with noise, `(B, 3, H, W)`; with the kernel, `(B, 4, H, W)`, where each has its own."""
         if self.kernel_seed is not None:
             return super().measure(x_0, noise)
-        kernel = KERNEL_STD * noise.normal((len(x_0), *self._ready(x_0.device).kernel_shape(x_0)), x_0.dtype)
+        kernel = KERNEL_STD * noise.normal((len(x_0), *self._ready(x_0).kernel_shape(x_0)), x_0.dtype)
         blurred = self._blurred(x_0, kernel)
         y = torch.add(blurred, noise.like(blurred), alpha=self.noise_std)
         return y if self.resample else torch.cat([y, _as_plane(kernel, x_0)], dim=1)
@@ -103,11 +111,11 @@ class NonlinearBlur(GaussianOperator):
         return self._blurred(x_0, self._carried(x_0, y[:, 3])) if carried else self(x_0), y[:, :3]
 
     def _blurred(self, x_0: Tensor, kernel: Tensor) -> Tensor:
-        blurred: Tensor = self._ready(x_0.device)((x_0 + 1) / 2, kernel)
+        blurred: Tensor = self._ready(x_0)((x_0 + 1) / 2, kernel)
         return (2 * blurred - 1).clamp(-1, 1)
 
     def _carried(self, x_0: Tensor, plane: Tensor) -> Tensor:
-        shape = self._ready(x_0.device).kernel_shape(x_0)
+        shape = self._ready(x_0).kernel_shape(x_0)
         return plane.flatten(1)[:, : torch.Size(shape).numel()].reshape(-1, *shape)
 
     def _shared(self, x_0: Tensor) -> Tensor:
@@ -119,12 +127,14 @@ class NonlinearBlur(GaussianOperator):
         return self._drawn(x_0, [keyed_generator(0, (key,)) for key in keys])
 
     def _drawn(self, x_0: Tensor, generators: list[torch.Generator]) -> Tensor:
-        shape = self._ready(x_0.device).kernel_shape(x_0)
+        shape = self._ready(x_0).kernel_shape(x_0)
         return KERNEL_STD * torch.stack([torch.randn(shape, generator=g) for g in generators]).to(x_0)
 
-    def _ready(self, device: torch.device | str) -> KernelWizard:
+    def _ready(self, x_0: Tensor) -> KernelWizard:
         if self.network is None:
-            self.network = read_network(KernelWizard, self.source, self.dtype, device)
+            self.accept(tuple(x_0.shape[1:]))
+            self.load(x_0.device)
+        assert self.network is not None
         return self.network
 
 

@@ -13,14 +13,28 @@ from dis_lightning.images import dequantise
 __all__ = ["distinct_colours", "painted", "written"]
 
 GOLDEN = (5**0.5 - 1) / 2
+HUES, STEP = 12, 17
+"""How many colours are chosen by their hue, and the spacing of the grid of all others."""
 SIDE, LETTER, MARGIN = 256, 26, 12
 """Side of a written picture, height of its letters and width of its margin, in pixels."""
 
 
 def distinct_colours(number: int) -> Tensor:
-    """Colours that are easy to tell apart, `(number, 3)`, 8 bit: hues a golden section apart, in three brightnesses."""
-    colours = [colorsys.hsv_to_rgb(k * GOLDEN % 1, (0.55, 0.8)[k % 2], (0.95, 0.75, 0.5)[k % 3]) for k in range(number)]
-    return (torch.tensor(colours).reshape(number, 3) * 255).round().to(torch.uint8)
+    """Colours that are easy to tell apart, `(number, 3)`, 8 bit.
+
+    The first are hues a golden section apart, in three brightnesses. After them comes, each time, the colour of a grid
+    that is farthest from all before it: 150 colours are at least 47 levels apart, as Euclidean distance in RGB.
+    """
+    hues = range(min(number, HUES))
+    first = [colorsys.hsv_to_rgb(k * GOLDEN % 1, (0.55, 0.8)[k % 2], (0.95, 0.75, 0.5)[k % 3]) for k in hues]
+    colours = list((torch.tensor(first).reshape(-1, 3) * 255).round().int())
+    grid = torch.cartesian_prod(*3 * [torch.arange(0, 256, STEP, dtype=torch.int32)])
+    distances = torch.full((len(grid),), 3 * 256**2)
+    for place in range(number):
+        if place == len(colours):
+            colours.append(grid[distances.argmax()])
+        distances = distances.minimum((grid - colours[place]).square().sum(dim=1))
+    return torch.stack(colours).to(torch.uint8)
 
 
 def painted(labels: Tensor, palette: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
-"""How published networks want their images: in [0, 1], resized by a bicubic filter, normalised.
+"""How published networks want their images: in [0, 1], resized, normalised.
 
 With the mean and the standard deviation of each channel,
 
     u = (x_0 + 1) / 2,    v = (resize(u) - mean) / std
 """
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +29,7 @@ def prepared(
     std: Colour,
     antialias: bool = True,
     dtype: torch.dtype = torch.float32,
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic",
 ) -> Tensor:
     """Prepare images for a published network.
 
@@ -36,13 +39,15 @@ def prepared(
         mean: mean of the images that it was trained on, in [0, 1].
         std: their standard deviation.
         antialias: whether to resize as PIL does, by which the networks were trained: the filter widens where an image
-            gets smaller, and is Catmull and Rom's (a = -0.5). Without, it is that of a = -0.75 and never widens.
+            gets smaller, and if bicubic is Catmull and Rom's (a = -0.5). Without, it never widens, and if bicubic is
+            that of a = -0.75.
         dtype: type of the result. All before is computed in float32.
+        interpolation: which filter resizes.
 
     Returns:
         `v`, `(B, 3, *size)`.
     """
     u = (x_0.float() + 1) / 2
     if u.shape[-2:] != size:
-        u = F.interpolate(u, size, mode="bicubic", antialias=antialias)
+        u = F.interpolate(u, size, mode=interpolation, antialias=antialias)
     return ((u - u.new_tensor(mean)[:, None, None]) / u.new_tensor(std)[:, None, None]).to(dtype)

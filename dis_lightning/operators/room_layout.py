@@ -1,5 +1,7 @@
 """Room layout: `y` is the surface of the empty room behind every pixel (Xu et al. 2024, section 4)."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -25,28 +27,38 @@ class RoomLayout(LabelOperator):
         ValueError: when measuring, if the network cannot take images of that size.
     """
 
-    def __init__(self, network: nn.Module | str = "room_layout_lin2018", dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        # With `Path` among the types, a file named on the command line is not opened there, as a configuration.
+        network: nn.Module | str | Path = "room_layout_lin2018",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__(SURFACES)
-        if isinstance(network, str):
+        if isinstance(network, str | Path):
             require(network)
-        self.source = network if isinstance(network, str) else type(network).__name__
+        self.source = network if isinstance(network, str | Path) else type(network).__name__
         self.dtype = dtype
-        self.network = None if isinstance(network, str) else network.requires_grad_(False).eval()
+        self.network = None if isinstance(network, str | Path) else network.requires_grad_(False).eval()
+
+    def accept(self, shape: tuple[int, ...]) -> None:
+        """See `Operator.accept`."""
+        if self.network is None:
+            PlanarLayout.check(torch.empty(1, *shape))
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Read the network; see `Operator.load`."""
-        self._ready(device)
+        if self.network is None:
+            self.network = read_network(PlanarLayout, self.source, self.dtype, device, read_layout)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Logits `(B, 5, H, W)` of images `(B, 3, H, W)` in [-1, 1]."""
-        logits: Tensor = self._ready(x_0.device)(x_0)
+        if self.network is None:
+            self.accept(tuple(x_0.shape[1:]))
+            self.load(x_0.device)
+        assert self.network is not None
+        logits: Tensor = self.network(x_0)
         return logits
 
     def extra_repr(self) -> str:
         """Arguments, for `repr`."""
         return f"network={self.source}, dtype={self.dtype}"
-
-    def _ready(self, device: torch.device | str) -> nn.Module:
-        if self.network is None:
-            self.network = read_network(PlanarLayout, self.source, self.dtype, device, read_layout)
-        return self.network

@@ -5,9 +5,8 @@ from importlib import resources
 import torch
 import yaml
 from torch import Tensor
-from torch.nn import functional as F
 
-from dis_lightning.operators.base import LabelOperator, tensor
+from dis_lightning.operators.base import LabelOperator
 from dis_lightning.operators.networks.mobilenet_c1 import MobileNetC1
 from dis_lightning.operators.networks.segmentation import SegmentationNetwork
 from dis_lightning.types import Measurement
@@ -43,8 +42,7 @@ class Segmentation(LabelOperator):
         """Cross-entropy of the classes, its mean over the pixels, per image."""
         if not self.softmax_twice:
             return super().distance(x_0, y)
-        entropy = F.cross_entropy(self(x_0).softmax(dim=1), tensor(y).long(), reduction="none")
-        return entropy.flatten(1).mean(dim=1)
+        return self._cross_entropy(self(x_0).softmax(dim=1), y).mean(dim=1)
 
     def extra_repr(self) -> str:
         """Arguments, for `repr`."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from dis_lightning.noise import NoiseSource
 from dis_lightning.types import Measurement
 
-__all__ = ["read_texts", "text_of_each", "texts"]
+__all__ = ["read_texts", "require_texts", "text_of_each", "texts"]
 
 
 def texts(y: Measurement, number: int) -> list[str]:
@@ -47,6 +47,19 @@ def read_texts(path: Path) -> tuple[str, ...]:
     return lines
 
 
+def require_texts(lines: Sequence[str], images: int) -> None:
+    """Refuse a file with fewer lines than there are images.
+
+    Raises:
+        ValueError: if it has.
+    """
+    if images > len(lines):
+        raise ValueError(
+            f"Each image needs its text, but there are texts for {len(lines)} images and {images} are to come; add "
+            f"lines to the file, or take fewer images (--data.num_images={len(lines)})."
+        )
+
+
 def text_of_each(lines: Sequence[str], noise: NoiseSource) -> list[str]:
     """The line of each image, by its index.
 
@@ -54,9 +67,5 @@ def text_of_each(lines: Sequence[str], noise: NoiseSource) -> list[str]:
         ValueError: if an image has no line.
     """
     indices = [index for index, *_ in noise.keys]
-    if max(indices, default=0) >= len(lines):
-        raise ValueError(
-            f"There are texts for images 0 .. {len(lines) - 1}, but image {max(indices)} came; add lines to the file, "
-            "or take fewer images (--data.num_images)."
-        )
+    require_texts(lines, 1 + max(indices, default=-1))
     return [lines[index] for index in indices]

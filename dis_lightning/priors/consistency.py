@@ -8,6 +8,8 @@ Song et al., "Consistency Models", 2023, appendix C:
 so that the model is the identity at `sigma_min`.
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -36,7 +38,7 @@ class ConsistencyModel(Preconditioned):
 
     def __init__(
         self,
-        network: UNet | str,
+        network: UNet | str | Path,
         clip: bool = False,
         dtype: torch.dtype | None = None,
         sigma_data: float = 0.5,

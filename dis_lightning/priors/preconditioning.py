@@ -11,6 +11,7 @@ input of the networks published with "Consistency Models" (Song et al., 2023):
 import copy
 import math
 from abc import abstractmethod
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -42,16 +43,21 @@ class Preconditioned(Denoiser):
     """
 
     def __init__(
-        self, network: UNet | str, clip: bool = False, dtype: torch.dtype | None = None, sigma_data: float = 0.5
+        self,
+        # With `Path` among the types, a file named on the command line is not opened there, as a configuration.
+        network: UNet | str | Path,
+        clip: bool = False,
+        dtype: torch.dtype | None = None,
+        sigma_data: float = 0.5,
     ) -> None:
         super().__init__()
         if sigma_data <= 0:
             raise ValueError(f"{type(self).__name__} needs sigma_data > 0, but got {sigma_data}.")
-        if dtype is not None and not isinstance(network, str):
+        if dtype is not None and not isinstance(network, str | Path):
             raise ValueError(
                 "This network is built already and keeps its precision: give dtype to UNet or load_network."
             )
-        self.network = PretrainedUNet(network, dtype or torch.float32) if isinstance(network, str) else network
+        self.network = PretrainedUNet(network, dtype or torch.float32) if isinstance(network, str | Path) else network
         self.shape = self.network.shape
         self.num_classes = self.network.num_classes
         self.clip = clip

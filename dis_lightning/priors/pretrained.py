@@ -1,5 +1,6 @@
 """A network that is known by name, and read when it is needed."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ class PretrainedUNet(nn.Module):
         FileNotFoundError: if nothing is known under that name.
     """
 
-    def __init__(self, source: str, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, source: str | Path, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         with torch.device("meta"):
             plan = UNet(**find(source).arguments())

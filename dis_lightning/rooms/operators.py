@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import LabelOperator, Operator
-from dis_lightning.operators.pictures import written
+from dis_lightning.operators.base import LabelOperator, Operator, TextOperator
 from dis_lightning.operators.texts import texts
 from dis_lightning.rooms.captioners import Captioner
 from dis_lightning.rooms.captions import all_captions, tokens
@@ -116,7 +115,7 @@ class RoomsClass(ReaderOperator):
         return self.reading(x_0).label
 
 
-class RoomsCaption(Operator):
+class RoomsCaption(TextOperator):
     """The caption that fits a picture `(3, H, W)`, H and W multiples of 8, best: `y` is a list of B sentences.
 
     Sentences of one's own may be given to `distance` and `energy`, of words of the grammar.
@@ -167,10 +166,6 @@ class RoomsCaption(Operator):
     def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
         """The distance."""
         return self.distance(x_0, y)
-
-    def picture(self, y: Measurement) -> Tensor:
-        """The captions, written."""
-        return written(texts(y, len(y)))
 
     def extra_repr(self) -> str:
         """Who matches, for `repr`."""

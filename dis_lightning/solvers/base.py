@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from dis_lightning.cost import CostMeter
+from dis_lightning.data.base import ImageData
 from dis_lightning.images import quantise
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
@@ -42,7 +43,7 @@ class Solver(lightning.LightningModule, ABC):
 
     Raises:
         TypeError: if the operator or the denoiser is missing or of another kind.
-        ValueError: if `num_samples` is below 1 or `seed` is negative.
+        ValueError: if `num_samples` is below 1, `seed` is negative or the operator cannot measure the prior's images.
     """
 
     def __init__(self, operator: Operator, denoiser: Denoiser, *, num_samples: int = 1, seed: int = 0) -> None:
@@ -54,6 +55,7 @@ class Solver(lightning.LightningModule, ABC):
                 f"{type(self).__name__} needs num_samples >= 1 and seed >= 0, but got "
                 f"num_samples={num_samples} and seed={seed}."
             )
+        operator.accept(tuple(denoiser.shape))  # before anything is read
         self.operator = operator
         self.denoiser = denoiser
         self.num_samples = num_samples
@@ -116,10 +118,10 @@ class Solver(lightning.LightningModule, ABC):
         return Reconstruction(batch["index"], batch["name"], batch["image"], y, draws)
 
     def setup(self, stage: str) -> None:
-        """Read the networks, before anything is sampled.
+        """Read the networks, and have the operator refuse what it cannot measure, before anything is sampled.
 
         Raises:
-            ValueError: if the trainer would round the operators too.
+            ValueError: if the trainer would round the operators too, or the operator cannot measure so many images.
         """
         if self.trainer.precision != "32-true":
             raise ValueError(
@@ -129,6 +131,9 @@ class Solver(lightning.LightningModule, ABC):
         for network in self._networks():
             network.load(self.device)
         self.operator.load(self.device)
+        data = self.trainer.datamodule  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
+        if isinstance(data, ImageData):
+            self.operator.require(len(data.images))
 
     def extra_repr(self) -> str:
         """All arguments that are not parts, for `repr`; a run folder tells by it which solver made it."""

@@ -7,11 +7,13 @@ import open_clip
 import pytest
 import torch
 from batches import CPU, Thirds, batch, noise_images, solver
+from tiny_networks import clip_folder
 
 from dis_lightning.callbacks import CLIPScore, MeasurementDistance, MeasurementMSE
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.metrics import CLIPFeatures
-from dis_lightning.operators import AveragePool
+from dis_lightning.operators import AveragePool, BicubicDownsample, CLIPText, Operator
+from dis_lightning.rooms import RoomsCaption, RoomsLayout, RoomsSegmentation
 
 
 def test_the_distance_is_the_operators_own_averaged_over_samples() -> None:
@@ -26,14 +28,37 @@ def test_the_distance_is_the_operators_own_averaged_over_samples() -> None:
 
 def test_a_judge_measures_the_distance_by_its_own_eyes() -> None:
     samples, y = noise_images(2, 3, 3, 8, 8), torch.zeros(2, 3, 4, 4)
-    run, judge = solver(AveragePool(4), 3), AveragePool(2)
+    run, judge = solver(AveragePool(2), 3), BicubicDownsample(2)
     metric = MeasurementDistance(judge, name="distance_judge")
     metric.prepare(run, CPU)
     found = metric.measure(batch(samples, measurement=y), run)
     assert list(found) == ["distance_judge"]
     expected = judge.distance(dequantise(samples.flatten(0, 1)), torch.zeros(6, 3, 4, 4)).reshape(2, 3).mean(dim=1)
     assert torch.allclose(found["distance_judge"].float(), expected, rtol=1e-6)
-    assert metric.definition("distance_judge")["judge"].startswith("AveragePool")
+    assert metric.definition("distance_judge")["judge"].startswith("BicubicDownsample")
+
+
+@pytest.mark.parametrize(
+    ("judge", "own", "told"),
+    [
+        (AveragePool(2), AveragePool(4), "it measures 3 x 4 x 4 numbers, and the run's AveragePool 3 x 2 x 2 numbers"),
+        (Thirds(whole=True), Thirds(), r"\) of whole pictures, and the run's Thirds 3 classes .* at 8 x 8 positions"),
+        (RoomsLayout(), RoomsSegmentation(), r"5 classes \(frontal, .*\) at 8 x 8 .* 8 classes \(wall, .*\) at 8 x 8"),
+        (
+            CLIPText("a bed", name=f"local-dir:{clip_folder()}", pretrained=None),
+            AveragePool(4),
+            "it measures words, and the run's AveragePool 3 x 2 x 2 numbers",
+        ),
+    ],
+)
+def test_a_judge_of_another_kind_is_refused_at_the_start(judge: Operator, own: Operator, told: str) -> None:
+    with pytest.raises(ValueError, match=f"{type(judge).__name__} cannot judge this run: .*{told}"):
+        MeasurementDistance(judge).prepare(solver(own, 1), CPU)
+
+
+def test_words_may_judge_other_words() -> None:
+    judge, own = (CLIPText(text, name=f"local-dir:{clip_folder()}", pretrained=None) for text in ("a bed", "a cat"))
+    MeasurementDistance(judge).prepare(solver(own, 1), CPU)
 
 
 def test_the_squared_difference_is_between_8_bit_pictures() -> None:
@@ -68,7 +93,9 @@ def test_the_clip_score_is_a_hundred_times_the_positive_part_of_the_cosine(tmp_p
     metric, fixed = CLIPScore(clip), CLIPScore(clip, text="a bed")
     samples, captions = noise_images(2, 3, 3, 32, 32), ["a bed", "a red lamp"]
     run = solver(AveragePool(4), 3)
-    metric.prepare(run, CPU)
+    with pytest.raises(ValueError, match="needs words, but AveragePool does not measure any; give it a text"):
+        metric.prepare(run, CPU)
+    fixed.prepare(run, CPU)
 
     found = metric.measure(batch(samples, measurement=captions), run)["clip_score"]
     images = clip.rows(samples.flatten(0, 1)).reshape(2, 3, -1)
@@ -76,5 +103,4 @@ def test_the_clip_score_is_a_hundred_times_the_positive_part_of_the_cosine(tmp_p
     assert torch.allclose(found.float(), (100 * cosines).clamp(min=0).mean(dim=1), rtol=1e-5)
     again = fixed.measure(batch(samples), run)["clip_score"]
     assert float(again[0]) == pytest.approx(float(found[0]), rel=1e-6)
-    with pytest.raises(ValueError, match="give it a text"):
-        metric.measure(batch(samples), run)
+    metric.prepare(solver(RoomsCaption(), 3), CPU)

@@ -8,7 +8,7 @@ from torchmetrics.functional.classification import multiclass_jaccard_index
 from dis_lightning.callbacks import LabelAccuracy, MeanIoU, Metric, SetMeanIoU
 from dis_lightning.images import dequantise
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators import AveragePool
+from dis_lightning.operators import AveragePool, Operator
 from dis_lightning.types import Reconstruction
 
 
@@ -89,6 +89,30 @@ def test_noise_before_the_judgement_is_keyed_by_image_and_sample() -> None:
 def test_an_operator_that_measures_no_classes_cannot_judge() -> None:
     with pytest.raises(ValueError, match="AveragePool does not; give the metric another as judge"):
         MeanIoU().prepare(solver(AveragePool(4), 1), CPU)
-    MeanIoU(Thirds()).prepare(solver(AveragePool(4), 1), CPU)
     with pytest.raises(ValueError, match="noise_std >= 0"):
         MeanIoU(noise_std=-1.0)
+
+
+class Named(Thirds):
+    """The same numbers for other classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classes = ("bed", "rug", "lamp")
+
+
+@pytest.mark.parametrize("metric", [MeanIoU, LabelAccuracy, SetMeanIoU])
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        (Named(), r"3 classes \(bed, rug, lamp\) at 8 x 8 positions"),
+        (Thirds(whole=True), r"3 classes \(red, green, blue\) of whole pictures"),
+        (AveragePool(4), "3 x 2 x 2 numbers"),
+    ],
+)
+def test_a_judge_of_other_classes_or_positions_than_the_runs_is_refused_at_the_start(
+    metric: type[MeanIoU | LabelAccuracy | SetMeanIoU], own: Operator, told: str
+) -> None:
+    judged = r"Opposite .* it measures 3 classes \(red, green, blue\) at 8 x 8 positions, and the run's "
+    with pytest.raises(ValueError, match=judged + f"{type(own).__name__} {told}. Give the metric a judge"):
+        metric(Opposite()).prepare(solver(own, 1), CPU)

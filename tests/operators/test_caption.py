@@ -1,10 +1,13 @@
 """Captions by BLIP, here with tiny networks and random weights from folders of the published form."""
 
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_networks import WORDS, blip_captioner, blip_matcher
 from transformers import AutoTokenizer, BlipForConditionalGeneration, BlipForImageTextRetrieval, BlipImageProcessor
 
@@ -94,10 +97,52 @@ def test_a_caption_that_is_too_long_is_refused_at_the_start(tmp_path: Path) -> N
 def test_networks_that_cannot_be_had_are_said_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConnectionError, match=r"Retrieval of no/such could not be read .*\n?.*give its folder"):
         operator(matcher="no/such").load()
-    with pytest.raises(ValueError, match=r"holds another network than a BlipForConditionalGeneration: \d+ weights"):
-        operator(captioner=str(blip_matcher())).load()
     with pytest.raises(FileNotFoundError, match=r"nowhere\.txt is no file"):
         operator(captions=tmp_path / "nowhere.txt").load()
+
+
+def test_a_folder_of_another_network_is_told_by_its_keys_and_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    with pytest.raises(ValueError, match=r"than a BlipForConditionalGeneration: 63 weights are missing \(text_decoder"):
+        operator(captioner=str(blip_matcher())).load()
+    shutil.copytree(blip_matcher(), tmp_path, dirs_exist_ok=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file(weights | {"itm_head.bias": torch.zeros(3)}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r": 1 differ in shape \(itm_head.bias \(3,\) instead of \(2,\)\)\.$"):
+        operator(matcher=str(tmp_path)).load()
+    assert not caplog.messages
+    assert not logging.getLogger("transformers.modeling_utils").disabled
+
+
+@pytest.mark.parametrize("part", ["matcher", "captioner"])
+@pytest.mark.parametrize("kept", [set(), {"tokenizer_config.json"}])
+def test_a_folder_without_a_vocabulary_is_refused_at_the_start(part: str, kept: set[str], tmp_path: Path) -> None:
+    source = {"matcher": blip_matcher, "captioner": blip_captioner}[part]()
+    for name in {"config.json", "model.safetensors"} | kept:
+        shutil.copy(source / name, tmp_path)
+    with pytest.raises(ValueError, match=r"tokenizer of .* knows no words: vocab.txt or tokenizer.json is missing"):
+        operator(**{part: str(tmp_path)}).load()
+
+
+@pytest.mark.parametrize("given", [{"beams": 0}, {"max_tokens": 3}, {"max_tokens": 35}, {"min_tokens": -1}])
+def test_lengths_and_beams_that_cannot_be_are_refused_at_once(given: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"needs beams >= 1 and 0 <= min_tokens <= max_tokens < 35, .* but got beams="):
+        operator(**given)
+
+
+def test_a_prompt_that_leaves_no_room_is_refused_at_the_start() -> None:
+    with pytest.raises(ValueError, match=r"prompt 'a picture of ' has 4 tokens, .* max_tokens=4, prompt included"):
+        operator(min_tokens=0, max_tokens=4).load()
+    operator(min_tokens=0, max_tokens=5).load()
+
+
+def test_the_longest_caption_that_can_be_said_can_be_read() -> None:
+    longest = operator(prompt="", min_tokens=34, max_tokens=34)
+    x = dequantise(bytes_of_images())
+    longest.load()
+    assert longest.distance(x, [" ".join(["red"] * 33)] * 3).isfinite().all()
 
 
 def test_a_measurement_that_is_no_list_of_captions_is_refused() -> None:

@@ -140,8 +140,12 @@ def test_weights_that_cannot_be_had_are_said_with_what_to_do(tmp_path: Path, mon
     published = models.ResNet50_Weights.IMAGENET1K_V2.url
     with pytest.raises(ConnectionError, match=f"get {published} elsewhere and put it at {tmp_path}"):
         Classification(TorchvisionClassifier("resnet50", "IMAGENET1K_V2")).load()
-    with pytest.raises(ConnectionError, match=r"get the file of https://huggingface.co/timm/test_resnet.r160_in1k"):
-        Classification(TimmClassifier("test_resnet.r160_in1k")).load()
+    hub = r"get model.safetensors .* of https://huggingface.co/timm/{} elsewhere and give the file as `weights`"
+    for name, repository in {"resnet50": "resnet50.a1_in1k", "test_resnet.r160_in1k": "test_resnet.r160_in1k"}.items():
+        with pytest.raises(ConnectionError, match=hub.format(repository)):
+            Classification(TimmClassifier(name)).load()
+    with pytest.raises(ConnectionError, match=r"get https://github.com/.*nvidia-d1d86009\.pth elsewhere and give the"):
+        Classification(TimmClassifier("gcvit_xxtiny.in1k")).load()
     with pytest.raises(FileNotFoundError, match=r"'nowhere.pt' is no file of weights, and no published weights: those"):
         Classification(TorchvisionClassifier("resnet50", "nowhere.pt")).load()
     with pytest.raises(ValueError, match="holds another network than TorchvisionClassifier"):
@@ -157,6 +161,33 @@ def test_bad_names_and_targets_are_refused_at_once() -> None:
         TorchvisionClassifier("resnet51")
     with pytest.raises(ValueError, match=r"timm has no classifier 'vit_tinyy'; did you mean"):
         TimmClassifier("vit_tinyy")
+    with pytest.raises(ValueError, match=r"timm has no classifier 'resnet50.a1_in2k'; did you mean resnet50.a1_in1k"):
+        TimmClassifier("resnet50.a1_in2k")
+    with pytest.raises(ValueError, match="timm has no weights for coatnet_0_224; give a file of them"):
+        TimmClassifier("coatnet_0_224")
     for targets in ([], [281, 1000], [-1]):
         with pytest.raises(ValueError, match=r"among the classes 0 \.\. 999"):
             operator(targets=targets)
+
+
+def test_a_size_that_the_network_cannot_take_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    torch.save(timm.create_model("test_vit").state_dict(), tmp_path / "weights.pt")
+    only_160 = Classification(TimmClassifier("test_vit", tmp_path / "weights.pt"), size=200)
+    with pytest.raises(ValueError, match=r"test_vit.* cannot take pictures of 200 x 200 pixels \(.*\); give Class"):
+        only_160.load()
+    with pytest.raises(ValueError, match=r"squeezenet1_1.* 4 x 4 pixels \(.*\); give Classification the `size`"):
+        operator(size=4)(images())
+
+
+def test_a_picture_needs_a_size() -> None:
+    with pytest.raises(ValueError, match="needs a size >= 1, but got 0"):
+        operator(size=0)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_labels_that_are_no_classes_or_too_few_are_refused(twice: bool) -> None:
+    for labels in ([5, 281, 1000], [-1, 281, 5], [5, -100, 281]):
+        with pytest.raises(ValueError, match=rf"needs classes 0 \.\. 999, but got labels from {min(labels)} to"):
+            operator(softmax_twice=twice).distance(images(), torch.tensor(labels))
+    with pytest.raises(ValueError, match=r"of 3 images, but got labels of shape \(1,\)"):
+        operator(softmax_twice=twice).distance(images(), torch.tensor([5]))

@@ -1,6 +1,7 @@
 """Physics of DeepInverse as operators: what they are given, what they bring along, and what is refused."""
 
 import importlib.util
+from typing import Any
 
 import deepinv.physics
 import pytest
@@ -8,7 +9,13 @@ import torch
 from torch import nn
 
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators import AveragePool, DeepInvLinearPhysics, DeepInvPhysics, MatrixOperator
+from dis_lightning.operators import (
+    AveragePool,
+    DeepInvLinearPhysics,
+    DeepInvPhysics,
+    GaussianOperator,
+    MatrixOperator,
+)
 from dis_lightning.operators import deepinv as adapter
 
 
@@ -82,6 +89,31 @@ def test_a_physics_with_noise_of_its_own_is_refused() -> None:
 def test_a_physics_can_be_named_with_its_arguments() -> None:
     operator = DeepInvLinearPhysics("Decolorize", arguments={"srf": "flat"})
     torch.testing.assert_close(operator(images()), images().mean(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize("kind", [DeepInvPhysics, DeepInvLinearPhysics])
+@pytest.mark.parametrize(
+    "physics",
+    [deepinv.physics.Inpainting((3, 4, 4), mask=0.5), deepinv.physics.Tomography(5, img_width=4, normalize=False)],
+    ids=lambda physics: type(physics).__name__,
+)
+def test_images_of_another_size_than_the_physics_was_built_for_are_refused(
+    kind: type[GaussianOperator], physics: deepinv.physics.LinearPhysics
+) -> None:
+    wanted = rf"{type(physics).__name__} cannot measure images of shape \(3, 8, 8\) .*`arguments`, such as img_size"
+    with pytest.raises(ValueError, match=wanted):
+        kind(physics).measure(images(), NoiseSource(0, [0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [(None, "'m' and 'img_size'"), ({"m": 3}, "'img_size'"), ({"k": 3}, "'m' and 'img_size'")],
+)
+def test_arguments_that_a_named_physics_cannot_be_built_from_are_refused(
+    arguments: dict[str, Any] | None, missing: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"physics\.CompressedSensing cannot be built .*{missing}.* in `arguments` "):
+        DeepInvLinearPhysics("CompressedSensing", arguments=arguments)
 
 
 def test_what_is_no_physics_or_not_linear_is_refused() -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from lightning.pytorch.cli import LightningArgumentParser
 from PIL import Image
 
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators import BoxInpainting, Inpainting, MaskInpainting, RandomInpainting
+from dis_lightning.operators import BoxInpainting, Inpainting, MaskInpainting, Operator, RandomInpainting
 from dis_lightning.priors import FiniteAtomPrior
 
 
@@ -238,6 +239,48 @@ def test_a_mask_that_hides_all_or_is_no_map_is_refused(mask: np.ndarray, tmp_pat
     np.save(tmp_path / "mask.npy", mask)
     with pytest.raises(ValueError, match="must be one map with at least one pixel that is seen"):
         MaskInpainting(str(tmp_path / "mask.npy"))
+
+
+@pytest.mark.parametrize(
+    ("mask", "count"),
+    [(np.full((4, 4), np.nan), 16), (np.array([[1.0, np.nan], [0.0, 1.0]]), 1), (np.full((1, 4), np.inf), 4)],
+)
+def test_a_mask_of_numbers_that_are_neither_seen_nor_hidden_is_refused(
+    mask: np.ndarray, count: int, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "mask.npy", mask)
+    with pytest.raises(ValueError, match=rf"mask\.npy has {count} values that are not finite"):
+        MaskInpainting(str(tmp_path / "mask.npy"))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".png"])
+@pytest.mark.parametrize("length", [0, 20, 100])
+def test_a_mask_that_broke_off_is_refused_with_its_name(suffix: str, length: int, tmp_path: Path) -> None:
+    file = tmp_path / f"mask{suffix}"
+    half_seen(file)
+    file.write_bytes(file.read_bytes()[: min(length, file.stat().st_size - 20)])
+    with pytest.raises(ValueError, match=rf"The mask .*mask\{suffix} cannot be read"):
+        MaskInpainting(str(file))
+
+
+@pytest.mark.parametrize("mask", [np.array([[None, 1]]), np.array([["seen", "hidden"]]), np.zeros((2, 2), dtype="f,i")])
+def test_a_mask_of_other_things_than_numbers_is_refused_with_its_name(mask: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", mask, allow_pickle=True)
+    with pytest.raises(ValueError, match=r"The mask .*mask\.npy cannot be read .* no \.npy array of numbers"):
+        MaskInpainting(str(tmp_path / "mask.npy"))
+
+
+def test_the_command_line_names_a_mask_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "mask.npy").write_bytes(b"broken")
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Operator, "operator")
+    parsed = parser.parse_args(["--operator=MaskInpainting", f"--operator.file={tmp_path / 'mask.npy'}"])
+    with pytest.raises(ValueError, match=r"mask\.npy") as refusal:
+        parser.instantiate(parsed)
+    cause: BaseException = refusal.value
+    while cause.__cause__ is not None:  # as the command line does
+        cause = cause.__cause__
+    assert "mask.npy cannot be read" in str(cause)
 
 
 def test_a_mask_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -101,5 +101,8 @@ def test_the_published_network_takes_the_size_of_the_papers() -> None:
 def test_sizes_that_it_cannot_take_are_refused(size: tuple[int, int]) -> None:
     with torch.device("meta"):
         wizard = KernelWizard()
-    with pytest.raises(ValueError, match=f"multiples of 128, but got {size[0]} x {size[1]}; give the data a transform"):
+    with pytest.raises(
+        ValueError, match=f"multiples of 128, but got {size[0]} x {size[1]}; resize the data"
+    ) as refusal:
         wizard.kernel_shape(torch.zeros(1, 3, *size))
+    assert "--data.transform.size=128 (RoomsData: --data.size=128)" in str(refusal.value)

@@ -49,6 +49,19 @@ def test_the_distance_is_the_mean_cross_entropy_of_the_logits_unless_the_authors
     torch.testing.assert_close(twice.energy(x, y), once.energy(x, y))
 
 
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_map_of_another_size_or_of_other_classes_is_refused(twice: bool) -> None:
+    operator, x = segmentation(twice), images(16)
+    with pytest.raises(ValueError, match=r"\(16, 16\) positions of 2 images, but got labels .*: resize the label map"):
+        operator.distance(x, torch.zeros(2, 8, 8).long())
+    for label, told in ((150, "0 to 150"), (-1, "-1 to 0"), (-100, "-100 to 0")):
+        y = torch.zeros(2, 16, 16).long()
+        y[1, 3, 5] = label
+        for compare in (operator.distance, operator.energy):
+            with pytest.raises(ValueError, match=rf"needs classes 0 \.\. 149, but got labels from {told}"):
+                compare(x, y)
+
+
 def test_the_authors_distance_is_confined_as_the_documentation_says() -> None:
     class Certain(SegmentationNetwork):
         build_encoder = build_decoder = staticmethod(nn.Identity)  # type: ignore[assignment]

@@ -1,5 +1,6 @@
 """The published networks against the names and shapes of their published files, which load under the names of cards."""
 
+import json
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +9,11 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from lightning.pytorch.cli import LightningArgumentParser
 from published_files import manifest, write_published
 from safetensors.torch import save_file
 
+from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import NonlinearBlur, Operator, RoomLayout, Segmentation
 from dis_lightning.operators.networks import KernelWizard, MobileNetC1, PlanarLayout, ResNetPPM
 from dis_lightning.operators.networks.published import COUNTERS, PublishedNetwork, cards, read_network
@@ -29,6 +32,7 @@ OPERATORS: dict[str, Callable[[], Operator]] = {
     "ade20k_resnet50_ppm_encoder": lambda: Segmentation(ResNetPPM()),
     "room_layout_lin2018": RoomLayout,
 }
+SIZES = ("in_channels", "out_channels", "kernel_size")
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +129,51 @@ def test_a_layout_network_can_also_come_from_a_safetensors_file(tmp_path: Path) 
     with pytest.raises(ValueError, match=r"520 weights are missing \(resnet.conv1.weight") as refusal:
         RoomLayout(str(tmp_path / "w.safetensors")).load()
     assert "are not known" not in str(refusal.value)
+
+
+def test_a_layout_network_whose_weights_lack_their_prefix_is_refused_with_the_prefix(tmp_path: Path) -> None:
+    shapes = {key.removeprefix("model."): shape for key, shape in manifest("room_layout_lin2018").items()}
+    save_file({key: torch.zeros(shape) for key, shape in shapes.items() if "dec" in key}, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"w\.safetensors must name .* 'model\.' before each.* \(planar_seg\.dec1\.w"):
+        RoomLayout(str(tmp_path / "w.safetensors")).load()
+
+
+@pytest.mark.parametrize(
+    ("operator", "size", "multiple"), [("kernel_wizard_gopro", 64, 128), ("room_layout_lin2018", 32, 64)]
+)
+def test_images_of_a_wrong_size_are_refused_before_the_weights_are_asked_for(
+    operator: str, size: int, multiple: int
+) -> None:
+    x = torch.zeros(1, 3, size, size)
+    with pytest.raises(ValueError, match=f"multiples of {multiple}, but got {size} x {size}"):
+        OPERATORS[operator]().measure(x, NoiseSource(0, [0]))
+
+
+def parsed(operator: str, network: object) -> Operator:
+    """The operator as the command line builds it."""
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Operator, "operator")
+    return parser.instantiate(parser.parse_args([f"--operator={operator}", f"--operator.network={network}"])).operator
+
+
+@pytest.mark.parametrize("operator", ["NonlinearBlur", "RoomLayout"])
+@pytest.mark.parametrize("content", [b"<html>Not found</html>", b"class_path: torch.nn.Identity", b"\x80" * 10**6])
+def test_a_file_named_on_the_command_line_is_read_by_the_network_alone(
+    operator: str, content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "page.pth").write_bytes(content)
+    built = parsed(operator, tmp_path / "page.pth")
+    assert built.network is None
+    with pytest.raises(ValueError, match=r"page\.pth cannot be read|page\.pth is a"):
+        built.load()
+
+
+def test_a_configuration_can_name_the_class_of_a_network() -> None:
+    network = json.dumps({"class_path": "torch.nn.Conv2d", "init_args": dict.fromkeys(SIZES, 3)})
+    built = parsed("RoomLayout", network).network
+    assert isinstance(built, torch.nn.Conv2d)
+    assert built.weight.shape == (3, 3, 3, 3)
+    assert parsed("RoomLayout", "room_layout_lin2018").source == "room_layout_lin2018"
 
 
 def test_another_network_is_refused_with_the_first_weights_that_differ(tmp_path: Path) -> None:

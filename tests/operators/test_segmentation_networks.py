@@ -143,5 +143,5 @@ def test_the_networks_take_the_size_of_the_papers(build, last: str, shape: tuple
 def test_sizes_that_the_layout_network_cannot_take_are_refused(size: int) -> None:
     with torch.device("meta"):
         network: PublishedNetwork = PlanarLayout()
-    with pytest.raises(ValueError, match=f"multiples of 64, but got {size} x {size}; give the data a transform"):
+    with pytest.raises(ValueError, match=f"multiples of 64, but got {size} x {size}; resize the data"):
         network(images(size))

@@ -4,9 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning import Trainer
+from tiny_networks import blip_matcher, clip_folder
 
+from dis_lightning.data import RoomsData
+from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
+from dis_lightning.operators import Caption, CLIPText
 from dis_lightning.operators.texts import read_texts, text_of_each, texts
+from dis_lightning.priors import GaussianPrior
+from dis_lightning.solvers import Unguided
+from dis_lightning.types import State
 
 
 def test_an_image_has_the_line_of_its_index_in_any_batch_and_for_every_sample() -> None:
@@ -16,8 +24,26 @@ def test_an_image_has_the_line_of_its_index_in_any_batch_and_for_every_sample() 
 
 
 def test_an_image_beyond_the_last_line_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"texts for images 0 \.\. 1, but image 7 came; add lines"):
+    with pytest.raises(ValueError, match=r"texts for 2 images and 8 are to come; add lines .*num_images=2"):
         text_of_each(["zero", "one"], NoiseSource(0, [0, 7]))
+
+
+def test_a_file_with_too_few_lines_is_refused_before_anything_is_sampled(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("zero\none\n")
+    words = [
+        CLIPText(file=tmp_path / "texts.txt", name=f"local-dir:{clip_folder()}", pretrained=None),
+        Caption(str(blip_matcher()), captions=tmp_path / "texts.txt"),
+    ]
+    words[0].load()
+    words[0].require(2)
+    prior = GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192))
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, inference_mode=False)
+    for operator in words:
+        solver, steps = Unguided(operator, prior, KarrasLevels(2)), list[State]()
+        solver.observers.append(steps.append)
+        with pytest.raises(ValueError, match="texts for 2 images and 3 are to come"):
+            trainer.predict(solver, RoomsData(size=8, num_images=3, batch_size=1))
+        assert not steps
 
 
 def test_lines_are_read_without_the_blanks_around_them(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from lightning.pytorch.cli import LightningArgumentParser
 from safetensors.torch import save_file
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
-from dis_lightning.priors import checkpoints
+from dis_lightning.priors import Denoiser, checkpoints
 from dis_lightning.priors.cards import file_cards, repository_cards
 from dis_lightning.priors.checkpoints import File, find, load_network, save_network
 from dis_lightning.priors.consistency import ConsistencyModel
@@ -199,6 +200,19 @@ def test_a_local_file_named_after_its_card_knows_how_it_is_built(tmp_path: Path)
 def test_an_unknown_name_is_refused_at_once(source: str, message: str):
     with pytest.raises(FileNotFoundError, match=message):
         EDM(source)
+
+
+@pytest.mark.parametrize("kind", ["EDM", "ConsistencyModel"])
+def test_a_file_named_on_the_command_line_is_read_by_the_prior_alone(kind: str, tmp_path: Path):
+    file = tmp_path / "cd_cat256_l2.pt"
+    file.write_text("class_path: torch.nn.Identity")
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Denoiser, "denoiser")
+    parsed = parser.parse_args([f"--denoiser={kind}", f"--denoiser.network={file}"])
+    denoiser = parser.instantiate(parsed).denoiser
+    assert denoiser.network.source == str(file)
+    with pytest.raises(ValueError, match=r"cd_cat256_l2\.pt cannot be read"):
+        denoiser.load()
 
 
 def test_a_file_that_does_not_say_how_it_is_built_is_refused(lsun, tmp_path: Path):

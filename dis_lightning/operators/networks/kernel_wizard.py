@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dis_lightning.operators.networks.published import PublishedNetwork
+from dis_lightning.operators.networks.published import PublishedNetwork, check_sides
 
 __all__ = ["KernelWizard"]
 
@@ -62,12 +62,8 @@ class KernelWizard(PublishedNetwork):
         Raises:
             ValueError: if the sides are no multiples of what the network needs.
         """
+        check_sides(KernelWizard, x, self.multiple)
         height, width = x.shape[-2:]
-        if height % self.multiple or width % self.multiple or not height * width:
-            raise ValueError(
-                f"KernelWizard needs images whose sides are multiples of {self.multiple}, but got {height} x {width}; "
-                "give the data a transform to such a size (--data.transform)."
-            )
         return self.kernel_channels, height // self.multiple, width // self.multiple
 
     def forward(self, u: Tensor, kernel: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet101
 from torchvision.ops import FrozenBatchNorm2d
 
-from dis_lightning.operators.networks.published import PublishedNetwork
+from dis_lightning.operators.networks.published import PublishedNetwork, check_sides
 from dis_lightning.weights import read_checkpoint, read_tensors
 
 __all__ = ["PlanarLayout", "read_layout"]
@@ -39,18 +39,22 @@ class PlanarLayout(PublishedNetwork):
         self.resnet.fc = nn.Identity()
         self.planar_seg = _PlanarHead()
 
+    @staticmethod
+    def check(x: Tensor) -> None:
+        """Check the size of images `(B, 3, H, W)`.
+
+        Raises:
+            ValueError: if their sides are no multiples of 64: the three sizes would not meet.
+        """
+        check_sides(PlanarLayout, x, MULTIPLE)
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits `(B, 5, H, W)` of images `(B, 3, H, W)` in [-1, 1].
 
         Raises:
-            ValueError: if the sides of the images are no multiples of 64: the three sizes would not meet.
+            ValueError: if the images have a size that `check` refuses.
         """
-        height, width = x.shape[-2:]
-        if height % MULTIPLE or width % MULTIPLE or not height * width:
-            raise ValueError(
-                f"PlanarLayout needs images whose sides are multiples of {MULTIPLE}, but got {height} x {width}; "
-                "give the data a transform to such a size (--data.transform)."
-            )
+        self.check(x)
         net = self.resnet
         h = net.maxpool(net.relu(net.bn1(net.conv1(x.to(self.dtype)))))
         e_5 = net.layer3(net.layer2(net.layer1(h)))
@@ -83,8 +87,14 @@ def read_layout(path: Path) -> dict[str, Tensor]:
     """Read the weights of a `PlanarLayout`: from its published checkpoint, or from a safetensors file of these weights.
 
     Raises:
-        ValueError: if the file is damaged or of another kind.
+        ValueError: if the file is damaged or of another kind, or no name begins with "model.".
     """
     weights = read_tensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
     # The checkpoint may hold what the loss needs beside the network.
-    return {key.removeprefix(PREFIX): tensor for key, tensor in weights.items() if key.startswith(PREFIX)}
+    found = {key.removeprefix(PREFIX): tensor for key, tensor in weights.items() if key.startswith(PREFIX)}
+    if not found:
+        raise ValueError(
+            f"{path} must name the weights of PlanarLayout as the published checkpoint does, {PREFIX!r} before each, "
+            f"but none of its {len(weights)} begins so ({', '.join(list(weights)[:3])}): rename them, or get that file."
+        )
+    return found

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dis_lightning.weights import FileCard, check_source, fetch, file_cards, fill, read_tensors
 
-__all__ = ["PublishedNetwork", "cards", "read_network", "require"]
+__all__ = ["PublishedNetwork", "cards", "check_sides", "read_network", "require"]
 
 COUNTERS = ("num_batches_tracked", "_tmp_running_mean", "_tmp_running_var", "_running_iter")
 """What batch normalisation counts while it is trained, alone or synchronised: no weights."""
@@ -38,7 +38,7 @@ def cards() -> dict[str, FileCard]:
     return file_cards("dis_lightning.operators")
 
 
-def require(source: str) -> None:
+def require(source: str | Path) -> None:
     """Check that a source is a file or the name of a card, without reading it.
 
     Raises:
@@ -47,10 +47,24 @@ def require(source: str) -> None:
     check_source(source, cards())
 
 
+def check_sides(network: type[PublishedNetwork], x: Tensor, multiple: int) -> None:
+    """Check that a network can take images of the size of `x`, `(B, 3, H, W)`.
+
+    Raises:
+        ValueError: if the sides are no multiples of what the network needs.
+    """
+    height, width = x.shape[-2:]
+    if height % multiple or width % multiple or not height * width:
+        raise ValueError(
+            f"{network.__name__} needs images whose sides are multiples of {multiple}, but got {height} x {width}; "
+            f"resize the data, for example by --data.transform.size={multiple} (RoomsData: --data.size={multiple})."
+        )
+
+
 @torch.inference_mode(False)  # weights made in inference mode could never serve a gradient with respect to an image
 def read_network(
     build: Callable[[], Network],
-    source: str,
+    source: str | Path,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     read: Callable[[Path], Mapping[str, Tensor]] = read_tensors,
