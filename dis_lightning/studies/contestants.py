@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from dis_lightning.kernels import HMC, MALA, EulerMaruyama, ExponentialIntegrator, Kernel
 from dis_lightning.levels import Levels
+from dis_lightning.operators import LabelOperator
 from dis_lightning.posteriors import PosteriorSpread
 from dis_lightning.solvers import (
     DPS,
@@ -76,7 +77,10 @@ def _guided(
 ) -> Solver:
     denoiser = trial.consistency if by_map else trial.problem.prior
     levels = trial.karras(EVALUATIONS // per_level)
-    return kind(trial.problem.operator, denoiser, levels, scale=strength, **own, **_common(trial))
+    operator = trial.problem.operator
+    # The distance of a map of classes is a mean over its pixels, far smaller than others: a strength is for their sum.
+    pixels = trial.problem.y[0].numel() if isinstance(operator, LabelOperator) else 1
+    return kind(operator, denoiser, levels, scale=strength * pixels, **own, **_common(trial))
 
 
 def _lgd(trial: Trial, strength: float, by_map: bool = False) -> Solver:

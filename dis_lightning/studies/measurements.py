@@ -1,20 +1,19 @@
-"""Measurements of a few numbers that are not linear.
+"""Measurements that are not linear, small enough for exact posteriors.
 
-    pointwise            y = phi(A vec(x_0)) + s n
-    Fourier magnitudes   y = |F pad(x_0)| + s n         phase retrieval of a few pixels
+    pointwise        y = phi(A vec(x_0)) + s n
+    linear logits    y = argmax_k (W x_0 + b)_k     segmentation of a few pixels, by a network of one layer
 
 Those of pictures are in `dis_lightning.operators`.
 """
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dis_lightning.operators import GaussianOperator
+from dis_lightning.operators import GaussianOperator, LabelOperator
 
-__all__ = ["FourierMagnitudes", "Pointwise", "clipped"]
+__all__ = ["LinearLogits", "Pointwise", "clipped"]
 
 
 class Pointwise(GaussianOperator):
@@ -38,22 +37,25 @@ class Pointwise(GaussianOperator):
         return self.function(x_0.flatten(1) @ self.matrix.T.to(x_0))
 
 
-class FourierMagnitudes(GaussianOperator):
-    """Magnitudes of the orthonormal Fourier transform of the image with a margin of zeros.
+class LinearLogits(LabelOperator):
+    """Classes of pixels, by logits that are linear in the pixel: `(W x_0 + b)_k` for class k.
 
     Args:
-        margin: width of the margin on all sides, in pixels.
-        noise_std: standard deviation of the noise on `y`.
+        weight: W, `(K, C)`. What `y` tells of the image grows with it.
+        bias: b, `(K,)`.
     """
 
-    def __init__(self, margin: int = 4, noise_std: float = 0.0) -> None:
-        super().__init__(noise_std)
-        self.margin = margin
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__([f"class {k}" for k in range(len(weight))])
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("bias", bias, persistent=False)
 
     def forward(self, x_0: Tensor) -> Tensor:
-        """`|F pad(x_0)|`, `(B, C, H + 2 margin, W + 2 margin)`."""
-        spectrum: Tensor = torch.fft.fft2(F.pad(x_0, [self.margin] * 4), norm="ortho")
-        return spectrum.abs()
+        """Logits, `(B, K, H, W)`."""
+        return F.conv2d(x_0, self.weight[..., None, None].to(x_0), self.bias.to(x_0))
 
 
 def clipped(values: Tensor) -> Tensor:

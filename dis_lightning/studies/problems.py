@@ -7,7 +7,7 @@ is the guidance's.
 
     Gaussian         random axes, a random linear measurement
     mixture          25 Gaussians on a grid (Cardoso et al., MCGdiff, 2023), a random linear measurement
-    atoms            16 images, any measurement
+    atoms            16 images, measured in four ways, as pictures are
     random walk      a Gaussian process, blurred (Zach, Haouchat, Unser, 2026): many images, for calibration
     small problems   four numbers: a Gaussian or five narrow ones, measured in three ways
 
@@ -25,17 +25,17 @@ from torch import Tensor
 
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators import MatrixOperator, Operator
+from dis_lightning.operators import HDR, MatrixOperator, Operator, PhaseRetrieval
 from dis_lightning.operators.base import tensor
 from dis_lightning.priors import ExactPrior, FiniteAtomPrior, GaussianMixturePrior, GaussianPrior
 from dis_lightning.solvers import Solver, Unguided
-from dis_lightning.studies.measurements import Pointwise, clipped
+from dis_lightning.studies.measurements import LinearLogits, Pointwise, clipped
 from dis_lightning.studies.scores import sliced_wasserstein
 from dis_lightning.transitions import Transition
 
 __all__ = [
     "Problem",
-    "atom_problem",
+    "atom_problems",
     "gaussian_problem",
     "measured",
     "mixture_problem",
@@ -137,11 +137,28 @@ def mixture_problem(dimension: int, num_measured: int, seed: int = 0) -> Problem
     return measured(f"mixture, {dimension}", prior, MatrixOperator(u * s @ v, noise_std=noise_std), seed)
 
 
-def atom_problem(operator: Operator, seed: int = 0, name: str = "atoms") -> Problem:
-    """One of 16 images of 8 x 8 random pixels in [-1, 1], `(1, 8, 8)`, measured by any operator."""
+def atom_problems(seed: int = 0) -> list[Problem]:
+    """One of 16 images of 8 x 8 random pixels in [-1, 1], `(1, 8, 8)`, measured in four ways.
+
+        inpainting      the first quarter of the pixels
+        phase           in the convention of Chung et al., DPS, 2023
+        HDR             twice the contrast that the range holds
+        segmentation    dark, grey or bright, with borders at -1/3 and 1/3
+
+    Noise, or logits that are small, leave several of the images possible.
+
+    Args:
+        seed: chooses the images, the measured one and the noise.
+    """
     generator = torch.Generator().manual_seed(seed)
     prior = FiniteAtomPrior(2 * torch.rand(16, 1, 8, 8, generator=generator) - 1)
-    return measured(name, prior, operator, seed)
+    operators: dict[str, Operator] = {
+        "inpainting": MatrixOperator(torch.eye(64)[:16], 1.2, shape=(1, 8, 8)),
+        "phase": PhaseRetrieval(oversample=2.0, noise_std=1.5),
+        "HDR": HDR(noise_std=6.0),
+        "segmentation": LinearLogits(torch.tensor([[-0.1], [0.0], [0.1]]), torch.tensor([0.0, 0.1 / 3, 0.0])),
+    }
+    return [measured(f"atoms, {name}", prior, operator, seed) for name, operator in operators.items()]
 
 
 def walk_problem(images: int, seed: int = 0, dimension: int = 64, decibels: float = 10.0) -> Problem:

@@ -1,5 +1,6 @@
-"""Gaussian blur against SciPy, and the published facts of its kernel."""
+"""Gaussian blur against SciPy and DeepInverse, and the published facts of its kernel."""
 
+import deepinv.physics
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -32,6 +33,18 @@ def test_a_small_kernel_cuts_the_gaussian_at_its_size() -> None:
     x = images(16, 16)
     expected = scipy.ndimage.gaussian_filter(x.numpy(), (0, 0, 3, 3), mode="mirror", radius=2)
     np.testing.assert_allclose(GaussianBlur(kernel_size=5)(x), expected, rtol=0, atol=1e-12)
+
+
+def test_it_is_the_blur_of_deepinverse_that_reflects_with_a_kernel_of_4_standard_deviations() -> None:
+    """Theirs fills the size it is given; ours, of 61 pixels, is cut at 12. Theirs is undone by iterating."""
+    operator, x = GaussianBlur(), images(14, 20)
+    kernel = deepinv.physics.functional.gaussian_blur((25, 25), 3.0, dtype=torch.float64)
+    twin = deepinv.physics.Blur(kernel, padding="reflect", max_iter=100, tol=1e-6)
+    y = operator(x)
+    torch.testing.assert_close(y, twin.A(x), rtol=0, atol=1e-12)
+    torch.testing.assert_close(operator.adjoint(y), twin.A_adjoint(y), rtol=0, atol=1e-12)
+    expected = twin.prox_l2(x, y + x, gamma=3.0)
+    torch.testing.assert_close(operator.proximal(x, y + x, step=3.0), expected, rtol=0, atol=1e-5)
 
 
 def test_a_point_spreads_over_25_pixels_with_the_known_centre() -> None:

@@ -1,5 +1,6 @@
-"""Colourisation against its weights, and its pseudo-inverse against the library's."""
+"""Colourisation against its weights, its pseudo-inverse against the library's, and all of it against DeepInverse."""
 
+import deepinv.physics
 import pytest
 import torch
 
@@ -33,6 +34,20 @@ def test_the_adjoint_and_the_pseudo_inverse_are_those_of_the_matrix() -> None:
     basis = torch.eye(4, dtype=torch.float64).reshape(4, 1, 2, 2)
     torch.testing.assert_close(operator.adjoint(basis).flatten(1), matrix)
     torch.testing.assert_close(operator.pseudo_inverse(basis).flatten(1).T, torch.linalg.pinv(matrix))
+
+
+def test_it_is_the_grey_of_deepinverse_with_the_same_weights(images: torch.Tensor) -> None:
+    twin = deepinv.physics.Decolorize(srf=(0.2989, 0.5870, 0.1140))
+    operator, y = Colorization(), Colorization()(images)
+    torch.testing.assert_close(y, twin.A(images))
+    torch.testing.assert_close(operator.adjoint(y), twin.A_adjoint(y))
+    torch.testing.assert_close(operator.pseudo_inverse(y), twin.A_dagger(y))
+    # From 0: elsewhere their proximal step forgets what grey does not see of the image.
+    torch.testing.assert_close(operator.proximal(0 * images, y, step=3.0), twin.prox_l2(0 * images, y, gamma=3.0))
+
+
+def test_the_default_weights_of_deepinverse_are_those_of_bt_601_to_four_digits(images: torch.Tensor) -> None:
+    torch.testing.assert_close(Colorization()(images), deepinv.physics.Decolorize().A(images), rtol=0, atol=2e-4)
 
 
 def test_the_picture_is_grey(images: torch.Tensor) -> None:

@@ -21,7 +21,7 @@ from dis_lightning.studies.score_table import Row, as_markdown, as_table
 from dis_lightning.studies.scores import moments
 from dis_lightning.studies.trials import PosteriorTrial, Trial
 
-GAUSSIAN, MIXTURE, _, _, PHASE, _, WALK = range(len(PROBLEMS))
+GAUSSIAN, MIXTURE, _, _, PHASE, _, SEGMENTATION, WALK = range(len(PROBLEMS))
 GUIDED = ["DPS", "LGD", "FreeDoM", "MPGD", "Xu I: mean + noise"]
 
 
@@ -38,7 +38,7 @@ def small_trials() -> list[Trial]:
             flow = FlowMap(trial.problem.prior, steps=4, sigma_min=trial.sigma_min)
             trial = replace(trial, consistency=flow)
         trials.append(replace(trial, chain_evaluations=min(trial.chain_evaluations, 80)))
-    return [trials[place] for place in (GAUSSIAN, MIXTURE, PHASE, WALK)]
+    return [trials[place] for place in (GAUSSIAN, MIXTURE, PHASE, SEGMENTATION, WALK)]
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from dis_lightning.operators import GaussianOperator, MatrixOperator
-from dis_lightning.studies.measurements import FourierMagnitudes, Pointwise, clipped
+from dis_lightning.operators import GaussianOperator
+from dis_lightning.studies.measurements import LinearLogits
 from dis_lightning.studies.problems import (
     Problem,
-    atom_problem,
+    atom_problems,
     gaussian_problem,
     measured,
     mixture_problem,
@@ -36,32 +36,39 @@ def test_exact_samples_are_reproducible_and_their_batches_independent(problem: P
     assert not torch.isclose(problem.exact(10), problem.exact(10, batch=1)).any()
 
 
-@pytest.mark.parametrize(
-    "operator",
-    [
-        MatrixOperator(torch.eye(64)[:16], 1.2, shape=(1, 8, 8)),
-        FourierMagnitudes(4, 1.0),
-        Pointwise(torch.eye(64), clipped, 6.0),
-    ],
-    ids=lambda operator: type(operator).__name__,
-)
-def test_measuring_an_atom_leaves_several_of_them_possible(operator: GaussianOperator) -> None:
+@pytest.mark.parametrize("problem", atom_problems(), ids=lambda problem: problem.name)
+def test_measuring_an_atom_leaves_several_of_them_possible(problem: Problem) -> None:
     """With one atom left, or all of them, a sampler had nothing to show."""
-    problem = atom_problem(operator)
     atoms_left = 1 / problem.posterior.weights.square().sum()
     assert 2 < atoms_left < 14
-    # Bayes' rule by hand.
+
+
+@pytest.mark.parametrize("problem", atom_problems()[:3], ids=lambda problem: problem.name)
+def test_numbers_weigh_the_atoms_by_their_residuals(problem: Problem) -> None:
+    operator = problem.operator
+    assert isinstance(operator, GaussianOperator)
     residuals = (operator(problem.prior.atoms) - problem.y).flatten(1).double()
     likelihoods = torch.softmax(-residuals.square().sum(1) / (2 * operator.noise_std**2), 0)
     torch.testing.assert_close(problem.posterior.weights, likelihoods.float(), rtol=1e-4, atol=1e-6)
 
 
-def test_fourier_magnitudes_keep_the_power_and_do_not_see_a_shift_of_the_signs() -> None:
-    x = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    y = FourierMagnitudes(4)(x)
-    assert y.shape == (3, 1, 16, 16)
-    torch.testing.assert_close(y.square().sum((1, 2, 3)), x.square().sum((1, 2, 3)))
-    torch.testing.assert_close(FourierMagnitudes(4)(-x.flip((2, 3))), y)
+def test_classes_weigh_the_atoms_by_the_product_of_their_probabilities() -> None:
+    problem = atom_problems()[3]
+    dark, bright = (torch.exp(0.1 * sign * problem.prior.atoms[:, 0].double()) for sign in (-1, 1))
+    odds = torch.stack([dark, torch.full_like(dark, math.exp(0.1 / 3)), bright])
+    likelihoods = (odds / odds.sum(0)).gather(0, problem.y.expand(1, 16, 8, 8))[0].prod(2).prod(1)
+    torch.testing.assert_close(problem.posterior.weights, (likelihoods / likelihoods.sum()).float())
+
+
+def test_a_pixel_is_dark_below_a_third_and_bright_above() -> None:
+    problem = atom_problems()[3]
+    assert torch.equal(problem.y, 1 + (problem.truth[:, 0] > 1 / 3).long() - (problem.truth[:, 0] < -1 / 3).long())
+
+
+def test_logits_are_linear_in_the_channels_of_a_pixel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight, bias, x = (torch.randn(*shape, generator=generator) for shape in [(5, 3), (5,), (2, 3, 4, 6)])
+    torch.testing.assert_close(LinearLogits(weight, bias)(x)[1, :, 2, 5], weight @ x[1, :, 2, 5] + bias)
 
 
 def test_walks_have_independent_increments_of_variance_one_quarter() -> None:
