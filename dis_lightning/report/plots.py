@@ -73,11 +73,13 @@ class Line:
     """The cost of runs that differ in nothing but the number of samples.
 
     Attributes:
+        number: position of the first of them among all runs, which have a colour and a marker each.
         label: what they are called.
         samples: numbers of posterior samples, increasing.
         cost: mean cost of an image at each.
     """
 
+    number: int
     label: str
     samples: list[int]
     cost: list[float]
@@ -104,6 +106,7 @@ def cost_lines(runs: Sequence[Run], name: str) -> list[Line]:
     ordered = [sorted(group, key=lambda run: run.samples) for group in groups.values()]
     return [
         Line(
+            min(map(runs.index, group)),
             ", ".join(run.label for run in group),
             [run.samples for run in group],
             [run.sections["cost"][name]["mean"] for run in group],
@@ -131,23 +134,27 @@ def calibration_plot(runs: Sequence[Run]) -> Plot | None:
     Args:
         runs: the runs to compare.
     """
-    curves = [(run.label, run.summary["calibration"]) for run in runs if "calibration" in run.summary]
+    curves = {
+        number: (run.label, run.summary["calibration"])
+        for number, run in enumerate(runs)
+        if "calibration" in run.summary
+    }
     if not curves:
         return None
     title = "Coverage of the truth"
     figure, axes = _figure("level of the interval", "share of the pixels covered")
     axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
-    for number, (_, curve) in enumerate(curves):
+    for number, (_, curve) in curves.items():
         axes.plot(curve["levels"], curve["coverage"], **_style(number))
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    legend = [_key(number, label) for number, (label, _) in enumerate(curves)]
+    legend = [_key(number, label) for number, (label, _) in curves.items()]
     return Plot(_svg(figure, "calibration", title), title, legend, CALIBRATION)
 
 
 def _cost_plot(lines: Sequence[Line], name: str, title: str, unit: str, note: str) -> Plot:
     figure, axes = _figure("posterior samples S", unit)
-    for number, line in enumerate(lines):
-        style, fit = _style(number), line.fit()
+    for line in lines:
+        style, fit = _style(line.number), line.fit()
         fixed, per_sample = fit or (0.0, line.cost[0] / line.samples[0])
         reach = np.array([0, 2 * max(line.samples)])
         axes.plot(reach, fixed + per_sample * reach, color=style["color"], linestyle="-" if fit else ":", linewidth=1)
@@ -155,7 +162,7 @@ def _cost_plot(lines: Sequence[Line], name: str, title: str, unit: str, note: st
     axes.set_xlim(0, 1.15 * max(max(line.samples) for line in lines))
     axes.set_ylim(0, 1.15 * max(max(line.cost) for line in lines) or 1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend = [_key(number, _explain(line, unit)) for number, line in enumerate(lines)]
+    legend = [_key(line.number, _explain(line, unit)) for line in lines]
     return Plot(_svg(figure, name, title), title, legend, note)
 
 
@@ -190,7 +197,8 @@ def _figure(x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def _style(number: int) -> dict[str, Any]:
-    marker = list(MARKERS)[number % len(MARKERS)]
+    # With every round of the colours the markers move on by one, so that up to 64 runs are told apart.
+    marker = list(MARKERS)[(number + number // len(COLOURS)) % len(MARKERS)]
     return {"color": COLOURS[number % len(COLOURS)], "marker": marker, "markersize": 6, "linewidth": 1.5}
 
 

@@ -70,7 +70,7 @@ class Table(NamedTuple):
     columns: list[Column]
     """Its metrics."""
     rows: list[Row]
-    """One per run."""
+    """One per run that has any of the metrics."""
     notes: list[str]
     """Which columns have no best, because the runs define them differently."""
 
@@ -109,7 +109,11 @@ def best(values: Sequence[float | None], direction: Direction) -> list[bool]:
 def _table(section: str, names: Sequence[str], runs: Sequence[Run]) -> Table:
     columns = [Column(name, describe(name)) for name in names]
     cells = [_cells(section, column, runs) for column in columns]
-    rows = [Row(run.label, _detail(run), list(row)) for run, row in zip(runs, zip(*cells, strict=True), strict=True)]
+    rows = [
+        Row(run.label, _detail(run), list(row))
+        for run, row in zip(runs, zip(*cells, strict=True), strict=True)
+        if any(cell.mean is not None or cell.infinite or cell.reported for cell in row)
+    ]
     differing = {column: defined_differently(runs, column.name) for column in columns}
     notes = [
         f"{column.metric.title}: no best is marked, for the runs' definitions differ in {', '.join(keys)}."

@@ -172,6 +172,23 @@ def test_what_is_made_of_an_image_stays_with_it(browser: Browser, known: Path) -
     assert visit.texts("table.gallery tbody >> nth=0 >> .diverged") == ["diverged"] * 3
 
 
+@pytest.mark.parametrize(("size", "in_a_row"), [("laptop", 6), ("phone", 2)])
+def test_runs_of_one_sample_stand_side_by_side_with_their_pictures_in_line(
+    size: str, in_a_row: int, browser: Browser, tmp_path: Path
+) -> None:
+    runs = [write_run(tmp_path / f"{'long ' * n}{n}", {"psnr": [1.0 * n]}, samples=1) for n in range(8)]
+    data = {"data": {"class_path": "RoomsData"}}
+    runs.append(write_run(tmp_path / "several", {"psnr": [9.0]}, samples=2, configuration=data))
+    visit = Visit(browser, report(runs, tmp_path / "report.html"), size)
+    tops = visit.page.eval_on_selector_all(
+        "table.gallery tr.single img", "images => images.map(image => image.getBoundingClientRect().top)"
+    )
+    rows = [tops.count(top) for top in dict.fromkeys(tops)]
+    assert rows == [in_a_row] * (8 // in_a_row) + [8 % in_a_row] * (8 % in_a_row > 0)
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == SIZES[size][0]
+    assert visit.texts("h1") == ["RoomsData"]  # nine names would be no heading
+
+
 def test_configurations_are_folded_and_whole(browser: Browser, real: Path) -> None:
     visit = Visit(browser, real, "laptop")
     text = visit.page.locator("pre").first

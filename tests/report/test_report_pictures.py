@@ -141,6 +141,23 @@ def test_the_words_beside_a_plot_say_what_one_run_cannot(tmp_path: Path) -> None
     assert [key.text for key in evaluations.legend][1] == "DPS_2: 20 evaluations at S = 2"
 
 
+def test_every_run_has_one_sign_in_all_plots(tmp_path: Path) -> None:
+    calibration = {"levels": [0.5], "coverage": [0.4]}
+    more = [{"calibration": calibration} if n % 3 == 2 else {} for n in range(20)]
+    model = {"class_path": "S", "init_args": {}}
+    runs = [
+        write_run(tmp_path / f"r{n}", {"psnr": [1.0]}, configuration={"model": {**model, "seed": n}}, **part)
+        for n, part in enumerate(more)
+    ]
+    seconds, evaluations = cost_plots(read_runs(runs))
+    coverage = calibration_plot(read_runs(runs))
+    assert coverage is not None
+    signs = {key.text.partition(":")[0]: key[:2] for key in seconds.legend}
+    assert len(set(signs.values())) == 20
+    assert [key[:2] for key in evaluations.legend] == list(signs.values())
+    assert {key.text: key[:2] for key in coverage.legend} == {f"r{n}": signs[f"r{n}"] for n in range(2, 20, 3)}
+
+
 def test_plots_are_drawn_in_the_colour_of_the_page_with_names_of_their_own(tmp_path: Path) -> None:
     calibration = {"levels": [0.5, 0.9], "coverage": [0.4, 0.8]}
     run = write_run(tmp_path, {"psnr": [1.0]}, calibration=calibration)

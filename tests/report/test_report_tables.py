@@ -141,6 +141,14 @@ def test_what_a_paper_reports_stands_beside_the_value_or_in_a_column_of_its_own(
     assert [[cell.mean for cell in row.cells] for row in made.rows] == [[20.5, None], [22.5, None]]
 
 
+def test_a_run_without_any_metric_of_a_section_is_left_out_of_its_table(tmp_path: Path) -> None:
+    chains = {"moved": {"mean": 0.5, "standard_error": None, "images": 1, "infinite": 0}}
+    runs = [write_run(tmp_path / "a", {"psnr": [20.0]}), write_run(tmp_path / "b", {"psnr": [21.0]}, chains=chains)]
+    tables = {made.title: [row.label for row in made.rows] for made in make_tables(read_runs(runs))}
+    assert tables["Markov chains"] == ["b"]
+    assert tables["Fidelity to the clean image"] == ["a", "b"]
+
+
 def test_a_metric_that_is_measured_elsewhere_is_not_shown_twice(tmp_path: Path) -> None:
     whole = {"fid": {"mean": 90.0, "standard_error": None, "images": 1, "infinite": 0}}
     run = write_run(tmp_path, {"psnr": [20.0]}, configuration={"writer": {"reported": REPORTED}}, set=whole)
