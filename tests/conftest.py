@@ -9,15 +9,11 @@ from pathlib import Path
 
 # The cores are shared by the processes of the suite. Set before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Each attempt to reach a hub takes half a minute to fail otherwise. Read when its library is imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 from small_run import ROOT, SMALL
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Without it, each attempt to reach a hub takes half a minute to fail.
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture(autouse=True)
