@@ -20,7 +20,7 @@ from torch import Tensor
 from dis_lightning.callbacks import default_metrics
 from dis_lightning.callbacks.configuration import expected_images
 from dis_lightning.callbacks.folder import RunFolder
-from dis_lightning.callbacks.metric import Metric
+from dis_lightning.callbacks.metric import Metric, require_different
 from dis_lightning.callbacks.summary import Summary, sum_up
 from dis_lightning.callbacks.table import print_summary
 from dis_lightning.operators import Operator
@@ -78,6 +78,7 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver) -> Summary:
             "no report page. Give its command again, which computes what is missing.",
             stacklevel=2,
         )
+    require_different(metrics)
     for metric in metrics:
         metric.rows = {}
         metric.require(solver, len(records))

@@ -1,21 +1,19 @@
 """How well the samples explain what was measured."""
 
-from textwrap import shorten
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from dis_lightning.callbacks.judges import asked, require_same_kind
 from dis_lightning.callbacks.metric import ImageMetric
 from dis_lightning.callbacks.per_sample import over_samples, repeated, sample_rows
 from dis_lightning.images import quantise
-from dis_lightning.metrics.features import weights_digest
-from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import GaussianOperator, LabelOperator, Operator, TextOperator, tensor
+from dis_lightning.operators.base import GaussianOperator, Operator
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
 
-__all__ = ["MeasurementDistance", "MeasurementMSE", "require_same_kind"]
+__all__ = ["MeasurementDistance", "MeasurementMSE"]
 
 
 class MeasurementDistance(ImageMetric):
@@ -38,10 +36,16 @@ class MeasurementDistance(ImageMetric):
         super().__init__()
         self.judge = judge
         self.name = name
+        self._asked = judge
+
+    @property
+    def key(self) -> str:
+        """See `Metric.key`."""
+        return self.name
 
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
-        judge = self._operator(solver)
+        self._asked = judge = self._operator(solver)
         judge.load(device)
         judge.to(device).requires_grad_(False).eval()
         if judge is not solver.operator:
@@ -55,13 +59,8 @@ class MeasurementDistance(ImageMetric):
 
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""
-        if self.judge is None:
-            return {"what": "the operator's own distance between samples and measurement"}
-        judge = {
-            "judge": repr(self.judge).partition("\n")[0].rstrip("("),
-            "weights_tensors_sha256": weights_digest(self.judge),
-        }
-        return {"what": "distance between samples and measurement by a judge", **judge}
+        whose = "the operator's own" if self.judge is None else "a judge's"
+        return {"what": f"{whose} distance between samples and measurement", **asked(self._asked)}
 
     def _operator(self, solver: Solver) -> Operator:
         return solver.operator if self.judge is None else self.judge
@@ -76,6 +75,10 @@ class MeasurementMSE(ImageMetric):
 
     section: ClassVar[str] = "consistency"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: Operator | None = None
+
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
         if not isinstance(solver.operator, GaussianOperator):
@@ -84,6 +87,7 @@ class MeasurementMSE(ImageMetric):
                 "out of the callbacks."
             )
         solver.operator.load(device)
+        self._asked = solver.operator
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
@@ -95,47 +99,5 @@ class MeasurementMSE(ImageMetric):
 
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""
-        return {"what": "mean squared difference between measured samples and measurement, both 8 bit", "unit": "grey²"}
-
-
-@torch.no_grad()
-def require_same_kind(judge: Operator, solver: Solver, device: torch.device) -> None:
-    """Refuse a judge that does not measure what the run's operator does: the same classes, numbers or words, as many.
-
-    Args:
-        judge: another operator than the run's, loaded.
-        solver: the run's solver; a blank image of its prior's shape is measured.
-        device: where the judge is.
-
-    Raises:
-        ValueError: if the judge measures something else.
-    """
-    own = solver.operator
-    own.load(device)
-    blank = torch.zeros(1, *solver.denoiser.shape, device=device)
-    (classes, shape), (own_classes, own_shape) = _kind(judge, blank), _kind(own.to(device), blank)
-    if (classes, shape) != (own_classes, own_shape):
-        raise ValueError(
-            f"{type(judge).__name__} cannot judge this run: it measures {_told(classes, shape)}, and the run's "
-            f"{type(own).__name__} {_told(own_classes, own_shape)}. Give the metric a judge that measures the same, or "
-            "take it out of the callbacks."
-        )
-
-
-def _kind(operator: Operator, blank: Tensor) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
-    """Names of the classes that are measured, if any, and the shape of a measurement; None for words."""
-    if isinstance(operator, TextOperator):
-        return (), None
-    y = tensor(operator.measure(blank, NoiseSource(0, [0], blank.device)))
-    return operator.classes if isinstance(operator, LabelOperator) else (), tuple(y.shape[1:])
-
-
-def _told(classes: tuple[str, ...], shape: tuple[int, ...] | None) -> str:
-    """A kind of measurement, for people."""
-    if shape is None:
-        return "words"
-    size = " x ".join(map(str, shape))
-    if not classes:
-        return f"{size} numbers"
-    named = f"{len(classes)} classes ({shorten(', '.join(classes), 50, placeholder=' ...')})"
-    return f"{named} at {size} positions" if shape else f"{named} of whole pictures"
+        what = "mean squared difference between measured samples and measurement, both 8 bit"
+        return {"what": what, "unit": "grey²", **asked(self._asked)}

@@ -56,6 +56,11 @@ class Distribution(SetMetric):
         self.name = name
         self._facts: dict[str, Any] = {}
 
+    @property
+    def key(self) -> str:
+        """See `Metric.key`."""
+        return self._name("fid")
+
     def require(self, solver: Solver, images: int) -> None:
         """See `Metric.require`."""
         self.reference.check()

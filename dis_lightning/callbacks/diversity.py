@@ -57,6 +57,11 @@ class PairwiseLPIPS(ImageMetric):
         super().__init__()
         self.distance = PerceptualDistance(network, weights)
 
+    @property
+    def key(self) -> str:
+        """See `Metric.key`."""
+        return f"pairwise_lpips_{self.distance.network}"
+
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
         self.distance.check(solver.denoiser.shape)

@@ -5,10 +5,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dis_lightning.callbacks.consistency import require_same_kind
+from dis_lightning.callbacks.judges import asked, require_same_kind
 from dis_lightning.callbacks.metric import ImageMetric, Metric, SetMetric
 from dis_lightning.callbacks.per_sample import over_samples, repeated, sample_rows
-from dis_lightning.metrics.features import weights_digest
 from dis_lightning.metrics.overlap import confusion, mean_iou
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator
@@ -76,12 +75,7 @@ class Judge:
 
     def define(self) -> dict[str, Any]:
         """What the judgement depends on."""
-        return {
-            "judge": repr(self.operator).partition("\n")[0].rstrip("("),
-            "classes": len(self.operator.classes),
-            "weights_tensors_sha256": weights_digest(self.operator),
-            "noise_std": self.noise_std,
-        }
+        return {**asked(self.operator), "classes": len(self.operator.classes), "noise_std": self.noise_std}
 
 
 class _Judged(Metric):
@@ -91,6 +85,11 @@ class _Judged(Metric):
         super().__init__()
         self.judge = Judge(judge, noise_std)
         self.name = name
+
+    @property
+    def key(self) -> str:
+        """See `Metric.key`."""
+        return self.name
 
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""

@@ -6,6 +6,7 @@ that is scored again from its folder scores the same.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -18,7 +19,7 @@ from dis_lightning.images import dequantise, quantise
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
 
-__all__ = ["ImageMetric", "Metric", "SetMetric"]
+__all__ = ["ImageMetric", "Metric", "SetMetric", "require_different"]
 
 
 class Metric(Callback, ABC):
@@ -30,6 +31,11 @@ class Metric(Callback, ABC):
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[str, Any]] = {}
+
+    @property
+    def key(self) -> str:
+        """What its values are called after: no two metrics of a run may share it."""
+        return type(self).__name__
 
     @abstractmethod
     def look(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
@@ -87,6 +93,8 @@ class Metric(Callback, ABC):
         """Begin anew; see `require` and `prepare`."""
         assert isinstance(pl_module, Solver)
         self.rows = {}
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
+        require_different([callback for callback in callbacks if isinstance(callback, Metric)])
         data = trainer.datamodule  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
         if isinstance(data, ImageData):
             self.require(pl_module, len(data.images))
@@ -103,6 +111,21 @@ class Metric(Callback, ABC):
     ) -> None:
         """See `score`."""
         self.score(outputs, pl_module)
+
+
+def require_different(metrics: Sequence[Metric]) -> None:
+    """Refuse metrics of which one would write over the values of another.
+
+    Raises:
+        ValueError: if two share their key.
+    """
+    keys = [metric.key for metric in metrics]
+    if twice := [metric for metric in metrics if keys.count(metric.key) > 1]:
+        kinds = " and ".join(type(metric).__name__ for metric in twice)
+        raise ValueError(
+            f"The callbacks {kinds} would both write the values of {twice[0].key}: give one of them another name, or "
+            "take it out."
+        )
 
 
 class ImageMetric(Metric):

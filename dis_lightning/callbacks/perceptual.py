@@ -30,6 +30,11 @@ class LPIPS(ImageMetric):
         super().__init__()
         self.distance = PerceptualDistance(network, weights)
 
+    @property
+    def key(self) -> str:
+        """See `Metric.key`."""
+        return f"lpips_{self.distance.network}"
+
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
         self.distance.check(solver.denoiser.shape)
@@ -37,7 +42,7 @@ class LPIPS(ImageMetric):
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
-        name, number = f"lpips_{self.distance.network}", reconstruction.draws.samples.shape[1]
+        name, number = self.key, reconstruction.draws.samples.shape[1]
         source = reconstruction.source
         rows = self.distance(sample_rows(reconstruction), source.repeat_interleave(number, dim=0))
         values = over_samples(name, rows, reconstruction, better=-1)

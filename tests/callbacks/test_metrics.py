@@ -1,13 +1,25 @@
 """PSNR, SSIM and cost against independent implementations and known answers."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from lightning import Trainer
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from dis_lightning.callbacks import CostPerImage, Fidelity, ImageMetric, Metric, default_metrics
+from dis_lightning.callbacks import (
+    CostPerImage,
+    Fidelity,
+    ImageMetric,
+    MeasurementDistance,
+    Metric,
+    Writer,
+    default_metrics,
+)
+from dis_lightning.callbacks.metric import require_different
+from dis_lightning.data import RoomsData
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
@@ -146,3 +158,14 @@ def test_quantising_rounds_to_the_nearest_and_is_undone_on_its_values() -> None:
     levels = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(quantise(dequantise(levels)), levels)
     assert quantise(torch.tensor([-2.0, 2.0, float("nan"), 0.004, -0.004])).tolist() == [0, 255, 128, 128, 127]
+
+
+def test_two_metrics_of_one_name_are_refused_before_anything_is_sampled(tmp_path: Path) -> None:
+    solver = Unguided(AveragePool(4), GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192)), KarrasLevels(2))
+    twice = [MeasurementDistance(), MeasurementDistance(AveragePool(4))]
+    with pytest.raises(ValueError, match=r"MeasurementDistance and MeasurementDistance would both write .* distance"):
+        Trainer(accelerator="cpu", logger=False, callbacks=[*twice, Writer(tmp_path / "run")]).predict(
+            solver, datamodule=RoomsData(num_images=1, size=8)
+        )
+    assert not (tmp_path / "run" / "samples").exists()
+    require_different([MeasurementDistance(), MeasurementDistance(AveragePool(4), name="other"), Fidelity()])
