@@ -79,6 +79,11 @@ class MeasurementMSE(ImageMetric):
         super().__init__()
         self._asked: Operator | None = None
 
+    @property
+    def key(self) -> str:
+        """See `Metric.key`."""
+        return "y_mse"
+
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
         if not isinstance(solver.operator, GaussianOperator):

@@ -18,9 +18,11 @@ def asked(operator: Operator | None) -> dict[str, Any]:
     """Who looks at the samples, for a definition: class, arguments, networks and the digest of their weights."""
     if operator is None:
         return {}
-    networks = [type(part).__name__ for part in operator.children()]
-    weights = {"networks": networks, "weights_tensors_sha256": weights_digest(operator)} if networks else {}
-    return {"judge": f"{type(operator).__name__}({operator.extra_repr()})", **weights}
+    return {
+        "judge": f"{type(operator).__name__}({operator.extra_repr()})",
+        "networks": [type(part).__name__ for part in operator.children()],
+        "weights_tensors_sha256": weights_digest(operator),
+    }
 
 
 @torch.no_grad()

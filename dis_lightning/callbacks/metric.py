@@ -34,7 +34,7 @@ class Metric(Callback, ABC):
 
     @property
     def key(self) -> str:
-        """What its values are called after: no two metrics of a run may share it."""
+        """What its values are called after, or else its class: no two metrics of a run may share it."""
         return type(self).__name__
 
     @abstractmethod

@@ -56,7 +56,8 @@ class Writer(Callback):
             number of images stand for it.
 
     Raises:
-        ValueError: if an argument is out of range or, at the start of a run, if the folder belongs to another one.
+        ValueError: if an argument is out of range or, at the start of a run, if the folder belongs to another one, or
+            the trainer would leave images out.
     """
 
     def __init__(
@@ -80,8 +81,16 @@ class Writer(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check that the folder is this run's, and let the solver recall what is finished in it."""
         assert isinstance(pl_module, Solver)
+        limit = trainer.limit_predict_batches  # a number of batches, or a share of them
+        if isinstance(limit, int) or limit < 1:
+            raise ValueError(
+                f"A run folder holds all images of its data, but limit_predict_batches={limit} leaves some out; take "
+                "fewer images instead (--data.num_images)."
+            )
         if trainer.is_global_zero:
             self.folder.sweep()
+        if self.configuration is None:
+            pl_module.load(trainer.strategy.root_device)  # so that it is described the same whoever has read it before
         configuration = self.configuration or _describe(pl_module, trainer)
         check_configuration(self.folder.path, configuration, write=trainer.is_global_zero)
         pl_module.recall = self._recall

@@ -88,7 +88,7 @@ class StoredFeatures(FeatureNetwork):
 def weights_digest(network: nn.Module) -> str:
     """SHA-256 of all tensors of a network, in the order of their names; not that of the file that they came from."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted([*network.named_parameters(), *network.named_buffers()]):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

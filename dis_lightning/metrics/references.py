@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
+from zlib import error as BadDeflate
 
 import numpy as np
 import torch
@@ -202,7 +203,7 @@ class Statistics(Reference):
                 if missing := {"mu", "sigma"} - set(content):
                     raise ValueError(f"it holds no {' and '.join(sorted(missing))}, but {', '.join(content)}")
                 return known_gaussian(torch.from_numpy(content["mu"]), torch.from_numpy(content["sigma"]))
-        except (BadZipFile, EOFError, TypeError, ValueError) as error:
+        except (BadDeflate, BadZipFile, EOFError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{self.file} is no reference ({error}); give an .npz file with `mu` and `sigma`."
             ) from error

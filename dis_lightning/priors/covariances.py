@@ -118,11 +118,12 @@ def _linear_system(operator: Operator, y: Measurement, shape: tuple[int, ...]) -
     if operator.noise_std == 0:
         raise ValueError(f"The posterior needs noise in the measurement, but {name} has noise_std 0: set it above 0.")
     check_single(y)
-    matrix, values = operator.matrix(shape).cpu(), tensor(y).cpu().double().flatten()
+    y = tensor(y).cpu()
+    matrix, values = operator.matrix(shape).cpu(), y.double().flatten()
     if values.shape != matrix.shape[:1]:
         raise ValueError(f"{name} measures {len(matrix)} numbers of images {shape}, but y has {len(values)}.")
     # What an operator knows not to have been seen counts for nothing; any other number that is not finite is an error.
     missing = values.isnan()
-    _, known = operator.compare(torch.zeros(1, *shape).to(tensor(y)), y)
+    _, known = operator.compare(torch.zeros(1, *shape).to(y), y)
     check_numbers("measurement", known)
     return matrix[~missing], values[~missing], operator.noise_std

@@ -117,6 +117,12 @@ class Solver(lightning.LightningModule, ABC):
                 draws = solver._draw(y, noise)
         return Reconstruction(batch["index"], batch["name"], batch["image"], y, draws)
 
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """Read the networks of all parts, once; see `Operator.load` and `Denoiser.load`."""
+        for network in self._networks():
+            network.load(device)
+        self.operator.load(device)
+
     def setup(self, stage: str) -> None:
         """Read the networks, and have the operator refuse what it cannot measure, before anything is sampled.
 
@@ -128,9 +134,7 @@ class Solver(lightning.LightningModule, ABC):
                 f"The trainer's precision {self.trainer.precision} would round measurements and noise too; leave it at "
                 "32-true and give the prior a dtype (--denoiser.dtype=torch.bfloat16)."
             )
-        for network in self._networks():
-            network.load(self.device)
-        self.operator.load(self.device)
+        self.load(self.device)
         data = self.trainer.datamodule  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
         if isinstance(data, ImageData):
             self.operator.require(len(data.images))

@@ -18,7 +18,6 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
-import torch
 import yaml
 from jsonargparse import ArgumentParser
 
@@ -125,9 +124,7 @@ def reconstruct(configuration: Configuration) -> Iterator[tuple[Reconstruction, 
         Each batch's samples, and the solver that drew them.
     """
     images, solver = build(configuration)
-    for part in solver.children():
-        if isinstance(part, Operator | Denoiser):
-            part.load(torch.device("cpu"))
+    solver.load()
     images.setup()
     for batch in images.predict_dataloader():
         yield solver.predict_step(batch), solver

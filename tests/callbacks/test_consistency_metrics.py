@@ -10,10 +10,11 @@ from batches import CPU, Thirds, batch, noise_images, solver
 from tiny_networks import clip_folder
 
 from dis_lightning.callbacks import CLIPScore, MeasurementDistance, MeasurementMSE
+from dis_lightning.callbacks.judges import asked
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.metrics import CLIPFeatures
-from dis_lightning.operators import AveragePool, BicubicDownsample, CLIPText, Operator
-from dis_lightning.rooms import RoomsCaption, RoomsLayout, RoomsSegmentation
+from dis_lightning.operators import AveragePool, BicubicDownsample, CLIPText, MatrixOperator, Operator
+from dis_lightning.rooms import RoomsCaption, RoomsClass, RoomsLayout, RoomsSegmentation, rooms_reader_a, rooms_reader_b
 
 
 def test_the_distance_is_the_operators_own_averaged_over_samples() -> None:
@@ -36,6 +37,14 @@ def test_a_judge_measures_the_distance_by_its_own_eyes() -> None:
     expected = judge.distance(dequantise(samples.flatten(0, 1)), torch.zeros(6, 3, 4, 4)).reshape(2, 3).mean(dim=1)
     assert torch.allclose(found["distance_judge"].float(), expected, rtol=1e-6)
     assert metric.definition("distance_judge")["judge"].startswith("BicubicDownsample")
+
+
+def test_a_definition_tells_operators_apart_by_their_numbers_and_names_their_networks() -> None:
+    one, same, other = (MatrixOperator(k * torch.eye(4), 0.1) for k in (1.0, 1.0, 2.0))
+    assert asked(one) == asked(same) != asked(other)
+    reading = RoomsClass(rooms_reader_a())
+    assert asked(reading)["networks"] == ["ReaderA"]
+    assert asked(reading)["weights_tensors_sha256"] != asked(RoomsClass(rooms_reader_b()))["weights_tensors_sha256"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dis_lightning.callbacks import CostPerImage, Fidelity, Writer
+from dis_lightning.callbacks import CostPerImage, Fidelity, MeasurementDistance, Writer
 from dis_lightning.callbacks.configuration import expected_images
 from dis_lightning.callbacks.folder import Kept, RunFolder, read_png, write_atomically
 from dis_lightning.data import RoomsData
@@ -20,7 +20,8 @@ from dis_lightning.images import quantise
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.operators import AveragePool
 from dis_lightning.priors import Denoiser, FiniteAtomPrior, GaussianPrior
-from dis_lightning.solvers import DPS
+from dis_lightning.rooms import RoomsClass
+from dis_lightning.solvers import DPS, Unguided
 from dis_lightning.types import Cost, Draws
 
 SHAPE = (3, 8, 8)
@@ -58,6 +59,7 @@ def run(
     world: int = 0,
     factor: int = 4,
     precision: Any = "32-true",
+    limit: float | None = None,
     **changes: Any,
 ) -> Run:
     arguments = {"levels": KarrasLevels(4), "scale": 1.0, "num_samples": 2} | changes
@@ -70,7 +72,11 @@ def run(
         "enable_model_summary": False,
     }
     trainer = lightning.Trainer(
-        accelerator="cpu", precision=precision, callbacks=[Fidelity(), CostPerImage(), writer], **quiet
+        accelerator="cpu",
+        precision=precision,
+        limit_predict_batches=limit,
+        callbacks=[Fidelity(), CostPerImage(), writer],
+        **quiet,
     )
     trainer.predict(
         solver, RoomsData(size=8, num_images=num_images, batch_size=2, seed=world), return_predictions=False
@@ -216,6 +222,21 @@ def test_an_exact_image_has_its_place_in_the_summary(tmp_path: Path) -> None:
 def test_half_precision_of_the_trainer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="32-true"):
         run(tmp_path, precision="bf16-mixed")
+
+
+def test_a_run_that_would_leave_images_out_is_refused(tmp_path: Path) -> None:
+    for limit in (1, 0.5):
+        with pytest.raises(ValueError, match=f"limit_predict_batches={limit} leaves some out; take fewer images"):
+            run(tmp_path, limit=limit)
+
+
+def test_a_solver_whose_networks_are_read_is_the_one_whose_were_not(tmp_path: Path) -> None:
+    solver = Unguided(RoomsClass(), FiniteAtomPrior(torch.zeros(1, 3, 16, 16)), KarrasLevels(2))
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    for callbacks in ([Writer(tmp_path)], [MeasurementDistance(), Writer(tmp_path)]):
+        trainer = lightning.Trainer(accelerator="cpu", callbacks=callbacks, enable_model_summary=False, **quiet)
+        trainer.predict(solver, RoomsData(size=16, num_images=1), return_predictions=False)
+    assert metrics(tmp_path)["images"] == 1
 
 
 def test_another_solver_is_refused_without_the_command_line_too(tmp_path: Path) -> None:

@@ -75,6 +75,13 @@ def test_statistics_that_cannot_be_used_are_refused_by_the_check(tmp_path: Path)
     np.savez(file, mu=np.zeros(2), sigma=np.eye(3))
     with pytest.raises(ValueError, match=r"statistics.npz is no reference \(.*got \(2,\) and \(3, 3\)"):
         Statistics(file).check()
+    np.savez_compressed(file, mu=np.zeros(2), sigma=np.eye(2))
+    content = bytearray(file.read_bytes())
+    content[content.index(b"mu.npy") + 30] ^= 0xFF  # in what is compressed
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"statistics.npz is no reference"):
+        Statistics(file).check()
+    np.savez(file, mu=np.zeros(2), sigma=np.eye(3))
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"statistics.npz is no reference .*; give an .npz file with `mu` and `sigma`"):
         Statistics(file).check()

@@ -54,6 +54,7 @@ def test_a_map_of_another_size_or_of_other_classes_is_refused(twice: bool) -> No
     operator, x = segmentation(twice), images(16)
     with pytest.raises(ValueError, match=r"\(16, 16\) positions of 2 images, but got labels .*: resize the label map"):
         operator.distance(x, torch.zeros(2, 8, 8).long())
+    operator.distance(x, torch.zeros(2, 16, 16).long())  # one good map says nothing of the next
     for label, told in ((150, "0 to 150"), (-1, "-1 to 0"), (-100, "-100 to 0")):
         y = torch.zeros(2, 16, 16).long()
         y[1, 3, 5] = label
