@@ -1,7 +1,7 @@
 """Every solver on measurements of rooms that are networks: the first paper's tables 1 to 3 in miniature.
 
-    python -m dis_lightning.studies.rooms_semantic table      runs all rows; about 15 minutes of one core
-    python -m dis_lightning.studies.rooms_semantic tune       chooses the step sizes; about 10 minutes
+    python -m dis_lightning.studies.rooms_semantic table      runs all rows; about 25 minutes of one core
+    python -m dis_lightning.studies.rooms_semantic tune       chooses the step sizes; about 35 minutes
     python -m dis_lightning.studies.rooms_semantic pages      makes every row a run, and a page per problem to look at
     python -m dis_lightning.studies.rooms_semantic settings --problem layout --solver DPS > dps.yaml
     dis-lightning predict --config dps.yaml --writer.folder outputs/dps
