@@ -54,7 +54,7 @@ class Entry(NamedTuple):
     name: str
     """Where it came from."""
     given: list[Picture]
-    """The clean image and its measurement, or the measurements, where the runs have different ones."""
+    """The clean image and its measurement, or the measurements, where the runs have different ones; none in words."""
     texts: list[str]
     """Measurements in words."""
     strips: list[Strip]
@@ -124,7 +124,8 @@ def _entry(
     given = [encoder.file(first.folder.source(index), "truth")]
     for run in measured.values():
         title = "measurement" if len(measured) == 1 else f"measurement of {run.label}"
-        given.append(encoder.file(run.folder.measurement(index), title))
+        if not run.folder.measurement(index).with_suffix(".txt").exists():  # words are shown as such
+            given.append(encoder.file(run.folder.measurement(index), title))
     captions = {run.folder.measurement(index).with_suffix(".txt") for _, run in having}
     texts = sorted({caption.read_text() for caption in captions if caption.exists()})
     values = _values([run for _, run in having], index)

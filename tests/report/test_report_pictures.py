@@ -79,11 +79,12 @@ def test_different_measurements_of_an_image_are_all_shown(tmp_path: Path) -> Non
     assert titles == ["truth", "measurement of a", "measurement of b"]
 
 
-def test_a_caption_is_shown_as_it_is(tmp_path: Path) -> None:
+def test_a_caption_is_shown_once_as_it_is(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", {"psnr": [1.0]})
     (run / "measurements" / "00000.txt").write_text("a bed & a <door>")
     page = report([run], tmp_path / "report.html").read_text()
     assert "<blockquote>a bed &amp; a &lt;door&gt;</blockquote>" in page
+    assert [picture.title for picture in gallery(run).entries[0].given] == ["truth"]  # not as a picture of words too
 
 
 def test_only_the_first_images_are_shown_and_all_are_counted(tmp_path: Path) -> None:
