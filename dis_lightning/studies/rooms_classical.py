@@ -42,6 +42,8 @@ class Fidelities(NamedTuple):
     """Of every room, `(B,)`, the mean over its samples."""
     ssim: Tensor
     """Likewise."""
+    blind: tuple[Tensor, Tensor]
+    """The same of the measurement's pseudo-inverse, which costs no prior."""
     diverged: int
     """How many samples were not finite."""
     cost: Cost
@@ -50,15 +52,15 @@ class Fidelities(NamedTuple):
 
 def fidelities(configuration: Configuration) -> Fidelities:
     """Run a row."""
-    psnr, ssim, diverged, costs = [], [], 0, []
+    columns, diverged, costs = [], 0, []
     for reconstruction, solver in reconstruct(configuration):
         values = Fidelity().measure(reconstruction, solver)
-        psnr.append(values["psnr"])
-        ssim.append(values["ssim"])
+        columns.append([values[name] for name in ("psnr", "ssim", "psnr_pseudo_inverse", "ssim_pseudo_inverse")])
         diverged += int(reconstruction.draws.diverged.sum())
         costs += reconstruction.draws.costs
     mean = Cost(*(sum(column) / len(costs) for column in zip(*costs, strict=True)))
-    return Fidelities(torch.cat(psnr), torch.cat(ssim), diverged, mean)
+    psnr, ssim, psnr_blind, ssim_blind = map(torch.cat, zip(*columns, strict=True))
+    return Fidelities(psnr, ssim, (psnr_blind, ssim_blind), diverged, mean)
 
 
 def psnr(configuration: Configuration) -> float:
@@ -80,6 +82,8 @@ def text(study: Study) -> str:
             cost = (f"{found.cost.evaluations:g}", f"{found.cost.gradients:g}", f"{found.cost.seconds:.2f}")
             rows.append((name, step_sizes(study, problem, solver), str(samples), *fidelity, *cost))
             print(" | ".join(rows[-1]), flush=True)
+        blind = (number(found.blind[0]), number(found.blind[1], 3))
+        rows.insert(0, ("pseudo-inverse of y", "-", "-", *blind, "0", "0", "-"))
         parts.append(f"**{problem}**\n\n{markdown_table(HEADINGS, rows)}")
     return "\n".join([*parts, NOTE.format(images=study.data["init_args"]["num_images"])])
 

@@ -49,7 +49,11 @@ def commands(file: Path, score: Score, text: Callable[[Study], str], arguments: 
             problem: its name in the table.
             solver: its name in the table.
         """
-        yaml.safe_dump(Study.read(file).configuration(problem, solver), sys.stdout, sort_keys=False)
+        try:
+            row = Study.read(file).configuration(problem, solver)
+        except ValueError as error:
+            sys.exit(str(error))
+        yaml.safe_dump(row, sys.stdout, sort_keys=False)
 
     def pages_(folder: Path = Path("outputs", file.stem)) -> None:
         """Make every row a run, and a page for each problem; what a folder holds already is not run again.

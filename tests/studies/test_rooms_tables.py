@@ -11,6 +11,7 @@ from rooms_study import POOL, solver, write_study
 from skimage.metrics import peak_signal_noise_ratio
 
 from dis_lightning.images import quantise
+from dis_lightning.operators import AveragePool
 from dis_lightning.studies import rooms_semantic
 from dis_lightning.studies.rooms_classical import fidelities, psnr, text
 from dis_lightning.studies.rooms_rows import Study, reconstruct
@@ -23,6 +24,8 @@ def test_a_row_has_the_fidelity_of_its_samples_and_their_cost(tmp_path: Path) ->
     for index, (reconstruction, _) in enumerate(reconstruct(configuration)):  # batches of one
         truth, sample = quantise(reconstruction.source)[0].numpy(), reconstruction.draws.samples[0, 0].numpy()
         assert found.psnr[index] == pytest.approx(peak_signal_noise_ratio(truth, sample, data_range=255), rel=1e-5)
+        blind = quantise(AveragePool(4).pseudo_inverse(reconstruction.measurement))[0].numpy()
+        assert found.blind[0][index] == pytest.approx(peak_signal_noise_ratio(truth, blind, data_range=255), rel=1e-5)
     assert psnr(configuration) == pytest.approx(float(found.psnr.mean()))
     assert (found.cost.evaluations, found.cost.gradients, found.diverged) == (2, 0, 0)
 
@@ -38,6 +41,10 @@ def test_the_classical_table_is_printed_and_written(tmp_path: Path, capsys: pyte
     written = file.with_suffix(".md").read_text()
     found = fidelities(Study.read(file).configuration("pool", "MPGD"))
     assert f"| MPGD | scale 2.0 | 1 | {number(found.psnr)} | {number(found.ssim, 3)} | 2 | 0 |" in written
+    assert (
+        f"| pseudo-inverse of y | - | - | {number(found.blind[0])} | {number(found.blind[1], 3)} | 0 | 0 | - |"
+        in written
+    )
     assert "**pool**" in written
     assert "Step sizes are not tuned." in written
     assert "MPGD" in capsys.readouterr().out
