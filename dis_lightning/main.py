@@ -54,6 +54,7 @@ NOISE = (
     "Subtypes:",
     "Errors:",
     "- Expected a <class 'None",
+    "- Expected a path but",
 )
 """How lines begin that a parser adds to a message and that help nobody."""
 
@@ -151,6 +152,7 @@ def _predict(args: list[str] | None) -> None:
         seed_everything_default=False,  # noise is keyed by the solver's own seed
         parser_kwargs={
             "exit_on_error": False,
+            "description": "Training-free diffusion inverse solvers.",
             "epilog": f"other commands: {', '.join(COMMANDS)}; see dis-lightning COMMAND --help",
             "predict": {"exit_on_error": False},
         },
@@ -192,7 +194,7 @@ def _remedy(message: str) -> str:
     lines = [line for line in told.splitlines() if line.strip() and not line.strip().startswith(NOISE)]
     for key, (kind, package, folder) in PARTS.items():
         if f"predict.{key}" in message or f'"{key}"' in message:
-            public = {name: getattr(package, name) for name in package.__all__}
+            public = {name: getattr(home, name) for home in (package, rooms) for name in home.__all__}
             names = [n for n, c in public.items() if inspect.isclass(c) and issubclass(c, kind) and not isabstract(c)]
             if "is not accepted" not in message:
                 lines.append(
