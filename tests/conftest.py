@@ -25,6 +25,12 @@ def finished() -> Iterator[None]:
 
 
 @pytest.fixture
+def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in the project's folder, where its configurations are."""
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start the command line as a user would, from the project's folder, with the small run's arguments and more."""
     started = []

@@ -52,9 +52,7 @@ def published(file: str) -> FileCard | None:
     return file_cards().get(part.get("init_args", {}).get("network"))
 
 
-@pytest.fixture(autouse=True)
-def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("in_project")
 
 
 def runs(folder: Path, *args: str) -> None:

@@ -21,17 +21,12 @@ from dis_lightning.operators import AveragePool
 from dis_lightning.priors import GaussianPrior
 from dis_lightning.solvers import DPS
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* images is biased")
+pytestmark = [pytest.mark.usefixtures("in_project"), pytest.mark.filterwarnings("ignore:.* images is biased")]
 
 MORE = [
     *("--config=configs/callbacks/fid_rooms.yaml", "--config=configs/callbacks/diversity_rooms.yaml"),
     "--config=configs/callbacks/y_mse.yaml",
 ]
-
-
-@pytest.fixture(autouse=True)
-def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_run import ROOT, SMALL
+from small_run import SMALL
 
 from dis_lightning.main import main
 
-
-@pytest.fixture(autouse=True)
-def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("in_project")
 
 
 def fails(capsys: pytest.CaptureFixture[str], *args: str) -> str:

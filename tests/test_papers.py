@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 from paper_files import configuration, flat, names
-from small_run import ROOT
 
 from dis_lightning.main import main
 
@@ -125,9 +124,7 @@ def values(method: str, numbers: tuple[float, ...]) -> dict[str, Any]:
     return {"class_path": "LGD", "scale": numbers[0]} | draws | levels
 
 
-@pytest.fixture(autouse=True)
-def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("in_project")
 
 
 def test_there_is_a_file_for_every_cell_and_no_other() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import yaml
 from paper_files import PAPERS, configuration, flat, names
-from small_run import ROOT
 
 from dis_lightning.main import main
 
@@ -63,9 +62,7 @@ def values(method: str, scale: float, spread: float) -> dict[str, Any]:
     return solvers[method.removesuffix("_no_randomness")] | levels | {"scale": scale}
 
 
-@pytest.fixture(autouse=True)
-def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("in_project")
 
 
 def test_there_is_a_file_for_every_cell_and_no_other() -> None:

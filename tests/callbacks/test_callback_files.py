@@ -43,12 +43,7 @@ LARGER = ["--data.size=32", "--denoiser=dis_lightning.evaluate.UnreadPrior", "--
 
 OTHERS = {"fid_patches", "trajectory", "y_labels"}
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* images is biased")
-
-
-@pytest.fixture(autouse=True)
-def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+pytestmark = [pytest.mark.usefixtures("in_project"), pytest.mark.filterwarnings("ignore:.* images is biased")]
 
 
 def arguments(file: str, folder: Path) -> list[str]:

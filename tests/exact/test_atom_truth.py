@@ -1,7 +1,7 @@
 """Finitely many atoms, where the posterior is known for every operator: how often each atom is found."""
 
 import pytest
-import torch
+from atom_shares import assert_shares
 from torch import Tensor
 
 from dis_lightning.levels import KarrasLevels
@@ -29,12 +29,8 @@ def test_the_operators_are_those_of_pictures() -> None:
 
 @for_every_operator
 def test_the_exact_conditional_denoiser_finds_each_atom_as_often_as_it_is_probable(problem: Problem) -> None:
-    weights = problem.posterior.weights
     samples = problem.oracle(LEVELS, COUNT)
-    nearest = torch.cdist(samples.flatten(1), problem.prior.atoms.flatten(1)).argmin(dim=1)
-    shares = torch.bincount(nearest, minlength=len(weights)) / COUNT
-    # Each share is a binomial's.
-    assert ((shares - weights).abs() < 5 * (weights * (1 - weights) / COUNT).sqrt() + 1 / COUNT).all()
+    assert_shares(samples, problem.prior.atoms, problem.posterior.weights)
     floor = sum(error(problem, problem.exact(COUNT, batch)) for batch in range(5)) / 5
     assert error(problem, samples) <= floor + 0.02
 

@@ -2,12 +2,9 @@
 
 import pytest
 import torch
+from atom_shares import assert_recovered
 
-from dis_lightning.levels import KarrasLevels
-from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import HDR
-from dis_lightning.priors import FiniteAtomPrior
-from dis_lightning.solvers import Unguided
 
 
 def test_contrast_is_scaled_and_cut_at_the_ends_of_the_range() -> None:
@@ -23,19 +20,8 @@ def test_what_is_cut_off_has_no_slope() -> None:
 
 
 def test_the_exact_conditional_denoiser_finds_the_exact_posterior_of_finitely_many_images() -> None:
-    operator, count = HDR(noise_std=3.5), 1000
     atoms = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    y = operator.measure(atoms[5:6], NoiseSource(3, [0]))
-    posterior = FiniteAtomPrior(atoms).posterior(operator, y)
-    weights = posterior.weights
-    assert 1.5 < 1 / weights.square().sum() < 12  # neither known nor unknown
-
-    levels = KarrasLevels(50, sigma_min=0.02, sigma_max=20)
-    samples = Unguided(operator, posterior, levels, num_samples=count).solve(y, NoiseSource(0, [0]))[0]
-    nearest = torch.cdist(samples.flatten(1), atoms.flatten(1)).argmin(dim=1)
-    shares = torch.bincount(nearest, minlength=16) / count
-    # Each share is a binomial's.
-    assert ((shares - weights).abs() < 5 * (weights * (1 - weights) / count).sqrt() + 1 / count).all()
+    assert_recovered(HDR(noise_std=3.5), atoms)
 
 
 @pytest.mark.parametrize("scale", [0.0, -2.0, float("nan"), float("inf")])

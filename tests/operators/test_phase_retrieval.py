@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from atom_shares import assert_recovered
 
-from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import PhaseRetrieval
-from dis_lightning.priors import FiniteAtomPrior
-from dis_lightning.solvers import Unguided
 
 
 def images(count: int = 2, height: int = 16, width: int = 24) -> torch.Tensor:
@@ -81,18 +79,7 @@ def test_the_picture_shows_logarithms_from_black_to_white() -> None:
 def test_the_exact_conditional_denoiser_finds_the_exact_posterior_of_finitely_many_images(
     operator: PhaseRetrieval,
 ) -> None:
-    count, atoms = 1000, images(16, 8, 8).float()[:, :1]
-    y = operator.measure(atoms[5:6], NoiseSource(3, [0]))
-    posterior = FiniteAtomPrior(atoms).posterior(operator, y)
-    weights = posterior.weights
-    assert 1.5 < 1 / weights.square().sum() < 12  # neither known nor unknown
-
-    levels = KarrasLevels(50, sigma_min=0.02, sigma_max=20)
-    samples = Unguided(operator, posterior, levels, num_samples=count).solve(y, NoiseSource(0, [0]))[0]
-    nearest = torch.cdist(samples.flatten(1), atoms.flatten(1)).argmin(dim=1)
-    shares = torch.bincount(nearest, minlength=16) / count
-    # Each share is a binomial's.
-    assert ((shares - weights).abs() < 5 * (weights * (1 - weights) / count).sqrt() + 1 / count).all()
+    assert_recovered(operator, images(16, 8, 8).float()[:, :1])
 
 
 @pytest.mark.parametrize("arguments", [{"oversample": -1.0}, {"oversample": float("inf")}, {"input_range": (1.0, 0.0)}])
