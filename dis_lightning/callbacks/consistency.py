@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dis_lightning.callbacks.judges import asked, require_same_kind
+from dis_lightning.callbacks.judges import asked, ready
 from dis_lightning.callbacks.metric import ImageMetric
 from dis_lightning.callbacks.per_sample import over_samples, repeated, sample_rows
 from dis_lightning.images import quantise
@@ -45,11 +45,8 @@ class MeasurementDistance(ImageMetric):
 
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
-        self._asked = judge = self._operator(solver)
-        judge.load(device)
-        judge.to(device).requires_grad_(False).eval()
-        if judge is not solver.operator:
-            require_same_kind(judge, solver, device)
+        self._asked = self._operator(solver)
+        ready(self._asked, solver, device)
 
     @torch.no_grad()
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:

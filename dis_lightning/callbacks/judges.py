@@ -11,7 +11,7 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator, Operator, TextOperator, tensor
 from dis_lightning.solvers.base import Solver
 
-__all__ = ["asked", "require_same_kind"]
+__all__ = ["asked", "ready"]
 
 
 def asked(operator: Operator | None) -> dict[str, Any]:
@@ -25,18 +25,25 @@ def asked(operator: Operator | None) -> dict[str, Any]:
     }
 
 
-@torch.no_grad()
-def require_same_kind(judge: Operator, solver: Solver, device: torch.device) -> None:
-    """Refuse a judge that does not measure what the run's operator does: the same classes, numbers or words, as many.
+def ready(judge: Operator, solver: Solver, device: torch.device) -> None:
+    """Read a judge, and refuse one that measures something else than the run: not the same classes, numbers or words.
 
     Args:
-        judge: another operator than the run's, loaded.
+        judge: the run's own operator, or another.
         solver: the run's solver; a blank image of its prior's shape is measured.
-        device: where the judge is.
+        device: where the judge is needed.
 
     Raises:
-        ValueError: if the judge measures something else.
+        ValueError: if the judge measures something else than the run's own operator.
     """
+    judge.load(device)
+    judge.to(device).requires_grad_(False).eval()
+    if judge is not solver.operator:
+        _require_same_kind(judge, solver, device)
+
+
+@torch.no_grad()
+def _require_same_kind(judge: Operator, solver: Solver, device: torch.device) -> None:
     own = solver.operator
     own.load(device)
     blank = torch.zeros(1, *solver.denoiser.shape, device=device)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dis_lightning.callbacks.judges import asked, require_same_kind
+from dis_lightning.callbacks.judges import asked, ready
 from dis_lightning.callbacks.metric import ImageMetric, Metric, SetMetric
 from dis_lightning.callbacks.per_sample import over_samples, repeated, sample_rows
 from dis_lightning.metrics.overlap import confusion, mean_iou
@@ -49,10 +49,8 @@ class Judge:
                 f"Only an operator that measures classes can judge them, but {type(judge).__name__} does not; give the "
                 "metric another as judge, or take it out of the callbacks."
             )
-        judge.load(device)
-        self.operator = judge.to(device).requires_grad_(False).eval()
-        if judge is not solver.operator:
-            require_same_kind(judge, solver, device)
+        ready(judge, solver, device)
+        self.operator = judge
 
     @torch.no_grad()
     def labels(self, reconstruction: Reconstruction) -> Tensor:
