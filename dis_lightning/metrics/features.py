@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dis_lightning.weights import fetch, file_cards, file_sha256
 
-__all__ = ["FeatureNetwork", "StoredFeatures", "weights_digest"]
+__all__ = ["FeatureNetwork", "StoredFeatures", "weights_digest", "weights_hashes"]
 
 CHUNK = 64
 """Images that go through a network at once."""
@@ -61,7 +61,7 @@ class StoredFeatures(FeatureNetwork):
     def __init__(self, weights: str) -> None:
         self.weights = weights
         self._network: nn.Module | None = None
-        self._file_sha256 = ""
+        self._file = Path()
 
     @abstractmethod
     def build(self, file: Path) -> nn.Module:
@@ -76,13 +76,18 @@ class StoredFeatures(FeatureNetwork):
     def load(self, device: torch.device | str = "cpu") -> None:
         """See `FeatureNetwork.load`."""
         if self._network is None:
-            file = fetch(self.weights, file_cards("dis_lightning.metrics"))
-            self._network, self._file_sha256 = self.build(file), file_sha256(file)
+            self._file = fetch(self.weights, file_cards("dis_lightning.metrics"))
+            self._network = self.build(self._file)
         self._network.to(device)
 
     def hashes(self) -> dict[str, str]:
-        """What tells the weights from others: the SHA-256 of their tensors, and of their file; after `load`."""
-        return {"weights_tensors_sha256": weights_digest(self.network), "weights_file_sha256": self._file_sha256}
+        """See `weights_hashes`; after `load`."""
+        return weights_hashes(self.network, self._file)
+
+
+def weights_hashes(network: nn.Module, file: Path) -> dict[str, str]:
+    """What tells weights from others, for a definition: the SHA-256 of their tensors, and of their file."""
+    return {"weights_tensors_sha256": weights_digest(network), "weights_file_sha256": file_sha256(file)}
 
 
 def weights_digest(network: nn.Module) -> str:

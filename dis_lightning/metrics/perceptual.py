@@ -10,13 +10,14 @@ Metric", 2018; their package `lpips`, version 0.1 of the weights.
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from dis_lightning.metrics.features import CHUNK, weights_digest
-from dis_lightning.weights import fetch, file_cards, file_sha256, fill, read_tensors
+from dis_lightning.metrics.features import CHUNK, weights_hashes
+from dis_lightning.weights import fetch, file_cards, fill, read_tensors
 
 __all__ = ["PerceptualDistance"]
 
@@ -39,7 +40,7 @@ class PerceptualDistance:
         self.network = network
         self.weights = weights or TRUNKS[network]
         self._model: Any = None
-        self._file_sha256 = ""
+        self._file = Path()
 
     def check(self, shape: Sequence[int]) -> None:
         """Refuse images that are too small for the network.
@@ -65,7 +66,7 @@ class PerceptualDistance:
             ValueError: if the file is damaged or holds another network.
         """
         if self._model is None:
-            file = fetch(self.weights, file_cards("dis_lightning.metrics"))
+            self._file = file = fetch(self.weights, file_cards("dis_lightning.metrics"))
             import lpips  # slow to import, for those who ask
 
             with warnings.catch_warnings():
@@ -75,7 +76,7 @@ class PerceptualDistance:
             # lpips cuts the trunk into slices, and keeps the layers' numbers.
             names = {f"features.{key.partition('.')[2]}": key for key in model.net.state_dict()}
             fill(model.net, {names.get(key, key): value for key, value in tensors.items()}, file, self.network)
-            self._model, self._file_sha256 = model.requires_grad_(False).eval(), file_sha256(file)
+            self._model = model.requires_grad_(False).eval()
         self._model.to(device)
 
     @torch.no_grad()
@@ -93,7 +94,6 @@ class PerceptualDistance:
         """What the distance depends on; after `load`."""
         return {
             "network": f"LPIPS v0.1 ({self.network}), lpips " + version("lpips"),
-            "weights_tensors_sha256": weights_digest(self._model),
-            "weights_file_sha256": self._file_sha256,
+            **weights_hashes(self._model, self._file),
             "resize": "none",
         }

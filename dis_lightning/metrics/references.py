@@ -6,6 +6,7 @@ A set of images is known by a digest: the SHA-256 of the SHA-256 of all images' 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
@@ -17,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from dis_lightning.metrics.frechet import Gaussian, fit_gaussian, known_gaussian
+from dis_lightning.weights import file_sha256
 
 __all__ = ["ImageFolder", "Known", "OwnSources", "Reference", "Statistics", "digest_of", "digest_of_set"]
 
@@ -163,17 +165,13 @@ class Statistics(Reference):
 
     def __init__(self, file: str | Path) -> None:
         self.file = Path(file).expanduser()
-        self._gaussian: Gaussian | None = None
 
     def check(self) -> None:
         """See `Reference`."""
-        if self._gaussian is None:
-            self._gaussian = self._read()
+        _ = self._gaussian
 
     def require(self, width: int, patch: int | None) -> None:
         """See `Reference`."""
-        self.check()
-        assert self._gaussian is not None
         if len(self._gaussian.mean) != width:
             raise ValueError(
                 f"{self.file} holds statistics of features of {len(self._gaussian.mean)} numbers, but those of the run "
@@ -186,15 +184,11 @@ class Statistics(Reference):
 
     def know(self, features: Callable[[Tensor], Tensor], own: dict[int, Tensor], digest: str) -> Known:
         """See `Reference`."""
-        self.check()
-        assert self._gaussian is not None
-        what = {
-            "reference": f"statistics {self.file.name}",
-            "reference_digest": hashlib.sha256(self.file.read_bytes()).hexdigest(),
-        }
+        what = {"reference": f"statistics {self.file.name}", "reference_digest": file_sha256(self.file)}
         return Known(self._gaussian, None, None, False, what)
 
-    def _read(self) -> Gaussian:
+    @cached_property
+    def _gaussian(self) -> Gaussian:
         if not self.file.is_file():
             raise FileNotFoundError(f"{self.file} does not exist; give an .npz file with `mu` and `sigma`.")
         try:
