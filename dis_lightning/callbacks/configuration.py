@@ -8,7 +8,7 @@ import yaml
 
 from dis_lightning.callbacks.folder import write_atomically
 
-__all__ = ["check_configuration", "expected_images"]
+__all__ = ["check_configuration", "expected_images", "leaves"]
 
 FREE = ("trainer.", "writer.", "data.init_args.num_workers")
 """Keys that change nothing in the images: where and how fast a run is done."""
@@ -27,7 +27,7 @@ def check_configuration(folder: Path, configuration: dict[str, Any], *, write: b
     """
     file = folder / "config.yaml"
     if file.exists() and any(folder.glob("records/*.json")):
-        kept, given = (dict(_flatten(c)) for c in (yaml.safe_load(file.read_text()), configuration))
+        kept, given = (dict(leaves(c)) for c in (yaml.safe_load(file.read_text()), configuration))
         differing = [key for key in sorted(kept | given) if kept.get(key) != given.get(key)]
         if differing := [key for key in differing if not key.startswith(FREE)]:
             lines = [f"  {key}: {kept.get(key)} there, {given.get(key)} now" for key in differing]
@@ -48,10 +48,10 @@ def expected_images(folder: Path) -> int:
     return int(data.get("init_args", {}).get("num_images", 0))
 
 
-def _flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give dotted keys and plain values; lists count as values."""
+def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and plain values of nested ones; lists count as values."""
     if isinstance(tree, dict):
         for key, value in tree.items():
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
     else:
         yield prefix.removesuffix("."), tree

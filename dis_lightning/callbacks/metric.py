@@ -14,7 +14,8 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from dis_lightning import __version__
-from dis_lightning.data import ImageData
+from dis_lightning.callbacks.found import callbacks_of
+from dis_lightning.data.base import data_of
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
@@ -93,10 +94,8 @@ class Metric(Callback, ABC):
         """Begin anew; see `require` and `prepare`."""
         assert isinstance(pl_module, Solver)
         self.rows = {}
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
-        require_different([callback for callback in callbacks if isinstance(callback, Metric)])
-        data = trainer.datamodule  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
-        if isinstance(data, ImageData):
+        require_different(callbacks_of(trainer, Metric))  # type: ignore[type-abstract] # asked for, not built
+        if data := data_of(trainer):
             self.require(pl_module, len(data.images))
         self.prepare(pl_module, trainer.strategy.root_device)  # the solver itself is moved there only later
 

@@ -12,7 +12,7 @@ from typing import Any
 from dis_lightning.callbacks.folder import RunFolder, write_atomically
 from dis_lightning.callbacks.metric import ImageMetric, Metric, SetMetric
 
-__all__ = ["Found", "Summary", "flatten", "sections", "sum_up"]
+__all__ = ["Found", "Summary", "flatten", "read_results", "sections", "sum_up"]
 
 Found = list[dict[int, dict[str, Any]]]
 """What each metric has found, by image index and name."""
@@ -74,6 +74,13 @@ def sections(summary: Summary) -> dict[str, dict[str, dict[str, Any]]]:
     return {key: found[key] for key in sorted(found, key=lambda key: ORDER.index(key) if key in ORDER else len(ORDER))}
 
 
+def read_results(file: Path) -> dict[int, dict[str, float]]:
+    """The numbers of `results.csv` by index and name, those that there are."""
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = [(int(row.pop("index")), row.pop("name"), row) for row in csv.DictReader(stream)]
+    return {index: {name: float(value) for name, value in row.items() if value} for index, _, row in rows}
+
+
 def _header(records: list[dict[str, Any]]) -> Summary:
     lost = [f"{r['index']:05d}_{sample:02d}" for r in records for sample, gone in enumerate(r["diverged"]) if gone]
     return {
@@ -86,19 +93,12 @@ def _header(records: list[dict[str, Any]]) -> Summary:
 def _earlier(folder: Path, indices: list[int]) -> tuple[Summary, dict[int, dict[str, float]]]:
     """What `metrics.json` and `results.csv` hold already; nothing where one is gone or is of other images."""
     metrics, results = folder / "metrics.json", folder / "results.csv"
-    table = _earlier_rows(results) if metrics.exists() and results.exists() else {}
+    table = read_results(results) if metrics.exists() and results.exists() else {}
     if list(table) != indices:
         return {}, {index: {} for index in indices}
+    for values in table.values():
+        values.pop("diverged", None)  # the records say it
     return json.loads(metrics.read_text()), table
-
-
-def _earlier_rows(file: Path) -> dict[int, dict[str, float]]:
-    table = {}
-    with file.open(newline="", encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
-            values = {name: value for name, value in row.items() if name not in ("index", "name", "diverged")}
-            table[int(row["index"])] = {name: float(value) for name, value in values.items() if value}
-    return table
 
 
 def _merge(summary: Summary, content: dict[str, dict[str, Any]], metric: Metric) -> None:

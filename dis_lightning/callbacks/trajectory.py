@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from dis_lightning.callbacks.folder import write_atomically
+from dis_lightning.callbacks.found import callbacks_of
 from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.callbacks.writer import Writer
 from dis_lightning.images import quantise
@@ -72,11 +73,10 @@ class Trajectory(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the run folder."""
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
-        folders = [callback.folder.path for callback in callbacks if isinstance(callback, Writer)]
-        if not folders:
+        writers = callbacks_of(trainer, Writer)
+        if not writers:
             raise ValueError("Trajectory writes into the run folder; add a Writer to the callbacks.")
-        self._folder = folders[0] / "trajectories"
+        self._folder = writers[0].folder.path / "trajectories"
 
     def on_predict_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0

@@ -5,7 +5,6 @@ only the rest; so a run that was killed and one that was not end in the same fil
 process computes an image anew; where none does, it keeps what other metrics have added since.
 """
 
-import hashlib
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -18,13 +17,15 @@ from torch import Tensor
 
 from dis_lightning.callbacks.configuration import check_configuration
 from dis_lightning.callbacks.folder import Kept, RunFolder, read_png
+from dis_lightning.callbacks.found import callbacks_of
 from dis_lightning.callbacks.grid import draw_grid
 from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.callbacks.metric import Metric
 from dis_lightning.callbacks.summary import Found, Summary, flatten, sum_up
 from dis_lightning.callbacks.table import print_summary
-from dis_lightning.data import ImageData
+from dis_lightning.data.base import data_of
 from dis_lightning.images import quantise
+from dis_lightning.metrics.features import weights_digest
 from dis_lightning.operators.base import LabelOperator, Operator
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Draws, Measurement, Reconstruction
@@ -131,8 +132,7 @@ class Writer(Callback):
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the metrics of all processes and write `results.csv`, `metrics.json` and `grid.png`."""
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
-        metrics = [callback for callback in callbacks if isinstance(callback, Metric)]
+        metrics = callbacks_of(trainer, Metric)  # type: ignore[type-abstract] # asked for, not built
         share = self._gather(_Share(self._indices, [metric.rows for metric in metrics], len(self._reused)), trainer)
         if share is None:
             return
@@ -200,12 +200,8 @@ def _pictures(measurement: Measurement, operator: Operator) -> tuple[Tensor, Ten
 
 def _describe(solver: Solver, trainer: Trainer) -> dict[str, Any]:
     """What a run is made of, where no configuration says it: the solver, the content of its tensors, and the data."""
-    digest = hashlib.sha256()
-    for tensor in (*solver.parameters(), *solver.buffers()):
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    description = {"solver": repr(solver).splitlines(), "tensors": digest.hexdigest()}
-    data = trainer.datamodule  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
-    if not isinstance(data, ImageData):
+    description = {"solver": repr(solver).splitlines(), "tensors": weights_digest(solver)}
+    if not (data := data_of(trainer)):
         return description
     path = f"{type(data).__module__}.{type(data).__qualname__}"
     return {**description, "data": {"class_path": path, "init_args": {"num_images": data.num_images}}}

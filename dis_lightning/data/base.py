@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from dis_lightning.types import Batch
 
-__all__ = ["ImageData", "ImageSet", "Item"]
+__all__ = ["ImageData", "ImageSet", "Item", "data_of"]
 
 
 class Item(TypedDict):
@@ -136,6 +136,12 @@ class ImageData(lightning.LightningDataModule, ABC):
     def _world(self) -> tuple[int, int]:
         """Number of processes and the rank of this one."""
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+
+
+def data_of(trainer: lightning.Trainer) -> ImageData | None:
+    """The data of a trainer, where they are an `ImageData`."""
+    data = trainer.datamodule  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
+    return data if isinstance(data, ImageData) else None
 
 
 class _Batches(Dataset[Batch]):

@@ -5,18 +5,17 @@ its `results.csv` still has its record and its files. Runs are called by the sho
 apart.
 """
 
-import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dis_lightning.callbacks.configuration import expected_images
+from dis_lightning.callbacks.configuration import expected_images, leaves
 from dis_lightning.callbacks.folder import RunFolder
-from dis_lightning.callbacks.summary import Summary, sections
+from dis_lightning.callbacks.summary import Summary, read_results, sections
 
 __all__ = ["Image", "Run", "defined_differently", "differences", "read_runs", "same_images"]
 
@@ -102,9 +101,9 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
     """What the runs do not share: one text per run, by dotted key of the configuration."""
-    flat = [dict(_leaves(run.configuration)) for run in runs]
-    keys = dict.fromkeys(key for leaves in flat for key in leaves if not key.startswith(("trainer.", "writer.")))
-    texts = {key: [str(leaves.get(key, "")) for leaves in flat] for key in keys}
+    flat = [dict(leaves(run.configuration)) for run in runs]
+    keys = dict.fromkeys(key for one in flat for key in one if not key.startswith(("trainer.", "writer.")))
+    texts = {key: [str(one.get(key, "")) for one in flat] for key in keys}
     return {key: row for key, row in texts.items() if len(set(row)) > 1}
 
 
@@ -140,7 +139,7 @@ def _read(path: Path, label: str) -> Run:
     summary = json.loads((path / "metrics.json").read_text())
     if (scored := min(len(records), summary["images"])) < (expected := expected_images(path)):
         raise ValueError(_unfinished(path, f"{scored} of its {expected} images are there and scored"))
-    values = dict(_rows(path / "results.csv"))
+    values = read_results(path / "results.csv")
     if missing := [index for index in values if index not in records]:
         raise ValueError(_unfinished(path, f"image {missing[0]} has no record"))
     for file in (path / name for record in records.values() for name in record["sha256"]):
@@ -154,13 +153,6 @@ def _unfinished(path: Path, reason: str) -> str:
     return f"The run in {path} is not finished: {reason}. Give its command again, which computes what is missing."
 
 
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, float]]]:
-    with file.open(newline="") as stream:
-        for row in csv.DictReader(stream):
-            index, _ = int(row.pop("index")), row.pop("name")
-            yield index, {name: float(value) for name, value in row.items() if value}
-
-
 def _labels(folders: Sequence[Path]) -> list[str]:
     """The shortest ends of the paths, all of one length, that differ."""
     parts = [folder.resolve().parts for folder in folders]
@@ -169,11 +161,3 @@ def _labels(folders: Sequence[Path]) -> list[str]:
         raise ValueError(f"The run {twice} is named twice; name every run once.")
     length = next(n for n in range(1, 1 + max(map(len, parts))) if len({tail[-n:] for tail in parts}) == len(parts))
     return ["/".join(tail[-length:]) for tail in parts]
-
-
-def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _leaves(value, f"{prefix}{key}.")
-    else:
-        yield prefix.removesuffix("."), tree

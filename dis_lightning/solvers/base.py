@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from dis_lightning.cost import CostMeter
-from dis_lightning.data.base import ImageData
+from dis_lightning.data.base import data_of
 from dis_lightning.images import quantise
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
@@ -135,8 +135,7 @@ class Solver(lightning.LightningModule, ABC):
                 "32-true and give the prior a dtype (--denoiser.dtype=torch.bfloat16)."
             )
         self.load(self.device)
-        data = self.trainer.datamodule  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
-        if isinstance(data, ImageData):
+        if data := data_of(self.trainer):
             self.operator.require(len(data.images))
 
     def extra_repr(self) -> str:
