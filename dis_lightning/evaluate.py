@@ -23,6 +23,7 @@ from dis_lightning.callbacks.folder import RunFolder
 from dis_lightning.callbacks.metric import Metric, require_different
 from dis_lightning.callbacks.summary import Summary, sum_up
 from dis_lightning.callbacks.table import print_summary
+from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.operators import Operator
 from dis_lightning.priors import Denoiser
 from dis_lightning.report.command import report_command
@@ -71,7 +72,7 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver) -> Summary:
     folder = RunFolder(run)
     records = [folder.record(int(file.stem)) for file in sorted(run.glob("records/*.json"))]
     if not records:
-        raise FileNotFoundError(f"{run} holds no finished image; give the folder of a run (--writer.folder).")
+        raise MissingFileError(f"{run} holds no finished image; give the folder of a run (--writer.folder).")
     if len(records) < (expected := expected_images(run)):
         warnings.warn(
             f"The run in {run} is not finished: only {len(records)} of its {expected} images are scored, and there is "
@@ -102,10 +103,10 @@ def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
     """
     file = run / "config.yaml"
     if not file.exists():
-        raise FileNotFoundError(f"{file} does not exist; give the folder of a run (--writer.folder).")
+        raise MissingFileError(f"{file} does not exist; give the folder of a run (--writer.folder).")
     config: dict[str, Any] = yaml.safe_load(file.read_text())
     if "model" not in config:
-        raise ValueError(
+        raise InvalidValueError(
             f"{run} was not made by the command line, so its solver is not known here; call "
             "dis_lightning.evaluate.evaluate(run, metrics, solver) with it."
         )
@@ -151,7 +152,7 @@ def evaluate_command(args: list[str]) -> None:
     callbacks = parser.instantiate_classes(given).trainer.callbacks
     metrics = [callback for callback in callbacks if isinstance(callback, Metric)]
     if named and (others := [type(callback).__name__ for callback in callbacks if not isinstance(callback, Metric)]):
-        raise ValueError(
+        raise InvalidValueError(
             f"{', '.join(others)} is no metric and has nothing to do where nothing is sampled; name metrics alone, "
             "such as --config configs/callbacks/y_mse.yaml, or give it to dis-lightning predict."
         )

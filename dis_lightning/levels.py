@@ -13,6 +13,8 @@ from typing import overload
 
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["KarrasLevels", "Levels", "MultistepLevels", "karras"]
 
 
@@ -41,7 +43,9 @@ class Levels(Sequence[float]):
         self._sigmas = tuple(float(sigma) for sigma in sigmas)
         falling = all(a > b for a, b in pairwise(self._sigmas))
         if len(self._sigmas) < 2 or not falling or self._sigmas[-1] < 0:
-            raise ValueError(f"Noise levels must be two or more, strictly decreasing and >= 0, but got {self._sigmas}.")
+            raise InvalidValueError(
+                f"Noise levels must be two or more, strictly decreasing and >= 0, but got {self._sigmas}."
+            )
 
     @overload
     def __getitem__(self, index: int) -> float: ...
@@ -72,7 +76,7 @@ class KarrasLevels(Levels):
 
     def __init__(self, steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> None:
         if steps < 1 or not 0 < sigma_min < sigma_max or rho <= 0:
-            raise ValueError(
+            raise InvalidValueError(
                 "KarrasLevels needs steps >= 1, 0 < sigma_min < sigma_max and rho > 0, but got "
                 f"steps={steps}, sigma_min={sigma_min}, sigma_max={sigma_max}, rho={rho}."
             )
@@ -107,7 +111,7 @@ class MultistepLevels(Levels):
         rho: float = 7.0,
     ) -> None:
         if steps < 2 or any(not 0 <= index < steps for index in indices):
-            raise ValueError(
+            raise InvalidValueError(
                 f"A grid has 2 steps or more, and the indices of one with {steps} lie in 0 .. {steps - 1}, but got "
                 f"{list(indices)}."
             )

@@ -9,11 +9,9 @@ import logging
 import os
 import signal
 import sys
-import traceback
 import warnings
 from argparse import ArgumentError
 from inspect import isabstract
-from pathlib import Path
 from pydoc import locate
 from typing import Any, cast
 
@@ -28,6 +26,7 @@ from dis_lightning import callbacks, data, levels, operators, priors, rooms, sol
 from dis_lightning.callbacks import SamplingProgress, Termination, Writer, default_metrics
 from dis_lightning.callbacks.termination import exit_with_parent
 from dis_lightning.data import ImageData
+from dis_lightning.errors import UserError
 from dis_lightning.evaluate import add_parts, evaluate_command
 from dis_lightning.operators import Operator
 from dis_lightning.priors import Denoiser
@@ -57,6 +56,12 @@ NOISE = (
     "- Expected a path but",
 )
 """How lines begin that a parser adds to a message and that help nobody."""
+
+
+REPORT = (
+    "dis-lightning: this is an error of the program, not yours. Please report it with what follows and the command. "
+    "Finished images are kept; the same command goes on from them."
+)
 
 
 class CommandLine(LightningCLI):
@@ -92,14 +97,14 @@ class CommandLine(LightningCLI):
             self.trainer_defaults["callbacks"].append(SamplingProgress())
 
     def instantiate_classes(self) -> None:
-        """Build the parts; the parser wraps what they raise in all that it tried."""
+        """Build the parts; the parser wraps what they raise in all that it tried, which is taken off here."""
         try:
             super().instantiate_classes()
         except ValueError as error:
             cause: BaseException = error
-            while cause.__cause__ is not None:
+            while cause.__cause__ is not None and not isinstance(cause, UserError):
                 cause = cause.__cause__
-            raise ArgumentError(None, str(cause)) from error
+            raise cause from None
 
     def predict(self, **arguments: Any) -> None:
         """Run, let the writer keep the whole configuration in the run folder, and put the report page there."""
@@ -134,7 +139,10 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
         message = _explain(error)
-        if message is None or os.environ.get("DIS_LIGHTNING_DEBUG"):
+        if message is None:
+            print(REPORT, file=sys.stderr)
+            raise
+        if os.environ.get("DIS_LIGHTNING_DEBUG"):
             raise
         print(f"dis-lightning: {message}", file=sys.stderr)
         sys.exit(2)
@@ -183,9 +191,7 @@ def _explain(error: Exception) -> str | None:
     """The message for a user's mistake, or None for an error of the program, which needs its traceback."""
     if isinstance(error, ArgumentError | MisconfigurationException):
         return _remedy(str(error))
-    *_, frame = traceback.extract_tb(error.__traceback__)
-    ours = Path(frame.filename).is_relative_to(Path(__file__).parent)
-    return str(error) if ours and isinstance(error, ValueError | TypeError | OSError) else None
+    return str(error) if isinstance(error, UserError) else None
 
 
 def _remedy(message: str) -> str:

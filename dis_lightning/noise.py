@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["NoiseSource", "keyed_generator"]
 
 
@@ -30,7 +32,9 @@ class NoiseSource:
     def __init__(self, seed: int, indices: Sequence[int] | Tensor, device: torch.device | str = "cpu") -> None:
         keys: list[tuple[int, ...]] = [(int(index),) for index in indices]
         if seed < 0 or any(key < (0,) for key in keys):
-            raise ValueError(f"NoiseSource needs a seed and indices >= 0, but got seed {seed} and indices {indices}.")
+            raise InvalidValueError(
+                f"NoiseSource needs a seed and indices >= 0, but got seed {seed} and indices {indices}."
+            )
         self._start(seed, keys, device)
 
     def _start(self, seed: int, keys: list[tuple[int, ...]], device: torch.device | str) -> None:
@@ -63,7 +67,9 @@ class NoiseSource:
             ValueError: if the first axis is not the number of streams.
         """
         if len(shape) == 0 or shape[0] != len(self):
-            raise ValueError(f"This noise has {len(self)} streams, but {tuple(shape)} asks for another number of rows.")
+            raise InvalidValueError(
+                f"This noise has {len(self)} streams, but {tuple(shape)} asks for another number of rows."
+            )
         on_gpu = self.device.type == "cuda"
         # Pinned memory lets the copy run beside the GPU's work instead of waiting for it.
         noise = torch.empty(tuple(shape), pin_memory=on_gpu)

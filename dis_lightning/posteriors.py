@@ -20,6 +20,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.levels import karras
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors.base import Denoiser
@@ -64,7 +65,7 @@ class PosteriorSpread(Spread):
 
     def __post_init__(self) -> None:
         if not 0 < self.data_std < math.inf:
-            raise ValueError(f"PosteriorSpread needs a finite data_std > 0, but got {self.data_std}.")
+            raise InvalidValueError(f"PosteriorSpread needs a finite data_std > 0, but got {self.data_std}.")
 
     def __call__(self, sigma: float) -> float:
         """See the class."""
@@ -122,7 +123,7 @@ class GaussianPosterior(PosteriorModel):
     def __post_init__(self) -> None:
         _check_spread(self.spread)
         if self.samples < 1:
-            raise ValueError(f"At least one Monte Carlo sample is needed, but got {self.samples}.")
+            raise InvalidValueError(f"At least one Monte Carlo sample is needed, but got {self.samples}.")
 
     def __call__(self, x_t: Tensor, sigma: float, noise: NoiseSource) -> Posterior:
         """See the class."""
@@ -183,7 +184,7 @@ class FlowPosterior(PosteriorModel):
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.sigma_min > 0:
-            raise ValueError(
+            raise InvalidValueError(
                 f"FlowPosterior needs steps >= 1 and sigma_min > 0, but got {self.steps} and {self.sigma_min}."
             )
 
@@ -204,7 +205,7 @@ class FlowPosterior(PosteriorModel):
 
 def _check_spread(spread: float | Spread) -> None:
     if not isinstance(spread, Spread) and not 0 <= spread < math.inf:
-        raise ValueError(f"A spread is finite and >= 0, but got {spread}.")
+        raise InvalidValueError(f"A spread is finite and >= 0, but got {spread}.")
 
 
 def _std(spread: float | Spread, sigma: float) -> float:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["AncestralEuler", "ProbabilityFlow", "Renoise", "Transition"]
 
 
@@ -50,7 +52,7 @@ class AncestralEuler(Transition):
 
     def __post_init__(self) -> None:
         if not 0 <= self.eta <= 1:
-            raise ValueError(f"AncestralEuler needs eta in [0, 1], but got {self.eta}.")
+            raise InvalidValueError(f"AncestralEuler needs eta in [0, 1], but got {self.eta}.")
 
     def __call__(self, x_t: Tensor, x_0: Tensor, sigma: float, sigma_next: float) -> tuple[Tensor, float]:
         """See the class."""
@@ -86,7 +88,7 @@ class Renoise(Transition):
 
     def __post_init__(self) -> None:
         if self.sigma_min < 0:
-            raise ValueError(f"Renoise needs sigma_min >= 0, but got {self.sigma_min}.")
+            raise InvalidValueError(f"Renoise needs sigma_min >= 0, but got {self.sigma_min}.")
 
     def __call__(self, x_t: Tensor, x_0: Tensor, sigma: float, sigma_next: float) -> tuple[Tensor, float]:
         """See the class."""

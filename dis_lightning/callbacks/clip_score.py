@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dis_lightning.callbacks.metric import ImageMetric
 from dis_lightning.callbacks.per_sample import over_samples
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.clip import CLIPFeatures
 from dis_lightning.operators.base import TextOperator
 from dis_lightning.operators.texts import texts
@@ -37,7 +38,7 @@ class CLIPScore(ImageMetric):
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
         if self.text is None and not isinstance(solver.operator, TextOperator):
-            raise ValueError(
+            raise InvalidValueError(
                 f"CLIPScore needs words, but {type(solver.operator).__name__} does not measure any; give it a text, or "
                 "take it out of the callbacks."
             )

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from dis_lightning.callbacks.folder import write_atomically
+from dis_lightning.errors import InvalidValueError
 
 __all__ = ["check_configuration", "expected_images", "leaves"]
 
@@ -31,7 +32,7 @@ def check_configuration(folder: Path, configuration: dict[str, Any], *, write: b
         differing = [key for key in sorted(kept | given) if kept.get(key) != given.get(key)]
         if differing := [key for key in differing if not key.startswith(FREE)]:
             lines = [f"  {key}: {kept.get(key)} there, {given.get(key)} now" for key in differing]
-            raise ValueError(
+            raise InvalidValueError(
                 f"The folder {folder} holds a run with another configuration:\n"
                 + "\n".join(lines)
                 + "\nChoose another folder (--writer.folder), repeat that configuration, or remove the folder."

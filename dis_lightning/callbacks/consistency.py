@@ -8,6 +8,7 @@ from torch import Tensor
 from dis_lightning.callbacks.judges import asked, ready
 from dis_lightning.callbacks.metric import ImageMetric
 from dis_lightning.callbacks.per_sample import over_samples, repeated, sample_rows
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import quantise
 from dis_lightning.operators.base import GaussianOperator, Operator
 from dis_lightning.solvers.base import Solver
@@ -84,7 +85,7 @@ class MeasurementMSE(ImageMetric):
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
         if not isinstance(solver.operator, GaussianOperator):
-            raise ValueError(
+            raise InvalidValueError(
                 f"MeasurementMSE compares pictures, but {type(solver.operator).__name__} does not measure any; take it "
                 "out of the callbacks."
             )

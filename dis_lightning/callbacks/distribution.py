@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.callbacks.metric import SetMetric
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import quantise
 from dis_lightning.metrics.features import FeatureNetwork
 from dis_lightning.metrics.frechet import fit_gaussian, frechet_distance
@@ -49,7 +50,7 @@ class Distribution(SetMetric):
     ) -> None:
         super().__init__()
         if patch is not None and patch < 1:
-            raise ValueError(f"Distribution needs patch >= 1, or none, but got {patch}.")
+            raise InvalidValueError(f"Distribution needs patch >= 1, or none, but got {patch}.")
         self.features = InceptionFeatures() if features is None else features
         self.reference = OwnSources() if reference is None else reference
         self.patch = patch
@@ -66,7 +67,7 @@ class Distribution(SetMetric):
         self.reference.check()
         samples, references = images * solver.num_samples, self.reference.count(images)
         if min(samples, references or samples) * self._pieces(solver) < 2:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{self._name('fid')} compares two images or more with two or more, but the run has {samples} and the "
                 f"reference {references or 'a known mean'}; raise num_images, or take Distribution out."
             )
@@ -136,7 +137,9 @@ class Distribution(SetMetric):
         if side is None:
             return 1
         if height % side or width % side:
-            raise ValueError(f"Images of {height} x {width} pixels cannot be cut into squares of {side}; change patch.")
+            raise InvalidValueError(
+                f"Images of {height} x {width} pixels cannot be cut into squares of {side}; change patch."
+            )
         return (height // side) * (width // side)
 
     def _rows(self, images: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.callbacks.metric import ImageMetric
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise
 from dis_lightning.metrics.clip import CLIPFeatures
 from dis_lightning.metrics.diversity import diversity_score, mean_cosine
@@ -107,14 +108,14 @@ class DiversityScore(ImageMetric):
     def __init__(self, features: FeatureNetwork | None = None, clusters: int = 6) -> None:
         super().__init__()
         if clusters < 2:
-            raise ValueError(f"DiversityScore needs clusters >= 2, but got {clusters}.")
+            raise InvalidValueError(f"DiversityScore needs clusters >= 2, but got {clusters}.")
         self.features = ResNetFeatures() if features is None else features
         self.clusters = clusters
 
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
         if solver.num_samples <= self.clusters:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{self.clusters} clusters need more samples of each image, but num_samples is {solver.num_samples}; "
                 "raise it (--model.num_samples), or lower clusters."
             )

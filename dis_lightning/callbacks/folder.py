@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.images import dequantise
 from dis_lightning.types import Cost, Draws, Measurement, Reconstruction
 
@@ -125,7 +126,7 @@ class RunFolder:
         draws = self.recall(indices)
         values = [] if draws is None else [self._value(index) for index in indices]
         if draws is None or any(value is None for value in values):
-            raise ValueError(
+            raise InvalidValueError(
                 f"{self.path} lacks files of the images {', '.join(map(str, indices))}, or they are damaged; run the "
                 "command that made the folder again, which mends it."
             )
@@ -162,7 +163,7 @@ class RunFolder:
         """
         for file in sorted((self.path / "sources").glob("*.png")):
             return tuple(read_png(file).shape)
-        raise FileNotFoundError(f"{self.path} holds no images; give the folder of a run (--writer.folder).")
+        raise MissingFileError(f"{self.path} holds no images; give the folder of a run (--writer.folder).")
 
     def sweep(self) -> None:
         """Remove what a killed process left half written."""

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.features import weights_digest
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator, Operator, TextOperator, tensor
@@ -49,7 +50,7 @@ def _require_same_kind(judge: Operator, solver: Solver, device: torch.device) ->
     blank = torch.zeros(1, *solver.denoiser.shape, device=device)
     (classes, shape), (own_classes, own_shape) = _kind(judge, blank), _kind(own.to(device), blank)
     if (classes, shape) != (own_classes, own_shape):
-        raise ValueError(
+        raise InvalidValueError(
             f"{type(judge).__name__} cannot judge this run: it measures {_told(classes, shape)}, and the run's "
             f"{type(own).__name__} {_told(own_classes, own_shape)}. Give the metric a judge that measures the same, or "
             "take it out of the callbacks."

@@ -8,6 +8,7 @@ from torch import Tensor
 from dis_lightning.callbacks.judges import asked, ready
 from dis_lightning.callbacks.metric import ImageMetric, Metric, SetMetric
 from dis_lightning.callbacks.per_sample import over_samples, repeated, sample_rows
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.overlap import confusion, mean_iou
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator
@@ -32,7 +33,7 @@ class Judge:
 
     def __init__(self, operator: LabelOperator | None = None, noise_std: float = 0.0) -> None:
         if noise_std < 0:
-            raise ValueError(f"A judge needs noise_std >= 0, but got {noise_std}.")
+            raise InvalidValueError(f"A judge needs noise_std >= 0, but got {noise_std}.")
         self.noise_std = noise_std
         self._given = operator
 
@@ -45,7 +46,7 @@ class Judge:
         """
         judge = solver.operator if self._given is None else self._given
         if not isinstance(judge, LabelOperator):
-            raise ValueError(
+            raise InvalidValueError(
                 f"Only an operator that measures classes can judge them, but {type(judge).__name__} does not; give the "
                 "metric another as judge, or take it out of the callbacks."
             )

@@ -16,6 +16,7 @@ from torch import Tensor
 from dis_lightning import __version__
 from dis_lightning.callbacks.found import callbacks_of
 from dis_lightning.data.base import data_of
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
@@ -121,7 +122,7 @@ def require_different(metrics: Sequence[Metric]) -> None:
     keys = [metric.key for metric in metrics]
     if twice := [metric for metric in metrics if keys.count(metric.key) > 1]:
         kinds = " and ".join(type(metric).__name__ for metric in twice)
-        raise ValueError(
+        raise InvalidValueError(
             f"The callbacks {kinds} would both write the values of {twice[0].key}: give one of them another name, or "
             "take it out."
         )

@@ -14,6 +14,7 @@ from dis_lightning.callbacks.folder import write_atomically
 from dis_lightning.callbacks.found import callbacks_of
 from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.callbacks.writer import Writer
+from dis_lightning.errors import InvalidValueError, MissingPackageError
 from dis_lightning.images import quantise
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import State
@@ -53,15 +54,17 @@ class Trajectory(Callback):
         self, every: int = 1, images: int = 4, milliseconds: int = 100, film: Literal["gif", "mp4"] = "gif"
     ) -> None:
         if min(every, images, milliseconds) < 1:
-            raise ValueError(
+            raise InvalidValueError(
                 f"Trajectory needs every, images and milliseconds >= 1, but got {every}, {images} and {milliseconds}."
             )
         if milliseconds > LONGEST:
-            raise ValueError(f"Trajectory shows a frame for at most {LONGEST} milliseconds, but got {milliseconds}.")
+            raise InvalidValueError(
+                f"Trajectory shows a frame for at most {LONGEST} milliseconds, but got {milliseconds}."
+            )
         if film not in ("gif", "mp4"):
-            raise ValueError(f'Trajectory writes a film as "gif" or "mp4", but got {film!r}.')
+            raise InvalidValueError(f'Trajectory writes a film as "gif" or "mp4", but got {film!r}.')
         if film == "mp4" and find_spec("av") is None:
-            raise ModuleNotFoundError(
+            raise MissingPackageError(
                 "An MP4 needs another package: pip install 'dis-lightning[film]'; or write the film as a GIF."
             )
         self.every = every
@@ -75,7 +78,7 @@ class Trajectory(Callback):
         """Find the run folder."""
         writers = callbacks_of(trainer, Writer)
         if not writers:
-            raise ValueError("Trajectory writes into the run folder; add a Writer to the callbacks.")
+            raise InvalidValueError("Trajectory writes into the run folder; add a Writer to the callbacks.")
         self._folder = writers[0].folder.path / "trajectories"
 
     def on_predict_batch_start(

@@ -24,6 +24,7 @@ from dis_lightning.callbacks.metric import Metric
 from dis_lightning.callbacks.summary import Found, Summary, flatten, sum_up
 from dis_lightning.callbacks.table import print_summary
 from dis_lightning.data.base import data_of
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import quantise
 from dis_lightning.metrics.features import weights_digest
 from dis_lightning.operators.base import LabelOperator, Operator
@@ -69,7 +70,9 @@ class Writer(Callback):
         reported: dict[str, str | float] | None = None,
     ) -> None:
         if grid_images < 1 or grid_samples < 1:
-            raise ValueError(f"A grid needs at least one image and one sample, but got {grid_images}, {grid_samples}.")
+            raise InvalidValueError(
+                f"A grid needs at least one image and one sample, but got {grid_images}, {grid_samples}."
+            )
         self.folder = RunFolder(Path(folder))
         self.grid_images = grid_images
         self.grid_samples = grid_samples
@@ -84,7 +87,7 @@ class Writer(Callback):
         assert isinstance(pl_module, Solver)
         limit = trainer.limit_predict_batches  # a number of batches, or a share of them
         if isinstance(limit, int) or limit < 1:
-            raise ValueError(
+            raise InvalidValueError(
                 f"A run folder holds all images of its data, but limit_predict_batches={limit} leaves some out; take "
                 "fewer images instead (--data.num_images)."
             )
@@ -123,7 +126,7 @@ class Writer(Callback):
         for index, image in zip(indices, kept, strict=True):
             self._indices.append(index)
             if self.folder.finished(index) and not torch.equal(read_png(self.folder.source(index)), image.source.cpu()):
-                raise ValueError(
+                raise InvalidValueError(
                     f"{image.name} is image {index} of the data now, but the folder {self.folder.path} holds "
                     f"the reconstruction of another one, {self.folder.record(index)['name']}; choose another folder "
                     "(--writer.folder), or restore the data."

@@ -18,6 +18,7 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.types import Batch
 
 __all__ = ["ImageData", "ImageSet", "Item", "data_of"]
@@ -69,7 +70,7 @@ class ImageData(lightning.LightningDataModule, ABC):
     def __init__(self, num_images: int, batch_size: int, num_workers: int) -> None:
         super().__init__()
         if num_images < 1 or batch_size < 1 or num_workers < 0:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{type(self).__name__} needs num_images >= 1, batch_size >= 1 and num_workers >= 0, but got "
                 f"num_images={num_images}, batch_size={batch_size} and num_workers={num_workers}."
             )
@@ -164,14 +165,14 @@ class _Batches(Dataset[Batch]):
 def _require_work(num_images: int, batch_size: int, processes: int) -> None:
     # A process without a batch would miss the collective calls at the end of a run, and the others wait for it.
     if num_images < processes:
-        raise ValueError(
+        raise InvalidValueError(
             f"Every process needs an image, but got {processes} processes and num_images={num_images}; use at most "
             f"{num_images} (--trainer.devices, --trainer.num_nodes) or more images (--data.num_images)."
         )
     batches = ceil(num_images / batch_size)
     if batches < processes:
         largest = (num_images - 1) // (processes - 1)
-        raise ValueError(
+        raise InvalidValueError(
             f"Every process needs a batch, but {processes} processes share num_images={num_images} with "
             f"batch_size={batch_size}, {batches} in all; set --data.batch_size={largest} or less, or use at most "
             f"{batches} processes (--trainer.devices, --trainer.num_nodes)."

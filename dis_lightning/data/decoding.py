@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise
 
 __all__ = ["decode", "to_tensor"]
@@ -53,5 +54,5 @@ def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
 def _eight_bit(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-        raise ValueError(f"its values are {values.dtype} from {values.min()} to {values.max()}, not 8 or 16 bit")
+        raise InvalidValueError(f"its values are {values.dtype} from {values.min()} to {values.max()}, not 8 or 16 bit")
     return Image.fromarray(((values.astype(np.int64) + 128) // 257).astype(np.uint8))

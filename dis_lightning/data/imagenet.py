@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dis_lightning.data.base import ImageSet
 from dis_lightning.data.stored import ImageFile, StoredData, StoredImages, find_files, require_folder, require_images
+from dis_lightning.errors import InvalidValueError
 
 __all__ = ["ImageNetData"]
 
@@ -44,7 +45,7 @@ def _class_folders(root: Path) -> list[Path]:
     names = sorted(name for name in os.listdir(root) if not name.startswith("."))
     for name in names:
         if not (root / name).is_dir():
-            raise ValueError(
+            raise InvalidValueError(
                 f"{root / name} lies outside the class folders; ImageNetData needs a tree class/image. Move, remove or "
                 "hide it (a name that starts with a dot), or use FolderData for images without classes."
             )

@@ -13,6 +13,7 @@ import lmdb
 
 from dis_lightning.data.base import ImageSet
 from dis_lightning.data.stored import StoredData, StoredImage, StoredImages, require_folder, require_images
+from dis_lightning.errors import InvalidValueError, MissingFileError
 
 __all__ = ["LSUNData"]
 
@@ -39,7 +40,7 @@ class LSUNData(StoredData):
         """See `ImageData.find`."""
         root = require_folder(self.root)
         if not (root / "data.mdb").is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{root} holds no data.mdb; set --data.root to an unpacked LSUN database, such as bedroom_val_lmdb."
             )
         with _reading(root) as transaction:
@@ -80,7 +81,7 @@ def _reading(root: Path) -> Iterator[lmdb.Transaction]:
                 with environment.begin() as transaction:
                     yield transaction
         except lmdb.Error as error:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{root} cannot be read as an LMDB: {error}. Unpack it again; where this process has it open, close it."
             ) from error
 
@@ -89,7 +90,7 @@ def _require_whole(environment: lmdb.Environment, file: Path) -> None:
     # LMDB maps the file into memory: a read beyond its end would kill the process without a word.
     needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     if (found := file.stat().st_size) < needed:
-        raise ValueError(
+        raise InvalidValueError(
             f"{file} seems cut off: it has {found} bytes of {needed}; copy or unpack it again. A whole database that "
             "images were deleted from can look like this too; rewrite it by `python -m lmdb -e OLD copy --compact NEW`."
         )

@@ -18,6 +18,7 @@ from PIL import Image
 from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.decoding import decode, to_tensor
 from dis_lightning.data.transforms import ImageTransform
+from dis_lightning.errors import InvalidValueError, MissingFileError, UnusablePathError
 
 __all__ = ["ImageFile", "StoredData", "StoredImage", "StoredImages", "find_files", "require_folder", "require_images"]
 
@@ -118,7 +119,7 @@ class StoredImages(ImageSet):
             with stored.open() as stream:
                 image = decode(stream)
         except Exception as error:  # Pillow's formats raise errors of many kinds.
-            raise ValueError(
+            raise InvalidValueError(
                 f"{stored} cannot be read as an image: {error}. Repair, remove or hide it (a name that starts with a "
                 "dot); every visible file must be an image."
             ) from error
@@ -129,7 +130,7 @@ class StoredImages(ImageSet):
             sizes = list(pool.map(lambda stored: self._load(stored).size, self._stored))
         for stored, size in zip(self._stored, sizes, strict=True):
             if size != sizes[0]:
-                raise ValueError(
+                raise InvalidValueError(
                     f"All images must have one size, but {self._stored[0]} is {_times(sizes[0])} and {stored} is "
                     f"{_times(size)}; set --data.transform, for example to ShorterSideBilinear."
                 )
@@ -162,9 +163,9 @@ def require_folder(root: str | Path) -> Path:
     """
     folder = Path(root).expanduser()
     if not folder.exists():
-        raise FileNotFoundError(f"{folder} does not exist; set --data.root to the folder of the data set.")
+        raise MissingFileError(f"{folder} does not exist; set --data.root to the folder of the data set.")
     if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file; set --data.root to the folder of the data set.")
+        raise UnusablePathError(f"{folder} is a file; set --data.root to the folder of the data set.")
     return folder
 
 
@@ -176,9 +177,9 @@ def require_images(found: int, needed: int, root: Path) -> None:
         ValueError: if there are fewer than needed.
     """
     if found == 0:
-        raise FileNotFoundError(f"{root} holds no images; set --data.root to a folder that does.")
+        raise MissingFileError(f"{root} holds no images; set --data.root to a folder that does.")
     if found < needed:
-        raise ValueError(
+        raise InvalidValueError(
             f"{root} holds too few images, {found}, but num_images is {needed}; set --data.num_images={found}."
         )
 

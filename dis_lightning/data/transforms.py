@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["CenterCropLanczos", "ExactResize", "ImageTransform", "ShorterSideBilinear", "ShorterSideBox"]
 
 
@@ -138,4 +140,4 @@ def _crop(image: Image.Image, left: int, top: int, side: int) -> Image.Image:
 
 def _require_size(transform: ImageTransform, size: int) -> None:
     if size < 1:
-        raise ValueError(f"{type(transform).__name__} needs a size >= 1, but got {size}.")
+        raise InvalidValueError(f"{type(transform).__name__} needs a size >= 1, but got {size}.")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 
 __all__ = ["Kernel", "KernelState", "Point", "Target", "check_positive", "differentiate", "walk"]
@@ -89,4 +90,4 @@ def check_positive(kernel: Kernel, **values: float) -> None:
     """
     for name, value in values.items():
         if not 0 < value < math.inf:
-            raise ValueError(f"{type(kernel).__name__} needs a finite {name} > 0, but got {value}.")
+            raise InvalidValueError(f"{type(kernel).__name__} needs a finite {name} > 0, but got {value}.")

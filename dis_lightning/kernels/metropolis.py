@@ -14,6 +14,7 @@ import math
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.kernels.base import Kernel, KernelState, Point, Target, check_positive
 from dis_lightning.noise import NoiseSource
 
@@ -38,7 +39,7 @@ class HMC(Kernel):
     def __init__(self, step_size: float, leapfrog_steps: int = 5) -> None:
         check_positive(self, step_size=step_size)
         if leapfrog_steps < 1:
-            raise ValueError(f"HMC needs leapfrog_steps >= 1, but got {leapfrog_steps}.")
+            raise InvalidValueError(f"HMC needs leapfrog_steps >= 1, but got {leapfrog_steps}.")
         self.step_size = step_size
         self.leapfrog_steps = leapfrog_steps
 

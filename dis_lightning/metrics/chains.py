@@ -17,6 +17,7 @@ import torch
 from arviz_stats.base.array import array_stats
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.types import State
 
 __all__ = ["AcceptanceMeter", "ChainDiagnostics", "diagnose"]
@@ -49,7 +50,7 @@ def diagnose(samples: Tensor, chains: int = 1, directions: int = 32) -> ChainDia
         ValueError: if `chains` does not divide S, or a chain has fewer than 4 samples.
     """
     if chains < 1 or samples.shape[1] % chains or samples.shape[1] < 4 * chains:
-        raise ValueError(
+        raise InvalidValueError(
             f"Diagnostics need at least 4 samples per chain and chains of equal length, but got {samples.shape[1]} "
             f"samples in chains={chains}; raise num_samples or lower chains."
         )
@@ -98,7 +99,9 @@ class AcceptanceMeter:
             ValueError: if nothing was seen.
         """
         if self._last is None:
-            raise ValueError("An acceptance rate needs two steps of a chain; add the meter to the solver's observers.")
+            raise InvalidValueError(
+                "An acceptance rate needs two steps of a chain; add the meter to the solver's observers."
+            )
         if not self._accepted:  # of a single move, the start was not seen
             return torch.full((len(self._last) // self.chains,), torch.nan, dtype=torch.float64)
         return torch.stack(self._accepted).double().mean(dim=0).reshape(-1, self.chains).mean(dim=1)

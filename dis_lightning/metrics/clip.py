@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.functional import center_crop
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.features import FeatureNetwork, weights_digest
 from dis_lightning.weights import read_clip
 
@@ -36,10 +37,12 @@ class CLIPFeatures(FeatureNetwork):
     def __init__(self, model: str = "ViT-L-14-quickgelu", pretrained: str = "openai") -> None:
         open_clip = _open_clip()
         if model not in open_clip.list_models():
-            raise ValueError(f"open_clip knows no model {model!r}; its models: open_clip.list_models().")
+            raise InvalidValueError(f"open_clip knows no model {model!r}; its models: open_clip.list_models().")
         tags = open_clip.list_pretrained_tags_by_model(model)
         if pretrained not in tags and not Path(pretrained).is_file():
-            raise ValueError(f"{pretrained!r} is neither a file nor a tag of {model}, which are {', '.join(tags)}.")
+            raise InvalidValueError(
+                f"{pretrained!r} is neither a file nor a tag of {model}, which are {', '.join(tags)}."
+            )
         self.model = model
         self.pretrained = pretrained
         self._network: Any = None

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["Gaussian", "fit_gaussian", "frechet_distance", "known_gaussian"]
 
 
@@ -32,7 +34,7 @@ def fit_gaussian(features: Tensor) -> Gaussian:
         ValueError: if there are fewer than two, or if they are not finite.
     """
     if len(features) < 2 or not features.isfinite().all():
-        raise ValueError(
+        raise InvalidValueError(
             f"A covariance needs the finite features of two images or more, but got {len(features)} rows of which "
             f"{int(features.isfinite().all(dim=1).sum())} are finite: raise num_images."
         )
@@ -53,7 +55,7 @@ def known_gaussian(mean: Tensor, covariance: Tensor) -> Gaussian:
     size = mean.numel()
     lost = sum(int((~part.isfinite()).sum()) for part in (mean, covariance))
     if mean.ndim != 1 or covariance.shape != (size, size) or lost:
-        raise ValueError(
+        raise InvalidValueError(
             f"Statistics need finite numbers, a mean (D,) and a covariance (D, D), but got {tuple(mean.shape)} and "
             f"{tuple(covariance.shape)}, of which {lost} numbers are not finite."
         )
@@ -69,7 +71,7 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
         ValueError: if the Gaussians have different dimensions.
     """
     if len(first.mean) != len(second.mean):
-        raise ValueError(
+        raise InvalidValueError(
             f"Features of {len(first.mean)} and of {len(second.mean)} numbers cannot be compared; use the network that "
             "the statistics were made with."
         )

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from dis_lightning.errors import MissingPackageError
 from dis_lightning.metrics.features import StoredFeatures
 from dis_lightning.weights import read_tensors
 
@@ -38,7 +39,7 @@ class InceptionFeatures(StoredFeatures):
         try:
             from torch_fidelity import feature_extractor_inceptionv3  # type: ignore[import-untyped] # on request
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError("Inception features need: pip install torch-fidelity") from error
+            raise MissingPackageError("Inception features need: pip install torch-fidelity") from error
         read_tensors(file)  # torch-fidelity would execute what a file of its own kind says; this one holds tensors
         network: nn.Module = feature_extractor_inceptionv3.FeatureExtractorInceptionV3(
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(file)

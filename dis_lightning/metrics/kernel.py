@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["KernelDistance", "kernel_distance"]
 
 ROWS = 1024
@@ -47,7 +49,7 @@ def kernel_distance(x: Tensor, y: Tensor, x_groups: Tensor, y_groups: Tensor, *,
     counts = torch.stack([torch.bincount(part, minlength=len(groups)) for part in (a, b)]).double()
     present = [counts.sum(dim=0) > 0] if paired else [counts[0] > 0, counts[1] > 0]
     if min(len(x), len(y)) < 2:
-        raise ValueError(
+        raise InvalidValueError(
             f"A kernel distance needs two images on both sides or more, got {len(x)} and {len(y)}: raise num_images."
         )
     x, y = x.double(), y.double()

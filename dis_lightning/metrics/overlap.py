@@ -7,6 +7,8 @@ IoU_k      C_kk / (sum_l C_kl + sum_l C_lk - C_kk),   for the classes that are i
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["confusion", "mean_iou"]
 
 
@@ -23,7 +25,7 @@ def confusion(labels: Tensor, targets: Tensor, classes: int) -> Tensor:
     """
     labels, targets = labels.long(), targets.long()
     if labels.shape != targets.shape or not all(0 <= int(m) < classes for t in (labels, targets) for m in t.aminmax()):
-        raise ValueError(
+        raise InvalidValueError(
             f"Label maps need one shape and classes 0 .. {classes - 1}, but got shapes {tuple(labels.shape)} and "
             f"{tuple(targets.shape)}, classes up to {int(labels.max())} and {int(targets.max())}; use a judge with the "
             "classes and the size of the measurement."

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.features import CHUNK, weights_hashes
 from dis_lightning.weights import fetch, file_cards, fill, read_tensors
 
@@ -53,7 +54,7 @@ class PerceptualDistance:
         """
         height, width = shape[-2:]
         if min(height, width) < SMALLEST:
-            raise ValueError(
+            raise InvalidValueError(
                 f"LPIPS needs images of {SMALLEST} pixels or more a side, but got {height} x {width}; take it out of "
                 "the callbacks."
             )

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.metrics.frechet import Gaussian, fit_gaussian, known_gaussian
 from dis_lightning.weights import file_sha256
 
@@ -115,7 +116,7 @@ class ImageFolder(Reference):
     def check(self) -> None:
         """See `Reference`."""
         if not self._files():
-            raise FileNotFoundError(f"{self.root} holds no images ({', '.join(ENDINGS)}); give the reference another.")
+            raise MissingFileError(f"{self.root} holds no images ({', '.join(ENDINGS)}); give the reference another.")
 
     def require(self, width: int, patch: int | None) -> None:
         """See `Reference`."""
@@ -125,7 +126,7 @@ class ImageFolder(Reference):
             with Image.open(file) as image:
                 columns, rows = image.size
             if rows % patch or columns % patch:
-                raise ValueError(
+                raise InvalidValueError(
                     f"{file} of {rows} x {columns} pixels cannot be cut into squares of {patch}; change patch, or "
                     "bring the reference's images to the size of the run's."
                 )
@@ -173,7 +174,7 @@ class Statistics(Reference):
     def require(self, width: int, patch: int | None) -> None:
         """See `Reference`."""
         if len(self._gaussian.mean) != width:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{self.file} holds statistics of features of {len(self._gaussian.mean)} numbers, but those of the run "
                 f"have {width}; give statistics that were made with the same network."
             )
@@ -190,15 +191,15 @@ class Statistics(Reference):
     @cached_property
     def _gaussian(self) -> Gaussian:
         if not self.file.is_file():
-            raise FileNotFoundError(f"{self.file} does not exist; give an .npz file with `mu` and `sigma`.")
+            raise MissingFileError(f"{self.file} does not exist; give an .npz file with `mu` and `sigma`.")
         try:
             # numpy would leave a file open that it cannot read
             with self.file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
                 if missing := {"mu", "sigma"} - set(content):
-                    raise ValueError(f"it holds no {' and '.join(sorted(missing))}, but {', '.join(content)}")
+                    raise InvalidValueError(f"it holds no {' and '.join(sorted(missing))}, but {', '.join(content)}")
                 return known_gaussian(torch.from_numpy(content["mu"]), torch.from_numpy(content["sigma"]))
         except (BadDeflate, BadZipFile, EOFError, TypeError, ValueError) as error:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{self.file} is no reference ({error}); give an .npz file with `mu` and `sigma`."
             ) from error
 

@@ -7,6 +7,7 @@ damping it gets a share `1 / (1 + f^2 damping)` of it.
 from torch import Tensor
 from torch.nn import functional as F
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.base import LinearOperator
 
 __all__ = ["AveragePool"]
@@ -26,14 +27,16 @@ class AveragePool(LinearOperator):
     def __init__(self, factor: int, noise_std: float = 0.0) -> None:
         super().__init__(noise_std)
         if factor < 1:
-            raise ValueError(f"AveragePool needs factor >= 1, but got {factor}.")
+            raise InvalidValueError(f"AveragePool needs factor >= 1, but got {factor}.")
         self.factor = factor
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Block means, `(B, C, H / factor, W / factor)`."""
         height, width = x_0.shape[-2:]
         if height % self.factor or width % self.factor:
-            raise ValueError(f"AveragePool(factor={self.factor}) cannot divide an image of {height} x {width} pixels.")
+            raise InvalidValueError(
+                f"AveragePool(factor={self.factor}) cannot divide an image of {height} x {width} pixels."
+            )
         return F.avg_pool2d(x_0, self.factor)
 
     def adjoint(self, y: Tensor) -> Tensor:

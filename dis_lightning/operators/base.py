@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.pictures import distinct_colours, painted, written
 from dis_lightning.operators.texts import texts
@@ -88,7 +89,7 @@ class GaussianOperator(Operator):
     def __init__(self, noise_std: float = 0.0) -> None:
         super().__init__()
         if not 0 <= noise_std < float("inf"):
-            raise ValueError(f"{type(self).__name__} needs a finite noise_std >= 0, but got {noise_std}.")
+            raise InvalidValueError(f"{type(self).__name__} needs a finite noise_std >= 0, but got {noise_std}.")
         self.noise_std = noise_std
 
     def measure(self, x_0: Tensor, noise: NoiseSource) -> Tensor:
@@ -108,7 +109,9 @@ class GaussianOperator(Operator):
             ValueError: if the measurement has no noise: its density does not exist then.
         """
         if self.noise_std == 0:
-            raise ValueError(f"The energy of {type(self).__name__} needs noise_std > 0; set it to the noise assumed.")
+            raise InvalidValueError(
+                f"The energy of {type(self).__name__} needs noise_std > 0; set it to the noise assumed."
+            )
         return self._residual(x_0, y).square().sum(dim=1) / (2 * self.noise_std**2)
 
     def picture(self, y: Measurement) -> Tensor:
@@ -156,7 +159,7 @@ class LinearOperator(GaussianOperator):
             ValueError: if `step` is not positive.
         """
         if not step > 0:
-            raise ValueError(f"The proximal step of {type(self).__name__} needs step > 0, but got {step}.")
+            raise InvalidValueError(f"The proximal step of {type(self).__name__} needs step > 0, but got {step}.")
         return x + self.pseudo_inverse(y - self(x), damping=1 / step)
 
     def matrix(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:
@@ -207,14 +210,14 @@ class LabelOperator(Operator):
     def _cross_entropy(self, logits: Tensor, y: Measurement) -> Tensor:
         labels = tensor(y)
         if labels.shape != (len(logits), *logits.shape[2:]):
-            raise ValueError(
+            raise InvalidValueError(
                 f"{type(self).__name__} needs a class for each of {tuple(logits.shape[2:])} positions of "
                 f"{len(logits)} images, but got labels of shape {tuple(labels.shape)}: resize the label map."
             )
         if labels is not self._in_range:  # once in a loop: to look makes the host wait for the device
             low, high = (int(label) for label in labels.aminmax())
             if low < 0 or high >= logits.shape[1]:
-                raise ValueError(
+                raise InvalidValueError(
                     f"{type(self).__name__} needs classes 0 .. {logits.shape[1] - 1}, but got labels from {low} to "
                     f"{high}: give every position one of the classes."
                 )
@@ -241,5 +244,5 @@ def tensor(y: Measurement) -> Tensor:
         TypeError: if it is a list of captions.
     """
     if not isinstance(y, Tensor):
-        raise TypeError(f"A measurement of this kind is a tensor, but got {type(y).__name__}.")
+        raise InvalidTypeError(f"A measurement of this kind is a tensor, but got {type(y).__name__}.")
     return y

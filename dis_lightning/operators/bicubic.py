@@ -12,6 +12,7 @@ pixel and after its last an image is continued by its mirror image, the edge pix
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.separable import SeparableOperator
 
 __all__ = ["BicubicDownsample"]
@@ -34,13 +35,13 @@ class BicubicDownsample(SeparableOperator):
         # The rows of the matrix are far from dependent: nothing but rounding is below this share.
         super().__init__(noise_std, factor=factor, tolerance=1e-6)
         if factor < 1:
-            raise ValueError(f"BicubicDownsample needs factor >= 1, but got {factor}.")
+            raise InvalidValueError(f"BicubicDownsample needs factor >= 1, but got {factor}.")
 
     def axis(self, size: int) -> Tensor:
         """See `SeparableOperator.axis`."""
         factor = self.factor
         if size % factor:
-            raise ValueError(f"BicubicDownsample(factor={factor}) cannot divide a side of {size} pixels.")
+            raise InvalidValueError(f"BicubicDownsample(factor={factor}) cannot divide a side of {size} pixels.")
         centre = factor * torch.arange(size // factor, dtype=torch.float64) + (factor - 1) / 2
         # Two stretched pixels to each side reach the whole kernel.
         position = torch.arange(-2 * factor, 2 * factor + 1) + centre[:, None].floor().long()

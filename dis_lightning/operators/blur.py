@@ -7,6 +7,7 @@ the border; see `dis_lightning.operators.separable`.
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.separable import SeparableOperator
 
 __all__ = ["GaussianBlur"]
@@ -33,7 +34,7 @@ class GaussianBlur(SeparableOperator):
     ) -> None:
         super().__init__(noise_std, factor=1, tolerance=tolerance)
         if kernel_size < 1 or kernel_size % 2 == 0 or std <= 0 or not 0 < tolerance < 1:
-            raise ValueError(
+            raise InvalidValueError(
                 "GaussianBlur needs an odd kernel_size, std > 0 and tolerance in (0, 1), but got "
                 f"kernel_size={kernel_size}, std={std}, tolerance={tolerance}."
             )
@@ -51,7 +52,9 @@ class GaussianBlur(SeparableOperator):
         kernel = self.kernel()
         radius = len(kernel) // 2
         if size <= radius:
-            raise ValueError(f"GaussianBlur reaches {radius} pixels and needs a larger image than {size} pixels.")
+            raise InvalidValueError(
+                f"GaussianBlur reaches {radius} pixels and needs a larger image than {size} pixels."
+            )
         # A pixel before the first (or past the last) is the mirror image of one inside.
         position = (torch.arange(size)[:, None] + torch.arange(-radius, radius + 1)).abs()
         position = torch.where(position >= size, 2 * (size - 1) - position, position)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import TextOperator
 from dis_lightning.operators.published_input import CLIP_MEAN, CLIP_STD, prepared
@@ -73,7 +74,7 @@ class Caption(TextOperator):
         super().__init__()
         # What the captioner says may lack an end, which the matcher adds.
         if not (beams >= 1 and 0 <= min_tokens <= max_tokens < MAX_TOKENS):
-            raise ValueError(
+            raise InvalidValueError(
                 f"Caption needs beams >= 1 and 0 <= min_tokens <= max_tokens < {MAX_TOKENS}, the length that the "
                 f"matcher reads, but got beams={beams}, min_tokens={min_tokens} and max_tokens={max_tokens}."
             )
@@ -173,7 +174,7 @@ class Caption(TextOperator):
         # The tokenizer ends the prompt, and the captioner takes the end off.
         begun = len(self._tokenizers["captioner"](self.prompt).input_ids) - 1
         if self.max_tokens <= begun:
-            raise ValueError(
+            raise InvalidValueError(
                 f"The prompt {self.prompt!r} has {begun} tokens, but a caption may have max_tokens={self.max_tokens}, "
                 "prompt included; allow more, or give a shorter prompt."
             )
@@ -183,7 +184,7 @@ class Caption(TextOperator):
         told = self._tokenizers["matcher"](list(sentences), padding="max_length", max_length=MAX_TOKENS)
         for sentence, row in zip(sentences, told["input_ids"], strict=True):
             if len(row) > MAX_TOKENS:
-                raise ValueError(
+                raise InvalidValueError(
                     f"A caption may have {MAX_TOKENS} tokens, but {sentence!r} has {len(row)}; make it shorter."
                 )
         return torch.tensor(told["input_ids"]), torch.tensor(told["attention_mask"])
@@ -208,7 +209,9 @@ def _read(kind: type[Network], source: str, dtype: torch.dtype, device: torch.de
     mismatched = sorted(report["mismatched_keys"])
     other = [f"{key} {tuple(came)} instead of {tuple(needed)}" for key, came, needed in mismatched]
     if missing or other:
-        raise ValueError(f"{source} holds another network than a {kind.__name__}: {misfits(missing, [], other)}.")
+        raise InvalidValueError(
+            f"{source} holds another network than a {kind.__name__}: {misfits(missing, [], other)}."
+        )
     filled: Network = network.to(device, dtype).requires_grad_(False).eval()
     return filled
 
@@ -222,7 +225,7 @@ def _read_tokenizer(source: str) -> Any:
         raise _unread("tokenizer", source, error) from error
     # Without its files there is a tokenizer all the same; to it every word is the unknown one.
     if set(tokenizer("a", add_special_tokens=False).input_ids) <= set(tokenizer.all_special_ids):
-        raise ValueError(
+        raise InvalidValueError(
             f"The tokenizer of {source} knows no words: {' or '.join(tokenizer.vocab_files_names.values())} is missing "
             "there, or empty. Download the whole repository (config.json, weights, tokenizer)."
         )

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator
 from dis_lightning.operators.classifiers import Classifier
@@ -60,12 +61,12 @@ class Classification(LabelOperator):
     ) -> None:
         super().__init__(classifier.classes)
         if targets is not None and not (targets and all(0 <= target < len(self.classes) for target in targets)):
-            raise ValueError(
+            raise InvalidValueError(
                 f"Classification needs targets among the classes 0 .. {len(self.classes) - 1}, one or more, but got "
                 f"{list(targets)}; leave them out to take the class of the image itself."
             )
         if size < 1:
-            raise ValueError(f"Classification needs a size >= 1, but got {size}; most classifiers take 224.")
+            raise InvalidValueError(f"Classification needs a size >= 1, but got {size}; most classifiers take 224.")
         self.classifier = classifier
         self.targets = targets
         self.size = size
@@ -115,7 +116,7 @@ class Classification(LabelOperator):
         try:
             network(torch.zeros(1, 3, self.size, self.size, dtype=self.dtype, device=device))
         except (AssertionError, RuntimeError) as error:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{self.classifier} cannot take pictures of {self.size} x {self.size} pixels ({error}); give "
                 "Classification the `size` that it was trained with."
             ) from error

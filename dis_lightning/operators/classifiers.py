@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torchvision import models
 
+from dis_lightning.errors import InvalidValueError, MissingFileError, MissingPackageError, UnreachableError
 from dis_lightning.weights import fill, read_tensors
 
 __all__ = ["Classifier", "TimmClassifier", "TorchvisionClassifier"]
@@ -74,7 +75,7 @@ class TorchvisionClassifier(Classifier):
             state: dict[str, Any] = weights.get_state_dict(progress=True, check_hash=True)
         except OSError as error:
             kept = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
-            raise ConnectionError(
+            raise UnreachableError(
                 f"The weights {self.weights} of {self.name} could not be downloaded ({error}). Without a network, get "
                 f"{weights.url} elsewhere and put it at {kept}."
             ) from error
@@ -97,7 +98,7 @@ class TimmClassifier(Classifier):
         timm = _timm()
         _check_name(name, [*timm.list_models(), *timm.list_models(pretrained=True)], "timm")
         if weights is None and not timm.is_model_pretrained(name):
-            raise ValueError(f"timm has no weights for {name}; give a file of them, or take another classifier.")
+            raise InvalidValueError(f"timm has no weights for {name}; give a file of them, or take another classifier.")
         self.name = name
         self.weights = weights
         card = timm.get_pretrained_cfg(name)
@@ -118,7 +119,7 @@ class TimmClassifier(Classifier):
         except (OSError, RuntimeError) as error:
             card = timm.get_pretrained_cfg(self.name)
             published = f"{HUB_FILES} of https://huggingface.co/{card.hf_hub_id}" if card.hf_hub_id else card.url
-            raise ConnectionError(
+            raise UnreachableError(
                 f"The weights of {self.name} could not be downloaded ({type(error).__name__}). Without a network, get "
                 f"{published} elsewhere and give the file as `weights`."
             ) from error
@@ -132,7 +133,7 @@ def _timm() -> Any:
     try:
         import timm  # Only for those who ask for its networks.
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise MissingPackageError(
             "Classifiers of timm need another package: pip install timm; or take a TorchvisionClassifier."
         ) from error
     return timm
@@ -142,7 +143,7 @@ def _check_name(name: str, known: Iterable[str], package: str) -> None:
     known = set(known)
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        raise ValueError(
+        raise InvalidValueError(
             f"{package} has no classifier {name!r}"
             + (f"; did you mean {' or '.join(close)}?" if close else f", but {len(known)} others: see its list_models.")
         )
@@ -150,5 +151,5 @@ def _check_name(name: str, known: Iterable[str], package: str) -> None:
 
 def _file(path: str | Path, instead: str) -> Path:
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{str(path)!r} is no file of weights, and no published weights: those are {instead}.")
+        raise MissingFileError(f"{str(path)!r} is no file of weights, and no published weights: those are {instead}.")
     return Path(path)

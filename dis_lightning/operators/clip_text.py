@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.errors import InvalidValueError, UnreachableError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import TextOperator
 from dis_lightning.operators.published_input import prepared
@@ -53,7 +54,9 @@ class CLIPText(TextOperator):
     ) -> None:
         super().__init__()
         if bool(text) == bool(file):
-            raise ValueError(f"CLIPText needs either a text or a file of texts, but got text={text!r} and file={file}.")
+            raise InvalidValueError(
+                f"CLIPText needs either a text or a file of texts, but got text={text!r} and file={file}."
+            )
         self.text, self.file = text, file
         self.name, self.pretrained = name, pretrained
         self.antialias = antialias
@@ -132,7 +135,9 @@ class CLIPText(TextOperator):
         long = self._tokenizer(list(wanted), context_length=limit + 1)[:, -1] != filler
         if long.any():
             text = wanted[int(long.nonzero()[0])]
-            raise ValueError(f"A text for {self.name} may have {limit} tokens, but {text!r} has more; make it shorter.")
+            raise InvalidValueError(
+                f"A text for {self.name} may have {limit} tokens, but {text!r} has more; make it shorter."
+            )
         tokens: Tensor = self._tokenizer(list(wanted))
         return tokens
 
@@ -143,7 +148,7 @@ class CLIPText(TextOperator):
             return open_clip.get_tokenizer(self.name)
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).partition("\n")[0]
-            raise ConnectionError(
+            raise UnreachableError(
                 f"The tokenizer of {self.name} could not be read ({reason}). Without a network, download its whole "
                 "repository elsewhere and give `local-dir:` and its folder as `name`."
             ) from error

@@ -8,6 +8,7 @@ with the weights of ITU-R BT.601 for red, green and blue, as in Song et al., "Co
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.base import LinearOperator, tensor
 from dis_lightning.types import Measurement
 
@@ -34,7 +35,9 @@ class Colorization(LinearOperator):
     def forward(self, x_0: Tensor) -> Tensor:
         """Brightness, `(B, 1, H, W)`, in [-1, 1]."""
         if x_0.shape[1] != 3:
-            raise ValueError(f"Colorization needs images with 3 channels (red, green, blue), but got {x_0.shape[1]}.")
+            raise InvalidValueError(
+                f"Colorization needs images with 3 channels (red, green, blue), but got {x_0.shape[1]}."
+            )
         return (self.weights.to(x_0) * x_0).sum(dim=1, keepdim=True)
 
     def adjoint(self, y: Tensor) -> Tensor:

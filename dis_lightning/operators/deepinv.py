@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, MissingPackageError
 from dis_lightning.operators.base import GaussianOperator, LinearOperator, tensor
 from dis_lightning.types import Measurement
 
@@ -103,24 +104,26 @@ class DeepInvLinearPhysics(LinearOperator):
 def _built(physics: str | nn.Module, arguments: dict[str, Any] | None, kind: str) -> Any:
     """A physics of the kind that is named, without noise."""
     if find_spec("deepinv") is None:
-        raise ModuleNotFoundError("Operators of DeepInverse need its package: pip install 'dis-lightning[deepinv]'.")
+        raise MissingPackageError("Operators of DeepInverse need its package: pip install 'dis-lightning[deepinv]'.")
     import deepinv.physics as library  # ships no types
 
     if isinstance(physics, str):
         build = getattr(library, physics, None)
         if not (isinstance(build, type) and issubclass(build, library.Physics)):
-            raise TypeError(f"deepinv.physics has no physics {physics}; see https://deepinv.github.io for the names.")
+            raise InvalidTypeError(
+                f"deepinv.physics has no physics {physics}; see https://deepinv.github.io for the names."
+            )
         try:
             physics = build(**(arguments or {}))
         except (TypeError, ValueError) as error:
-            raise TypeError(
+            raise InvalidTypeError(
                 f"deepinv.physics.{physics} cannot be built from arguments={arguments or {}}: {error}. Give what it "
                 "needs in `arguments` (--operator.arguments.NAME=VALUE); see https://deepinv.github.io."
             ) from None  # the command line shows the innermost cause alone
     if not isinstance(physics, getattr(library, kind)):
-        raise TypeError(f"The physics must be a deepinv.physics.{kind}, but got {type(physics).__name__}.")
+        raise InvalidTypeError(f"The physics must be a deepinv.physics.{kind}, but got {type(physics).__name__}.")
     if not isinstance(physics.noise_model, library.ZeroNoise):
-        raise ValueError(
+        raise InvalidValueError(
             f"{type(physics).__name__} has noise of its own ({type(physics.noise_model).__name__}), which no image's "
             "stream would know; leave noise_model out and give noise_std."
         )
@@ -132,7 +135,7 @@ def _measured(physics: Any, x_0: Tensor) -> Tensor:
     try:
         y: Tensor = physics.A(x_0)
     except (RuntimeError, ValueError) as error:
-        raise ValueError(
+        raise InvalidValueError(
             f"The physics {type(physics).__name__} cannot measure images of shape {tuple(x_0.shape[1:])} ({error}). "
             "Build it for images of this shape (its `arguments`, such as img_size), or resize the data."
         ) from error

@@ -7,6 +7,7 @@ What is cut off has no gradient: guidance cannot move a pixel that is too bright
 
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.base import GaussianOperator
 
 __all__ = ["HDR"]
@@ -26,7 +27,7 @@ class HDR(GaussianOperator):
     def __init__(self, scale: float = 2.0, noise_std: float = 0.0) -> None:
         super().__init__(noise_std)
         if not 0 < scale < float("inf"):
-            raise ValueError(f"HDR needs a finite scale > 0, but got {scale}.")
+            raise InvalidValueError(f"HDR needs a finite scale > 0, but got {scale}.")
         self.scale = scale
 
     def forward(self, x_0: Tensor) -> Tensor:

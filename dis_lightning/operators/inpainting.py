@@ -15,6 +15,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, tensor
 from dis_lightning.types import Measurement
@@ -56,7 +57,7 @@ class Inpainting(LinearOperator):
             ValueError: if each image has a mask of its own, or the mask does not fit the images.
         """
         if self.per_image:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{type(self).__name__} has no mask for all images here; use `~y.isnan()` of a measurement."
             )
         height, width = x_0.shape[-2:]
@@ -115,7 +116,7 @@ class RandomInpainting(Inpainting):
     def __init__(self, visible: float, noise_std: float = 0.0, seed: int = 0, per_image: bool = False) -> None:
         super().__init__(noise_std, per_image)
         if not 0 < visible <= 1:
-            raise ValueError(f"RandomInpainting needs the visible share in (0, 1], but got {visible}.")
+            raise InvalidValueError(f"RandomInpainting needs the visible share in (0, 1], but got {visible}.")
         self.visible = visible
         self.seed = seed
 
@@ -124,7 +125,7 @@ class RandomInpainting(Inpainting):
         pixels = height * width
         count = round(self.visible * pixels)
         if count == 0:
-            raise ValueError(f"visible={self.visible} of {height} x {width} pixels is none; use a larger share.")
+            raise InvalidValueError(f"visible={self.visible} of {height} x {width} pixels is none; use a larger share.")
         if noise is None:
             # A generator of its own: the streams of NoiseSource belong to the images.
             order = torch.randperm(pixels, generator=torch.Generator().manual_seed(self.seed))[None]
@@ -165,7 +166,7 @@ class BoxInpainting(Inpainting):
         super().__init__(noise_std, per_image=position is None)
         corners = (margin, 1 - size - margin) if position is None else position
         if not 0 < size < 1 or not all(0 <= corner <= 1 - size for corner in corners):
-            raise ValueError(
+            raise InvalidValueError(
                 "BoxInpainting needs size in (0, 1) and a box inside the image, all in shares of its side, but got "
                 f"size={size}, position={position}, margin={margin}."
             )
@@ -184,7 +185,7 @@ class BoxInpainting(Inpainting):
         rows, columns = (self._hidden(places[:, axis], side) for axis, side in enumerate((height, width)))
         masks = 1 - rows[:, None, :, None] * columns[:, None, None, :]
         if not (masks.flatten(1).any(dim=1).all() and (masks == 0).any()):
-            raise ValueError(
+            raise InvalidValueError(
                 f"A box of size={self.size} of {height} x {width} pixels is empty or hides all; use larger images."
             )
         return masks

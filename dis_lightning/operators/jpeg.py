@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.base import GaussianOperator
 
 __all__ = ["JPEG"]
@@ -67,7 +68,7 @@ class JPEG(GaussianOperator):
     def __init__(self, quality: int, noise_std: float = 0.0) -> None:
         super().__init__(noise_std)
         if not 1 <= quality <= 100:
-            raise ValueError(f"JPEG needs a quality in 1 .. 100, but got {quality}.")
+            raise InvalidValueError(f"JPEG needs a quality in 1 .. 100, but got {quality}.")
         self.quality = quality
         colours = _colours()
         self.register_buffer("colours", colours, persistent=False)
@@ -78,7 +79,7 @@ class JPEG(GaussianOperator):
     def forward(self, x_0: Tensor) -> Tensor:
         """Decompressed images, `(B, 3, H, W)`, in [-1, 1]."""
         if x_0.shape[1] != 3:
-            raise ValueError(f"JPEG needs images with 3 channels (red, green, blue), but got {x_0.shape[1]}.")
+            raise InvalidValueError(f"JPEG needs images with 3 channels (red, green, blue), but got {x_0.shape[1]}.")
         height, width = x_0.shape[-2:]
         # Whole blocks of 16 pixels: 8 in the halved colours.
         padded = F.pad(x_0, (0, -width % 16, 0, -height % 16), mode="replicate")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.inpainting import Inpainting
 
@@ -38,7 +39,7 @@ class MaskInpainting(Inpainting):
     def masks(self, height: int, width: int, noise: NoiseSource | None = None) -> Tensor:
         """See `Inpainting.masks`."""
         if self.seen.shape != (height, width):
-            raise ValueError(
+            raise InvalidValueError(
                 f"The mask {self.file} has {tuple(self.seen.shape)} pixels and the images have {(height, width)}; "
                 "give a mask of their size."
             )
@@ -52,22 +53,22 @@ class MaskInpainting(Inpainting):
 def _read(file: Path) -> Tensor:
     """A mask from a file, `(H, W)`: 1 seen, 0 hidden."""
     if not file.is_file():
-        raise FileNotFoundError(f"There is no mask {file}; give a picture or a .npy array.")
+        raise MissingFileError(f"There is no mask {file}; give a picture or a .npy array.")
     try:
         values = _numbers(file) if file.suffix == ".npy" else _brightness(file)
     except Exception as error:  # A damaged file fails in any way it likes.
-        raise ValueError(
+        raise InvalidValueError(
             f"The mask {file} cannot be read ({type(error).__name__}): it is damaged, or no picture and no .npy array "
             "of numbers. Write it again."
         ) from None  # the command line shows the innermost cause alone
     if not np.isfinite(values).all():
-        raise ValueError(
+        raise InvalidValueError(
             f"The mask {file} has {int((~np.isfinite(values)).sum())} values that are not finite, neither seen nor "
             "hidden; write 0 where a pixel is hidden and 1 where it is seen."
         )
     seen = values != 0
     if seen.ndim != 2 or not seen.any():
-        raise ValueError(
+        raise InvalidValueError(
             f"The mask {file} must be one map with at least one pixel that is seen (not 0, or brighter than half), but "
             f"has shape {seen.shape} and {int(seen.sum())} such pixels."
         )

@@ -6,6 +6,7 @@ With the singular value decomposition `A = U S V^T`, `A^T (A A^T + damping I)^+ 
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.base import LinearOperator, tensor
 from dis_lightning.operators.spectrum import spectral_inverse
 from dis_lightning.types import Measurement
@@ -37,7 +38,9 @@ class MatrixOperator(LinearOperator):
         matrix = torch.as_tensor(matrix)
         self.shape = tuple(shape or matrix.shape[-1:])
         if matrix.ndim != 2 or torch.Size(self.shape).numel() != matrix.shape[1]:
-            raise ValueError(f"A matrix of shape {tuple(matrix.shape)} does not act on images of shape {self.shape}.")
+            raise InvalidValueError(
+                f"A matrix of shape {tuple(matrix.shape)} does not act on images of shape {self.shape}."
+            )
         self.register_buffer("matrix_", matrix, persistent=False)
         # What is next to nothing in the type of the matrix is its rounding, not its content.
         self._rounding = max(matrix.shape) * torch.finfo(matrix.dtype).eps

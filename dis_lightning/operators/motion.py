@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.base import LinearOperator
 from dis_lightning.operators.spectrum import spectral_inverse
 
@@ -63,7 +64,7 @@ class MotionBlur(LinearOperator):
     ) -> None:
         super().__init__(noise_std)
         if kernel_size < 1 or kernel_size % 2 == 0 or not 0 <= intensity <= 1 or not 0 < tolerance < 1 or seed < 0:
-            raise ValueError(
+            raise InvalidValueError(
                 "MotionBlur needs an odd kernel_size, intensity in [0, 1], seed >= 0 and tolerance in (0, 1), but got "
                 f"kernel_size={kernel_size}, intensity={intensity}, seed={seed}, tolerance={tolerance}."
             )

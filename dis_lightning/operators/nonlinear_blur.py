@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource, keyed_generator
 from dis_lightning.operators.base import GaussianOperator, tensor
 from dis_lightning.operators.networks.kernel_wizard import KernelWizard
@@ -58,7 +59,7 @@ class NonlinearBlur(GaussianOperator):
     ) -> None:
         super().__init__(noise_std)
         if kernel_seed is not None and (resample or kernel_seed < 0):
-            raise ValueError(
+            raise InvalidValueError(
                 "NonlinearBlur needs kernel_seed >= 0, and none where kernels are drawn anew (resample), but got "
                 f"kernel_seed={kernel_seed} and resample={resample}."
             )

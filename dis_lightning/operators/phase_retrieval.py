@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.base import GaussianOperator, tensor
 from dis_lightning.types import Measurement
 
@@ -38,7 +39,7 @@ class PhaseRetrieval(GaussianOperator):
         super().__init__(noise_std)
         low, high = input_range
         if not 0 <= oversample < float("inf") or not low < high:
-            raise ValueError(
+            raise InvalidValueError(
                 "PhaseRetrieval needs a finite oversample >= 0 and an input_range from low to high, but got "
                 f"oversample={oversample}, input_range={input_range}."
             )

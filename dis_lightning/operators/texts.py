@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, MissingFileError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.types import Measurement
 
@@ -23,9 +24,11 @@ def texts(y: Measurement, number: int) -> list[str]:
         ValueError: if there is not one for each image.
     """
     if isinstance(y, Tensor):
-        raise TypeError(f"A measurement in words is a list of strings, but got a tensor of shape {tuple(y.shape)}.")
+        raise InvalidTypeError(
+            f"A measurement in words is a list of strings, but got a tensor of shape {tuple(y.shape)}."
+        )
     if len(y) != number:
-        raise ValueError(f"Each image needs its text, but {number} images and {len(y)} texts came.")
+        raise InvalidValueError(f"Each image needs its text, but {number} images and {len(y)} texts came.")
     return y
 
 
@@ -37,13 +40,11 @@ def read_texts(path: Path) -> tuple[str, ...]:
         ValueError: if it has no lines, or an empty one.
     """
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is no file; give one with a text in each line, line i for image i of the data."
-        )
+        raise MissingFileError(f"{path} is no file; give one with a text in each line, line i for image i of the data.")
     lines = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     if not all(lines) or not lines:
         where = f"line {lines.index('') + 1} is empty" if lines else "it is empty"
-        raise ValueError(f"{path} must have a text in each line, line i for image i of the data, but {where}.")
+        raise InvalidValueError(f"{path} must have a text in each line, line i for image i of the data, but {where}.")
     return lines
 
 
@@ -54,7 +55,7 @@ def require_texts(lines: Sequence[str], images: int) -> None:
         ValueError: if it has.
     """
     if images > len(lines):
-        raise ValueError(
+        raise InvalidValueError(
             f"Each image needs its text, but there are texts for {len(lines)} images and {images} are to come; add "
             f"lines to the file, or take fewer images (--data.num_images={len(lines)})."
         )

@@ -10,6 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import per_image
@@ -86,7 +87,9 @@ class FiniteAtomPrior(ExactPrior):
         energies = torch.cat([operator.energy(part, _repeated(y, len(part))) for part in parts])
         log_weights = self.log_weights - energies.to(self.log_weights)
         if log_weights.isnan().any() or log_weights.max().isinf():
-            raise ValueError(f"{type(operator).__name__} gives no finite energy for this measurement: {energies}.")
+            raise InvalidValueError(
+                f"{type(operator).__name__} gives no finite energy for this measurement: {energies}."
+            )
         posterior = type(self)(self.atoms)
         # Set as logarithms: as plain weights, those far in the tail would become 0.
         posterior.log_weights = log_weights.log_softmax(0)

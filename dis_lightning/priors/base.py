@@ -6,6 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["Denoiser", "per_image"]
 
 
@@ -43,7 +45,7 @@ class Denoiser(nn.Module, ABC):
         Raises:
             ValueError: if the network is not class-conditional.
         """
-        raise ValueError(f"{type(self).__name__} is not class-conditional and takes no labels, but got some.")
+        raise InvalidValueError(f"{type(self).__name__} is not class-conditional and takes no labels, but got some.")
 
 
 def per_image(sigma: float | Tensor, x_t: Tensor) -> float | Tensor:

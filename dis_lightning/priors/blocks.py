@@ -13,6 +13,8 @@ with its heads one after the other: contiguous thirds, unlike the guided-diffusi
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["AttentionBlock", "Block", "GroupNorm", "ResBlock", "zeroed"]
 
 GROUPS = 32
@@ -97,7 +99,7 @@ class AttentionBlock(nn.Module):
     def __init__(self, channels: int, head_channels: int) -> None:
         super().__init__()
         if channels % head_channels:
-            raise ValueError(
+            raise InvalidValueError(
                 f"Attention on {channels} channels cannot have heads of {head_channels}: "
                 f"choose num_head_channels among the divisors of {channels}."
             )

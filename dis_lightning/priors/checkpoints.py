@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.priors.cards import file_cards, repository_cards
 from dis_lightning.priors.diffusers_config import arguments_from
 from dis_lightning.priors.diffusers_format import CONFIG, WEIGHTS, from_diffusers
@@ -95,7 +96,7 @@ def find(source: str | Path) -> Source:
         return Repository(name)
     known = [*cards, *repository_cards()]
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    raise FileNotFoundError(
+    raise MissingFileError(
         f"{name!r} is no file and no folder, no hub id (owner/name), and no card: "
         + (f"did you mean {' or '.join(close)}?" if close else f"the cards are {', '.join(cards)}.")
     )
@@ -114,7 +115,7 @@ class File(Source):
             return written
         if self.path.stem in (cards := file_cards()):
             return cards[self.path.stem].arguments
-        raise ValueError(
+        raise InvalidValueError(
             f"Nothing says how the network in {self.path} is built. Give its arguments to load_network, and write it "
             f"with save_network to a file that says them; or name the file after its card: {', '.join(cards)}."
         )
@@ -157,7 +158,7 @@ class Folder(Source):
         for name in names:
             if (self.path / name).is_file():
                 return self.path / name
-        raise FileNotFoundError(f"{self.path} is no U-Net in the format of diffusers: it has no {' or '.join(names)}.")
+        raise MissingFileError(f"{self.path} is no U-Net in the format of diffusers: it has no {' or '.join(names)}.")
 
 
 @dataclass(frozen=True)
@@ -181,4 +182,4 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         return arguments_from(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise InvalidValueError(f"{path}: {error}") from error

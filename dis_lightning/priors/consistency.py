@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.priors.preconditioning import Preconditioned
 from dis_lightning.priors.unet import UNet
 
@@ -47,7 +48,7 @@ class ConsistencyModel(Preconditioned):
     ) -> None:
         super().__init__(network, clip, dtype, sigma_data)
         if sigma_min < 0:
-            raise ValueError(f"ConsistencyModel needs sigma_min >= 0, but got {sigma_min}.")
+            raise InvalidValueError(f"ConsistencyModel needs sigma_min >= 0, but got {sigma_min}.")
         self.sigma_min = sigma_min
         self.edm_scalings = edm_scalings
 

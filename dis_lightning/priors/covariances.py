@@ -13,6 +13,7 @@ Learning", 2006, section 2.3.3; the form of `C'` after Joseph, which stays posit
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.operators.base import LinearOperator, Operator, tensor
 from dis_lightning.priors.base import per_image
 from dis_lightning.priors.exact import check_numbers, check_single
@@ -47,14 +48,14 @@ class Covariances(nn.Module):
         check_numbers("covariance", matrices)
         asymmetry, largest = float((matrices - matrices.mT).abs().max()), float(matrices.abs().max())
         if asymmetry > TOLERANCE * largest:
-            raise ValueError(
+            raise InvalidValueError(
                 f"A covariance is symmetric, but entries up to {largest:g} differ by {asymmetry:g} from the transpose: "
                 "pass (C + C^T) / 2."
             )
         matrices = matrices.detach().cpu().double()
         variances, basis = torch.linalg.eigh((matrices + matrices.mT) / 2)
         if variances.min() < -TOLERANCE * variances.max():
-            raise ValueError(
+            raise InvalidValueError(
                 f"A covariance has no negative eigenvalues, but got {variances.min():g} beside {variances.max():g}."
             )
         self.register_buffer("basis", basis.to(like))
@@ -114,14 +115,16 @@ def condition(
 def _linear_system(operator: Operator, y: Measurement, shape: tuple[int, ...]) -> tuple[Tensor, Tensor, float]:
     name = type(operator).__name__
     if not isinstance(operator, LinearOperator):
-        raise TypeError(f"The posterior of Gaussians is known for a LinearOperator, but {name} is not one.")
+        raise InvalidTypeError(f"The posterior of Gaussians is known for a LinearOperator, but {name} is not one.")
     if operator.noise_std == 0:
-        raise ValueError(f"The posterior needs noise in the measurement, but {name} has noise_std 0: set it above 0.")
+        raise InvalidValueError(
+            f"The posterior needs noise in the measurement, but {name} has noise_std 0: set it above 0."
+        )
     check_single(y)
     y = tensor(y).cpu()
     matrix, values = operator.matrix(shape).cpu(), y.double().flatten()
     if values.shape != matrix.shape[:1]:
-        raise ValueError(f"{name} measures {len(matrix)} numbers of images {shape}, but y has {len(values)}.")
+        raise InvalidValueError(f"{name} measures {len(matrix)} numbers of images {shape}, but y has {len(values)}.")
     # What an operator knows not to have been seen counts for nothing; any other number that is not finite is an error.
     missing = values.isnan()
     _, known = operator.compare(torch.zeros(1, *shape).to(y), y)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["arguments_from", "config_from"]
 
 # What `UNet` cannot vary. A field that is absent has this value too, but for those in _NEEDED.
@@ -81,7 +83,7 @@ def config_from(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """
     size, multiples = arguments["image_size"], arguments["channel_mult"]
     if multiples[0] != 1:
-        raise ValueError(
+        raise InvalidValueError(
             f"The format of diffusers needs channel_mult to start with 1, but this network has {multiples}."
         )
     attends = [size >> level in arguments["attention_resolutions"] for level in range(len(multiples))]
@@ -104,19 +106,19 @@ def config_from(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _check_fields(config: Mapping[str, Any]) -> None:
     unknown = set(config) - _FIXED.keys() - _NEEDED - _OPTIONAL.keys() - _IGNORED
     if unknown:
-        raise ValueError(
+        raise InvalidValueError(
             f"The diffusers configuration has fields that are not known here: {sorted(unknown)}. "
             "They may change the network; remove them if they do not."
         )
     if missing := _NEEDED - config.keys():
-        raise ValueError(f"The diffusers configuration lacks {sorted(missing)}.")
+        raise InvalidValueError(f"The diffusers configuration lacks {sorted(missing)}.")
     wrong = [
         f"{field} must be {value!r}, but is {config[field]!r}"
         for field, value in _FIXED.items()
         if config.get(field, value) != value
     ]
     if wrong:
-        raise ValueError(f"The diffusers configuration describes another kind of network: {'; '.join(wrong)}.")
+        raise InvalidValueError(f"The diffusers configuration describes another kind of network: {'; '.join(wrong)}.")
 
 
 def _check_values(known: Mapping[str, Any], widths: list[int], attends: list[bool]) -> None:
@@ -138,4 +140,6 @@ def _check_values(known: Mapping[str, Any], widths: list[int], attends: list[boo
     if list(known["up_block_types"]) != [_UP[attend] for attend in reversed(attends)]:
         wrong.append("up_block_types must mirror down_block_types")
     if wrong:
-        raise ValueError(f"The diffusers configuration does not fit UNet: {'; '.join(wrong)}. It is {dict(known)}.")
+        raise InvalidValueError(
+            f"The diffusers configuration does not fit UNet: {'; '.join(wrong)}. It is {dict(known)}."
+        )

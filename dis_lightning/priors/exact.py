@@ -19,6 +19,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import Denoiser
@@ -73,7 +74,7 @@ class ExactPrior(Denoiser):
 
     def _rows(self, x_t: Tensor, like: Tensor) -> Tensor:
         if x_t.shape[1:] != self.shape:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{type(self).__name__} needs images (N, {', '.join(map(str, self.shape))}), "
                 f"but got {tuple(x_t.shape)}."
             )
@@ -88,7 +89,9 @@ def check_numbers(name: str, value: Tensor) -> None:
     """
     if not value.is_floating_point() or not value.isfinite().all():
         bad = int((~value.isfinite()).sum())
-        raise ValueError(f"The {name} must be finite floats, but got {value.dtype} with {bad} non-finite numbers.")
+        raise InvalidValueError(
+            f"The {name} must be finite floats, but got {value.dtype} with {bad} non-finite numbers."
+        )
 
 
 def check_images(name: str, value: Tensor) -> None:
@@ -98,7 +101,7 @@ def check_images(name: str, value: Tensor) -> None:
         ValueError: if `value` is empty, has no axis besides K, has another type or is not finite.
     """
     if value.ndim < 2 or value.numel() == 0:
-        raise ValueError(
+        raise InvalidValueError(
             f"The {name} must be images with at least one axis and one value, but got {list(value.shape)}."
         )
     check_numbers(name, value)
@@ -111,7 +114,9 @@ def check_single(y: Measurement) -> None:
         ValueError: if `y` has not exactly one row.
     """
     if len(y) != 1:
-        raise ValueError(f"A posterior belongs to one measurement, (1, ...), but got {len(y)}: take them one by one.")
+        raise InvalidValueError(
+            f"A posterior belongs to one measurement, (1, ...), but got {len(y)}: take them one by one."
+        )
 
 
 def log_normalised(weights: Tensor | None, means: Tensor) -> Tensor:
@@ -124,7 +129,7 @@ def log_normalised(weights: Tensor | None, means: Tensor) -> Tensor:
         weights = means.new_ones(len(means))
     check_numbers("weights", weights)
     if weights.shape != means.shape[:1] or weights.min() < 0 or weights.sum() <= 0:
-        raise ValueError(f"{len(means)} components need as many weights >= 0, not all 0, but got {weights}.")
+        raise InvalidValueError(f"{len(means)} components need as many weights >= 0, not all 0, but got {weights}.")
     weights = weights.detach().cpu().double()
     return (weights / weights.sum()).log().to(means)
 

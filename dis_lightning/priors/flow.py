@@ -11,6 +11,7 @@ from typing import Self
 
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.levels import karras
 from dis_lightning.priors.base import Denoiser, per_image
 
@@ -35,7 +36,7 @@ class FlowMap(Denoiser):
     def __init__(self, denoiser: Denoiser, steps: int = 64, sigma_min: float = 0.002, rho: float = 7.0) -> None:
         super().__init__()
         if steps < 1 or not sigma_min > 0 or not rho > 0:
-            raise ValueError(
+            raise InvalidValueError(
                 "FlowMap needs steps >= 1, sigma_min > 0 and rho > 0, but got "
                 f"steps={steps}, sigma_min={sigma_min}, rho={rho}."
             )

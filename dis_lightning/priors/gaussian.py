@@ -14,6 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import Denoiser
@@ -48,7 +49,7 @@ class GaussianPrior(ExactPrior):
         super().__init__()
         check_images("mean", mean.unsqueeze(0))
         if covariance.shape != (mean.numel(), mean.numel()):
-            raise ValueError(
+            raise InvalidValueError(
                 f"A mean of shape {tuple(mean.shape)} needs a covariance {(mean.numel(), mean.numel())}, "
                 f"but got {tuple(covariance.shape)}."
             )
@@ -107,7 +108,7 @@ class GaussianConsistencyMap(Denoiser):
     def __init__(self, prior: GaussianPrior, sigma_min: float = 0.002) -> None:
         super().__init__()
         if not sigma_min > 0:
-            raise ValueError(f"A consistency map needs sigma_min > 0, but got {sigma_min}.")
+            raise InvalidValueError(f"A consistency map needs sigma_min > 0, but got {sigma_min}.")
         self.shape = prior.shape
         self.prior = prior
         self.sigma_min = sigma_min

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.covariances import Covariances, condition
@@ -55,7 +56,7 @@ class GaussianMixturePrior(ExactPrior):
         check_images("means", means)
         size = means.shape[1:].numel()
         if covariances.shape not in [(size, size), (1, size, size), (len(means), size, size)]:
-            raise ValueError(
+            raise InvalidValueError(
                 f"Means of shape {tuple(means.shape)} need covariances {(size, size)} or {(len(means), size, size)}, "
                 f"but got {tuple(covariances.shape)}."
             )

@@ -17,6 +17,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.priors.base import Denoiser, per_image
 from dis_lightning.priors.pretrained import PretrainedUNet
 from dis_lightning.priors.unet import UNet
@@ -52,9 +53,9 @@ class Preconditioned(Denoiser):
     ) -> None:
         super().__init__()
         if sigma_data <= 0:
-            raise ValueError(f"{type(self).__name__} needs sigma_data > 0, but got {sigma_data}.")
+            raise InvalidValueError(f"{type(self).__name__} needs sigma_data > 0, but got {sigma_data}.")
         if dtype is not None and not isinstance(network, str | Path):
-            raise ValueError(
+            raise InvalidValueError(
                 "This network is built already and keeps its precision: give dtype to UNet or load_network."
             )
         self.network = PretrainedUNet(network, dtype or torch.float32) if isinstance(network, str | Path) else network
@@ -104,7 +105,7 @@ class Preconditioned(Denoiser):
         if self.num_classes is None:
             return super().given(labels)
         if labels.ndim != 1 or labels.is_floating_point() or not ((labels >= 0) & (labels < self.num_classes)).all():
-            raise ValueError(
+            raise InvalidValueError(
                 f"{type(self).__name__} takes one integer label per image, (N,), in 0 .. {self.num_classes - 1}, "
                 f"but got {tuple(labels.shape)} of {labels.dtype} with values {labels.tolist()}."
             )
@@ -118,5 +119,5 @@ def _time(sigma: float | Tensor, x_t: Tensor) -> Tensor:
     if isinstance(sigma, Tensor):
         return 250 * sigma.to(x_t.device, torch.float32).log().reshape(-1).expand(len(x_t))
     if sigma <= 0:
-        raise ValueError(f"A network denoises at sigma > 0, but got {sigma}.")
+        raise InvalidValueError(f"A network denoises at sigma > 0, but got {sigma}.")
     return torch.full((len(x_t),), 250 * math.log(sigma), device=x_t.device)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.priors.blocks import AttentionBlock, Block, GroupNorm, ResBlock, zeroed
 
 __all__ = ["UNet"]
@@ -166,18 +167,18 @@ class UNet(nn.Module):
 
     def _check_inputs(self, x: Tensor, y: Tensor | None) -> None:
         if x.ndim != 4 or x.shape[1] != self.shape[0] or x.shape[2] % self.reduction or x.shape[3] % self.reduction:
-            raise ValueError(
+            raise InvalidValueError(
                 f"This network takes images (N, {self.shape[0]}, H, W) with H and W multiples of {self.reduction}, "
                 f"but got {tuple(x.shape)}. It was made for {self.shape}: resize or crop the images."
             )
         if (y is None) != (self.num_classes is None):
-            raise ValueError(
+            raise InvalidValueError(
                 "This network is not class-conditional and takes no labels, but got some."
                 if self.num_classes is None
                 else f"This network is class-conditional: give labels in 0 .. {self.num_classes - 1}."
             )
         if y is not None and y.shape != x.shape[:1]:
-            raise ValueError(
+            raise InvalidValueError(
                 f"Each of the {len(x)} images needs one label, but the labels have shape {tuple(y.shape)}."
             )
 
@@ -197,15 +198,17 @@ def _waves(t: Tensor, size: int) -> Tensor:
 def _check(arguments: dict[str, Any]) -> None:
     size, levels = arguments["image_size"], len(arguments["channel_mult"])
     if not arguments["resblock_updown"]:
-        raise ValueError("UNet is written for resblock_updown=True, as all published checkpoints are.")
+        raise InvalidValueError("UNet is written for resblock_updown=True, as all published checkpoints are.")
     if levels == 0 or size % 2 ** (levels - 1):
-        raise ValueError(
+        raise InvalidValueError(
             f"image_size={size} cannot be halved at each of the {levels} levels of channel_mult: "
             f"it must be a multiple of {2 ** max(levels - 1, 0)}."
         )
     if arguments["model_channels"] % 32:
-        raise ValueError(f"model_channels must be a multiple of 32, but got {arguments['model_channels']}.")
+        raise InvalidValueError(f"model_channels must be a multiple of 32, but got {arguments['model_channels']}.")
     sizes = [size >> level for level in range(levels)]
     strangers = set(arguments["attention_resolutions"]) - set(sizes)
     if strangers:
-        raise ValueError(f"attention_resolutions must be among the levels' sizes {sizes}, but got {sorted(strangers)}.")
+        raise InvalidValueError(
+            f"attention_resolutions must be among the levels' sizes {sizes}, but got {sorted(strangers)}."
+        )

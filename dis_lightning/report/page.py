@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dis_lightning import __version__
 from dis_lightning.callbacks.folder import write_atomically
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.report.columns import Direction
 from dis_lightning.report.exports import to_latex, to_markdown
 from dis_lightning.report.gallery import make_gallery
@@ -34,9 +35,11 @@ def report(folders: Sequence[Path], output: Path, max_images: int = 100, max_sam
         ValueError: if a folder is no run folder, its run is not finished, or an argument is out of range.
     """
     if output.suffix != ".html":
-        raise ValueError(f"The page is an .html file, but got --output {output}; name it such as report.html.")
+        raise InvalidValueError(f"The page is an .html file, but got --output {output}; name it such as report.html.")
     if max_images < 1 or max_samples < 1:
-        raise ValueError(f"A report needs at least one image and one sample, but got {max_images}, {max_samples}.")
+        raise InvalidValueError(
+            f"A report needs at least one image and one sample, but got {max_images}, {max_samples}."
+        )
     runs = read_runs(folders)
     tables = make_tables(runs)
     # A file name of a data set may hold bytes that are no text.

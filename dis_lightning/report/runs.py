@@ -16,6 +16,7 @@ import yaml
 from dis_lightning.callbacks.configuration import expected_images, leaves
 from dis_lightning.callbacks.folder import RunFolder
 from dis_lightning.callbacks.summary import Summary, read_results, sections
+from dis_lightning.errors import InvalidValueError, MissingFileError
 
 __all__ = ["Image", "Run", "defined_differently", "differences", "read_runs", "same_images"]
 
@@ -95,7 +96,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
         ValueError: if there is no folder, one is named twice, one is no run folder, or its run is not finished.
     """
     if not folders:
-        raise ValueError("A report needs at least one run folder.")
+        raise InvalidValueError("A report needs at least one run folder.")
     return [_read(folder, label) for folder, label in zip(folders, _labels(folders), strict=True)]
 
 
@@ -127,24 +128,24 @@ def defined_differently(runs: Sequence[Run], name: str) -> list[str]:
 
 def _read(path: Path, label: str) -> Run:
     if not path.is_dir():
-        raise FileNotFoundError(f"There is no folder {path}. Give the folder that a run has written (--writer.folder).")
+        raise MissingFileError(f"There is no folder {path}. Give the folder that a run has written (--writer.folder).")
     if not (path / "config.yaml").exists() or not (path / "records").is_dir():
-        raise ValueError(
+        raise InvalidValueError(
             f"{path} is not the folder of a run: it lacks config.yaml or records/. "
             "Give the folder that a run has written (--writer.folder)."
         )
     records = {int(file.stem): json.loads(file.read_text()) for file in sorted(path.glob("records/*.json"))}
     if not (path / "metrics.json").exists():
-        raise ValueError(_unfinished(path, f"{len(records)} images have a record, and there is no metrics.json"))
+        raise InvalidValueError(_unfinished(path, f"{len(records)} images have a record, and there is no metrics.json"))
     summary = json.loads((path / "metrics.json").read_text())
     if (scored := min(len(records), summary["images"])) < (expected := expected_images(path)):
-        raise ValueError(_unfinished(path, f"{scored} of its {expected} images are there and scored"))
+        raise InvalidValueError(_unfinished(path, f"{scored} of its {expected} images are there and scored"))
     values = read_results(path / "results.csv")
     if missing := [index for index in values if index not in records]:
-        raise ValueError(_unfinished(path, f"image {missing[0]} has no record"))
+        raise InvalidValueError(_unfinished(path, f"image {missing[0]} has no record"))
     for file in (path / name for record in records.values() for name in record["sha256"]):
         if not file.exists():
-            raise FileNotFoundError(_unfinished(path, f"{file} is gone"))
+            raise MissingFileError(_unfinished(path, f"{file} is gone"))
     configuration = yaml.safe_load((path / "config.yaml").read_text())
     return Run(label, RunFolder(path), configuration, summary, {index: records[index] for index in values}, values)
 
@@ -158,6 +159,6 @@ def _labels(folders: Sequence[Path]) -> list[str]:
     parts = [folder.resolve().parts for folder in folders]
     if len(set(parts)) < len(parts):
         twice = next(folder for folder, tail in zip(folders, parts, strict=True) if parts.count(tail) > 1)
-        raise ValueError(f"The run {twice} is named twice; name every run once.")
+        raise InvalidValueError(f"The run {twice} is named twice; name every run once.")
     length = next(n for n in range(1, 1 + max(map(len, parts))) if len({tail[-n:] for tail in parts}) == len(parts))
     return ["/".join(tail[-length:]) for tail in parts]

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from jsonargparse import auto_cli
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.rooms.export import write_folder, write_lmdb
 from dis_lightning.rooms.training.examine import examine
 from dis_lightning.rooms.training.fit import fit
@@ -41,7 +42,7 @@ def export(
         ValueError: if neither target is given.
     """
     if folder is None and lmdb is None:
-        raise ValueError("export needs a target: --folder DIR, --lmdb DIR or both.")
+        raise InvalidValueError("export needs a target: --folder DIR, --lmdb DIR or both.")
     if folder is not None:
         write_folder(folder, num_images, split, size, seed)
     if lmdb is not None:

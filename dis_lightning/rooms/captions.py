@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.rooms.colours import BED_PAINTS, RUG_PAINTS, SKIES, WALL_PAINTS
 from dis_lightning.rooms.scene import WALL_NAMES, Lamp, Panel, Picture, Rug, Scene, Window
 from dis_lightning.rooms.world import describe, draw_scene
@@ -111,7 +112,7 @@ def tokens(captions: Sequence[str]) -> Tensor:
         words = _words(text)
         strange = [word for word in words if word not in known]
         if strange or not 0 < len(words) <= LENGTH:
-            raise ValueError(
+            raise InvalidValueError(
                 f"A caption of a room has 1 .. {LENGTH} words, all among {', '.join(known)}; but got {text!r}"
                 + (f", with {', '.join(strange)}." if strange else f", with {len(words)}.")
             )

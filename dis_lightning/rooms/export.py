@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dis_lightning.errors import InvalidValueError, UnusablePathError
 from dis_lightning.rooms.world import ROOM_CLASSES, Room, render_room, room_key
 
 __all__ = ["write_folder", "write_lmdb"]
@@ -88,7 +89,7 @@ def write_lmdb(
         ValueError: if an argument is out of range.
     """
     if image_format not in ("webp", "jpeg"):
-        raise ValueError(f'write_lmdb needs image_format "webp" or "jpeg", but got {image_format!r}.')
+        raise InvalidValueError(f'write_lmdb needs image_format "webp" or "jpeg", but got {image_format!r}.')
     first = _checked(folder, num_images, split, size, seed)
     folder.mkdir(parents=True, exist_ok=True)
     room_for = num_images * (3 * size**2 + 8192) + 2**24  # raw pixels, a page's rest and headers bound each value
@@ -102,9 +103,9 @@ def write_lmdb(
 def _checked(folder: Path, num_images: int, split: str, size: int, seed: int) -> Room:
     """The first room, once target and arguments are found good, so that nothing is left behind by bad ones."""
     if num_images < 1:
-        raise ValueError(f"An export needs num_images >= 1, but got {num_images}.")
+        raise InvalidValueError(f"An export needs num_images >= 1, but got {num_images}.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not an empty folder; name a new one or empty it first.")
+        raise UnusablePathError(f"{folder} exists and is not an empty folder; name a new one or empty it first.")
     return render_room(split, 0, size, seed)
 
 

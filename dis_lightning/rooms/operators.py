@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator, Operator, TextOperator
 from dis_lightning.operators.texts import texts
@@ -189,7 +190,7 @@ class RoomsCaption(TextOperator):
 
 def _check(x_0: Tensor, operator: Operator) -> None:
     if x_0.shape[-2] % 8 or x_0.shape[-1] % 8:
-        raise ValueError(
+        raise InvalidValueError(
             f"{type(operator).__name__} needs pictures whose sides are multiples of 8, but got "
             f"{x_0.shape[-2]} x {x_0.shape[-1]}; give the data another size (--data.size=32)."
         )

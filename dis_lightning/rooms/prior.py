@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise
 from dis_lightning.priors.gaussian import GaussianPrior
 from dis_lightning.rooms.world import render_room
@@ -26,7 +27,7 @@ def rooms_gaussian(size: int = 32, num_images: int = 4000, split: str = "train",
         ValueError: if there are fewer than two rooms.
     """
     if num_images < 2:
-        raise ValueError(f"A covariance needs two rooms or more, but got num_images={num_images}.")
+        raise InvalidValueError(f"A covariance needs two rooms or more, but got num_images={num_images}.")
     rooms = np.stack([render_room(split, index, size, seed).image for index in range(num_images)])
     pixels = dequantise(torch.from_numpy(rooms)).permute(0, 3, 1, 2).flatten(1)
     return GaussianPrior(pixels.mean(dim=0).reshape(3, size, size), torch.cov(pixels.T.double()))

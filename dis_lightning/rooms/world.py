@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.rooms.colours import BED_PAINTS
 from dis_lightning.rooms.furnish import furnish
 from dis_lightning.rooms.render import render
@@ -65,7 +66,7 @@ def render_room(split: str, index: int, size: int = 32, seed: int = 0) -> Room:
         ValueError: if an argument is out of range.
     """
     if size < SMALLEST:
-        raise ValueError(f"A room needs size >= {SMALLEST} pixels to be recognised, but got size={size}.")
+        raise InvalidValueError(f"A room needs size >= {SMALLEST} pixels to be recognised, but got size={size}.")
     scene = draw_scene(split, index, seed)
     return Room(*render(scene, size), caption=describe(scene), label=scene.bed.paint)
 
@@ -79,9 +80,9 @@ def draw_scene(split: str, index: int, seed: int = 0) -> Scene:
 def room_key(split: str, index: int, seed: int = 0) -> str:
     """The name of a room, `"{seed}/{split}/{index}"`; arguments and errors as for `render_room`."""
     if not split:
-        raise ValueError('A room needs a non-empty split, such as "train" or "test".')
+        raise InvalidValueError('A room needs a non-empty split, such as "train" or "test".')
     if index < 0 or seed < 0:
-        raise ValueError(f"A room needs index >= 0 and seed >= 0, but got index={index} and seed={seed}.")
+        raise InvalidValueError(f"A room needs index >= 0 and seed >= 0, but got index={index} and seed={seed}.")
     return f"{seed}/{split}/{index}"
 
 

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_map_only
 
 from dis_lightning.cost import CostMeter
 from dis_lightning.data.base import data_of
+from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.images import quantise
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
@@ -51,7 +52,7 @@ class Solver(lightning.LightningModule, ABC):
         self._require("operator", operator, Operator)
         self._require("denoiser", denoiser, Denoiser)
         if num_samples < 1 or seed < 0:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{type(self).__name__} needs num_samples >= 1 and seed >= 0, but got "
                 f"num_samples={num_samples} and seed={seed}."
             )
@@ -89,7 +90,7 @@ class Solver(lightning.LightningModule, ABC):
             ValueError: if the numbers of measurements and of noise streams differ.
         """
         if len(y) != len(noise):
-            raise ValueError(f"Each measurement needs its noise stream, but got {len(y)} and {len(noise)}.")
+            raise InvalidValueError(f"Each measurement needs its noise stream, but got {len(y)} and {len(noise)}.")
         if labels is not None:
             return self._given(labels).solve(y, noise)
         rows = noise.samples(self.rows_per_image)
@@ -130,7 +131,7 @@ class Solver(lightning.LightningModule, ABC):
             ValueError: if the trainer would round the operators too, or the operator cannot measure so many images.
         """
         if self.trainer.precision != "32-true":
-            raise ValueError(
+            raise InvalidValueError(
                 f"The trainer's precision {self.trainer.precision} would round measurements and noise too; leave it at "
                 "32-true and give the prior a dtype (--denoiser.dtype=torch.bfloat16)."
             )
@@ -156,14 +157,14 @@ class Solver(lightning.LightningModule, ABC):
         """Check a batch against the prior; give its classes where the prior needs them."""
         shape = tuple(batch["image"].shape[1:])
         if shape != tuple(self.denoiser.shape):
-            raise ValueError(
+            raise InvalidValueError(
                 f"The prior is for images of shape {tuple(self.denoiser.shape)}, but the data has {shape}; "
                 "give the data a transform to that size (--data.transform), or choose another prior."
             )
         if self.denoiser.num_classes is None:
             return None
         if "label" not in batch:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{type(self.denoiser).__name__} is conditional on one of {self.denoiser.num_classes} classes, but the "
                 "data has no labels; use data with labels (--data=ImageNetData), or an unconditional prior."
             )
@@ -183,7 +184,7 @@ class Solver(lightning.LightningModule, ABC):
         # The command line gives None for a part that no configuration names.
         if not isinstance(part, kind):
             came = "none" if part is None else type(part).__name__
-            raise TypeError(
+            raise InvalidTypeError(
                 f"{type(self).__name__} needs a `{name}` of type {kind.__name__}, but got {came}; "
                 f"name one by --{name} or in a file given by --config."
             )

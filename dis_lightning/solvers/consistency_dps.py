@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.guidance import guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -92,7 +93,7 @@ class ConsistencyDPS(AnnealedSolver):
     def _check_networks(self) -> None:
         kinds = {(tuple(network.shape), network.num_classes) for network in self._networks()}
         if len(kinds) > 1:
-            raise ValueError(
+            raise InvalidValueError(
                 "The denoiser and the consistency model must belong to one prior, but they are for images of these "
                 f"shapes and numbers of classes: {', '.join(map(str, kinds))}."
             )

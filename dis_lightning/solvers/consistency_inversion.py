@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.kernels import Adam, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -65,12 +66,12 @@ class ConsistencyInversion(NoiseSpaceSolver):
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
         if not len(learning_rates) == len(steps) == len(levels) - 1:
-            raise ValueError(
+            raise InvalidValueError(
                 f"ConsistencyInversion with {levels} needs {len(levels) - 1} learning_rates and steps, "
                 f"but got {list(learning_rates)} and {list(steps)}."
             )
         if any(count < 0 for count in steps) or not 0 <= spread < math.inf:
-            raise ValueError(
+            raise InvalidValueError(
                 "ConsistencyInversion needs steps >= 0 and a finite spread >= 0, but got "
                 f"steps={list(steps)} and spread={spread}."
             )

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.guidance import guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -60,13 +61,13 @@ class FreeDoM(AnnealedSolver):
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
         if visits < 1:
-            raise ValueError(f"FreeDoM needs visits >= 1, but got {visits}; 1 is a run without time travel.")
+            raise InvalidValueError(f"FreeDoM needs visits >= 1, but got {visits}; 1 is a run without time travel.")
         self.scale = self._finite("scale", scale)
         self.visits = visits
         self.travel_range = travel_range
         lowest, highest = travel_range
         if not (lowest <= highest and lowest <= levels[0] and levels[-2] <= highest):
-            raise ValueError(
+            raise InvalidValueError(
                 f"FreeDoM needs a travel_range (lowest, highest) that meets the levels, {levels[0]:g} to "
                 f"{levels[-2]:g}, but got {travel_range}; it is in units of sigma, not in steps."
             )

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.kernels import Adam, Kernel, Target, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.metrics.chains import AcceptanceMeter
@@ -77,13 +78,13 @@ class NoiseSpaceLangevin(NoiseSpaceSolver):
         super().__init__(operator, denoiser, Levels([levels[0], levels[-1]]), **common)
         self._require("kernel", kernel, Kernel)
         if min(warm_start, burn_in) < 0 or min(thinning, chains) < 1 or self.num_samples % chains:
-            raise ValueError(
+            raise InvalidValueError(
                 "NoiseSpaceLangevin needs warm_start and burn_in >= 0, thinning >= 1, and chains >= 1 that divide "
                 f"num_samples={self.num_samples}, but got warm_start={warm_start}, burn_in={burn_in}, "
                 f"thinning={thinning} and chains={chains}."
             )
         if isinstance(operator, GaussianOperator) and operator.noise_std == 0:
-            raise ValueError(
+            raise InvalidValueError(
                 f"NoiseSpaceLangevin needs noise on the measurement, but {type(operator).__name__} has noise_std=0; "
                 "set it to the noise assumed."
             )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import MatrixOperator
 from dis_lightning.priors import ExactPrior, FiniteAtomPrior, GaussianMixturePrior, GaussianPrior
@@ -51,7 +52,9 @@ def posterior_cloud(prior: ExactPrior, x_t: Tensor, sigma: float, num_points: in
             return _around(means, covariances, weights, num_points)
         case GaussianPrior(mean=mean, covariance=covariance):
             return _around(mean.unsqueeze(0), covariance.unsqueeze(0), mean.new_ones(1), num_points)
-    raise TypeError(f"A cloud is known for Gaussians, their mixtures and atoms, but not for {type(prior).__name__}.")
+    raise InvalidTypeError(
+        f"A cloud is known for Gaussians, their mixtures and atoms, but not for {type(prior).__name__}."
+    )
 
 
 def _around(means: Tensor, covariances: Tensor, weights: Tensor, num_points: int) -> Cloud:
@@ -69,7 +72,9 @@ def _white(num_points: int, size: int) -> Tensor:
     """Points `+- n_j` with mean 0 and covariance I up to rounding, `(num_points, size)`."""
     half = num_points // 2
     if num_points % 2 or half < size:
-        raise ValueError(f"A cloud in {size} dimensions needs an even number >= {2 * size} of points: {num_points}.")
+        raise InvalidValueError(
+            f"A cloud in {size} dimensions needs an even number >= {2 * size} of points: {num_points}."
+        )
     n = NoiseSource(0, [0]).normal((1, half, size), torch.float64)[0]
     n = torch.linalg.solve_triangular(torch.linalg.cholesky(n.T @ n / half), n.T, upper=False).T
     return torch.cat([n, -n])

@@ -57,6 +57,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.guidance import gradient
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import Operator
@@ -190,7 +191,7 @@ def compare(
         ValueError: if there is no draw, or a level is not positive.
     """
     if draws < 1:
-        raise ValueError(f"A comparison needs draws >= 1, but got {draws}.")
+        raise InvalidValueError(f"A comparison needs draws >= 1, but got {draws}.")
     table = []
     for problem in small_problems() if problems is None else problems:
         for sigma in sigmas:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidTypeError
 from dis_lightning.images import dequantise
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import Operator
@@ -114,7 +115,7 @@ def judge(kind: type[Operator]) -> Operator:
     for reading in (RoomsSegmentation, RoomsLayout, RoomsClass):
         if issubclass(kind, reading):
             return reading(rooms_reader_b())
-    raise TypeError(f"{kind.__name__} is no measurement of rooms that a second network can make.")
+    raise InvalidTypeError(f"{kind.__name__} is no measurement of rooms that a second network can make.")
 
 
 def _mean_iou(seen: Tensor, y: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from jsonargparse import ArgumentParser
 
 from dis_lightning import data, levels, operators, priors, rooms, solvers, transitions  # noqa: F401 (names of classes)
 from dis_lightning.data import ImageData
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators import Operator
 from dis_lightning.priors import Denoiser
 from dis_lightning.solvers import Solver
@@ -91,7 +92,7 @@ class Study(NamedTuple):
             ValueError: if the study has no such problem or solver.
         """
         if problem not in self.problems or solver not in self.solvers:
-            raise ValueError(
+            raise InvalidValueError(
                 f"This study has the problems {list(self.problems)} and the solvers {list(self.solvers)}, but got "
                 f"{problem!r} and {solver!r}."
             )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.studies.rooms_rows import Choice, Configuration, Study, tuned_file
 
 __all__ = ["COARSE", "FINE", "Score", "choose", "described", "tune"]
@@ -82,5 +83,7 @@ def _score(study: Study, score: Score, problem: str, solver: str, factor: float)
 def _best(scores: dict[float, float]) -> float:
     known = {factor: score for factor, score in scores.items() if not math.isnan(score)}
     if not known:
-        raise ValueError(f"None of the factors {list(scores)} gives samples; start the study from another step size.")
+        raise InvalidValueError(
+            f"None of the factors {list(scores)} gives samples; start the study from another step size."
+        )
     return max(known, key=known.__getitem__)

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily, MultivariateNormal
 from torch.nn import functional as F
 
+from dis_lightning.errors import InvalidTypeError
 from dis_lightning.priors import ExactPrior, FiniteAtomPrior, GaussianMixturePrior, GaussianPrior
 
 __all__ = [
@@ -62,7 +63,9 @@ def moments(law: ExactPrior) -> tuple[Tensor, Tensor]:
             return mean, within + between
         case FiniteAtomPrior(atoms=atoms, weights=weights):
             return _weighted(atoms, weights)
-    raise TypeError(f"Moments are known of Gaussians, their mixtures and atoms, but not of {type(law).__name__}.")
+    raise InvalidTypeError(
+        f"Moments are known of Gaussians, their mixtures and atoms, but not of {type(law).__name__}."
+    )
 
 
 def log_density(law: ExactPrior, x: Tensor) -> Tensor:
@@ -79,7 +82,9 @@ def log_density(law: ExactPrior, x: Tensor) -> Tensor:
             parts = MultivariateNormal(means.flatten(1).double(), covariances)
             density = MixtureSameFamily(Categorical(logits=log_weights.double()), parts)
         case _:
-            raise TypeError(f"A density is known of Gaussians and their mixtures, but not of {type(law).__name__}.")
+            raise InvalidTypeError(
+                f"A density is known of Gaussians and their mixtures, but not of {type(law).__name__}."
+            )
     values: Tensor = density.log_prob(x.flatten(1).double())  # type: ignore[no-untyped-call]
     return values
 

@@ -23,6 +23,8 @@ import yaml
 from filelock import FileLock
 from tqdm import tqdm
 
+from dis_lightning.errors import InvalidValueError, MissingFileError, MissingPackageError, UnreachableError
+
 __all__ = ["FileCard", "check_source", "fetch", "fetch_from_hub", "file_cards", "file_sha256", "read_cards"]
 
 
@@ -72,7 +74,7 @@ class FileCard:
                 record.write_text(json.dumps({"url": self.url, "sha256": file_sha256(self.path)}, indent=1))
         expected, found = self.sha256 or json.loads(record.read_text())["sha256"], file_sha256(self.path)
         if found != expected:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{self.path} is damaged or is not {self.name}: its SHA-256 is {found}, but {expected} was expected. "
                 f"Delete it to download it again; delete {record.name} too if it was replaced on purpose."
             )
@@ -84,15 +86,15 @@ class FileCard:
             with urllib.request.urlopen(self.url) as response, partial.open("wb") as file:
                 # Google Drive answers a request that it does not like with a page, and with success.
                 if response.headers.get_content_type() == "text/html":
-                    raise ConnectionError("the address gave a web page instead of the file")
+                    raise UnreachableError("the address gave a web page instead of the file")
                 size = int(response.headers["Content-Length"] or 0)
                 with tqdm.wrapattr(file, "write", total=size or None, desc=self.path.name) as target:
                     shutil.copyfileobj(response, target)
             # A connection that is cut looks like the end of the file.
             if size and partial.stat().st_size != size:
-                raise ConnectionError(f"broken off after {partial.stat().st_size} of {size} bytes")
+                raise UnreachableError(f"broken off after {partial.stat().st_size} of {size} bytes")
         except OSError as error:
-            raise ConnectionError(
+            raise UnreachableError(
                 f"{self.name} could not be downloaded ({error}). Without a network, get {self.url} elsewhere "
                 f"and put it at {self.path}."
             ) from error
@@ -121,7 +123,7 @@ def check_source(source: str | Path, cards: Mapping[str, FileCard]) -> None:
     if Path(source).is_file() or source in cards:
         return
     close = difflib.get_close_matches(str(source), cards, n=3, cutoff=0.5)
-    raise FileNotFoundError(
+    raise MissingFileError(
         f"{str(source)!r} is no file and no card: "
         + (f"did you mean {' or '.join(close)}?" if close else f"the cards are {', '.join(cards)}.")
     )
@@ -155,7 +157,7 @@ def fetch_from_hub(repository: str, *names: str) -> Path:
         import huggingface_hub  # Only for those who ask for a hub id.
         from huggingface_hub.errors import EntryNotFoundError
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise MissingPackageError(
             f"Networks of the hub need another package: pip install huggingface_hub, or download {repository} "
             "yourself and give its folder."
         ) from error
@@ -167,7 +169,7 @@ def fetch_from_hub(repository: str, *names: str) -> Path:
         except (OSError, ValueError) as error:
             reason = error
             break
-    raise ConnectionError(
+    raise UnreachableError(
         f"{' or '.join(names)} of {repository} could not be had from the hub ({type(reason).__name__}). Check the id; "
         f"without a network, download the repository elsewhere and give its folder."
     ) from reason

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["read_checkpoint"]
 
 _DTYPES = {
@@ -47,14 +49,14 @@ def read_checkpoint(path: Path, entry: str = "state_dict") -> dict[str, Tensor]:
         with zipfile.ZipFile(path) as archive:
             content = _Tensors(archive).load()
     except Exception as error:  # A damaged pickle fails in any way it likes.
-        raise ValueError(
+        raise InvalidValueError(
             f"{path} cannot be read as a checkpoint: it is damaged (a download that broke off?), or of another kind. "
             f"Get it again. ({type(error).__name__})"
         ) from error
     weights = content.get(entry) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         came = f"the entries {', '.join(map(str, content))}" if isinstance(content, dict) else "no entries"
-        raise ValueError(f"{path} must hold a dictionary of tensors under {entry!r}, but has {came}.")
+        raise InvalidValueError(f"{path} must hold a dictionary of tensors under {entry!r}, but has {came}.")
     return dict(weights)
 
 

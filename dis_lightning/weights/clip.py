@@ -4,6 +4,7 @@ import re
 
 from torch import nn
 
+from dis_lightning.errors import InvalidValueError, UnreachableError
 from dis_lightning.weights.filling import misfits
 
 __all__ = ["read_clip"]
@@ -30,17 +31,17 @@ def read_clip(name: str, pretrained: str | None) -> nn.Module:
         if card:
             open_clip.download_pretrained(card)  # looked for before a large network is built
     except (OSError, RuntimeError) as error:
-        raise ConnectionError(_where(name, pretrained, card["hf_hub"], error)) from error
+        raise UnreachableError(_where(name, pretrained, card["hf_hub"], error)) from error
     try:
         network: nn.Module = open_clip.create_model(name, pretrained, require_pretrained=True)
     except Exception as error:  # A damaged pickle fails in any way it likes.
         reason, _, report = str(error).partition("\n")
         if "loading state_dict" in reason:
-            raise ValueError(
+            raise InvalidValueError(
                 f"The weights {pretrained or 'in the folder'} are those of another network than {name} of open_clip: "
                 f"{_misfits(report)}."
             ) from error
-        raise ConnectionError(
+        raise UnreachableError(
             f"The network {name} of open_clip with the weights {pretrained!r} could not be read "
             f"({type(error).__name__}: {reason}). Check the names (open_clip.list_pretrained() has all), and that the "
             "files are whole."

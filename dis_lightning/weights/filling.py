@@ -6,6 +6,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["fill", "misfits"]
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -68,7 +70,7 @@ def _compare(
         if key in weights and weights[key].shape != tensor.shape
     ]
     if missing or strange or other:
-        raise ValueError(
+        raise InvalidValueError(
             f"{origin} holds another network than {description}, which has {len(expected)} weights; "
             f"{len(weights)} came: {misfits(missing, strange, other)}."
         )

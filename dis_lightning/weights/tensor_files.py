@@ -11,6 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
+
 __all__ = ["read_metadata", "read_tensors"]
 
 
@@ -28,10 +30,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         # Files from before PyTorch 1.6 are no archives and cannot be mapped.
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     if not isinstance(state, dict):
-        raise ValueError(f"{path} must hold a dictionary of tensors, but holds one {type(state).__name__}.")
+        raise InvalidValueError(f"{path} must hold a dictionary of tensors, but holds one {type(state).__name__}.")
     strangers = {key: type(value).__name__ for key, value in state.items() if not isinstance(value, Tensor)}
     if strangers:
-        raise ValueError(
+        raise InvalidValueError(
             f"{path} must hold tensors alone, as the published files do, but {dict(list(strangers.items())[:3])} came: "
             "save the weights themselves to a file."
         )
@@ -53,7 +55,7 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # A damaged pickle fails in any way it likes.
-        raise ValueError(
+        raise InvalidValueError(
             f"{path} cannot be read as a plain file of tensors: it is damaged (a download that broke off?), or holds "
             f"objects, which are never executed here. Get it again, or save its tensors alone to a safetensors file. "
             f"({type(error).__name__})"

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet101
 from torchvision.ops import FrozenBatchNorm2d
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.networks.published import PublishedNetwork, check_sides
 from dis_lightning.weights import read_checkpoint, read_tensors
 
@@ -93,7 +94,7 @@ def read_layout(path: Path) -> dict[str, Tensor]:
     # The checkpoint may hold what the loss needs beside the network.
     found = {key.removeprefix(PREFIX): tensor for key, tensor in weights.items() if key.startswith(PREFIX)}
     if not found:
-        raise ValueError(
+        raise InvalidValueError(
             f"{path} must name the weights of PlanarLayout as the published checkpoint does, {PREFIX!r} before each, "
             f"but none of its {len(weights)} begins so ({', '.join(list(weights)[:3])}): rename them, or get that file."
         )

@@ -7,6 +7,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.weights import FileCard, check_source, fetch, file_cards, fill, read_tensors
 
 __all__ = ["PublishedNetwork", "cards", "check_sides", "read_network", "require"]
@@ -55,7 +56,7 @@ def check_sides(network: type[PublishedNetwork], x: Tensor, multiple: int) -> No
     """
     height, width = x.shape[-2:]
     if height % multiple or width % multiple or not height * width:
-        raise ValueError(
+        raise InvalidValueError(
             f"{network.__name__} needs images whose sides are multiples of {multiple}, but got {height} x {width}; "
             f"resize the data, for example by --data.transform.size={multiple} (RoomsData: --data.size={multiple})."
         )

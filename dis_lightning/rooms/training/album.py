@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.rooms.captions import ANSWERS, facts
 from dis_lightning.rooms.world import draw_scene, render_room
 
@@ -50,7 +51,7 @@ def album(split: str, num_images: int, size: int = 32, seed: int = 0, folder: Pa
         ValueError: if an argument is out of range.
     """
     if num_images < 1:
-        raise ValueError(f"An album needs num_images >= 1, but got {num_images}.")
+        raise InvalidValueError(f"An album needs num_images >= 1, but got {num_images}.")
     root = folder or Path(tempfile.gettempdir()) / "dis_lightning_rooms"
     # The fingerprint tells the rooms of another version of the renderer apart.
     fingerprint = sha256(b"".join(render_room(split, i, size, seed).image.tobytes() for i in range(FINGERPRINT_ROOMS)))

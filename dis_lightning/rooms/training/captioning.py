@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise
 from dis_lightning.rooms.captioners import Captioner
 from dis_lightning.rooms.captions import ANSWERS, Facts, caption, tokens
@@ -58,7 +59,7 @@ class CaptionerTraining(Training):
         seed: int = 0,
     ) -> None:
         if num_rivals < 1:
-            raise ValueError(f"CaptionerTraining needs num_rivals >= 1, but got {num_rivals}.")
+            raise InvalidValueError(f"CaptionerTraining needs num_rivals >= 1, but got {num_rivals}.")
         super().__init__(model, rate, warm_up, decay_after, sharpness, seed)
         self.num_rivals, self.noise = num_rivals, noise
 

@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise
 from dis_lightning.priors.base import Denoiser, per_image
 from dis_lightning.priors.checkpoints import load_network, save_network
@@ -69,7 +70,7 @@ class ConsistencyDistillation(Training):
         seed: int = 0,
     ) -> None:
         if steps < 3:
-            raise ValueError(f"ConsistencyDistillation needs steps >= 3, but got {steps}.")
+            raise InvalidValueError(f"ConsistencyDistillation needs steps >= 3, but got {steps}.")
         network = load_network(teacher)
         super().__init__(ConsistencyModel(copy.deepcopy(network)), rate, warm_up, decay_after, sharpness, seed)
         self.teacher = EDM(network)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.rooms.training.album import Album, album
 
 __all__ = ["RoomBatch", "RoomBatches"]
@@ -59,7 +60,7 @@ class RoomBatches(lightning.LightningDataModule):
         super().__init__()
         self.part = part or (0, num_images)
         if not 0 <= self.part[0] < self.part[1] <= num_images:
-            raise ValueError(f"A part of an album of {num_images} rooms was needed, but got part={part}.")
+            raise InvalidValueError(f"A part of an album of {num_images} rooms was needed, but got part={part}.")
         self.num_images, self.batch_size, self.split, self.size = num_images, batch_size, split, size
         self.seed, self.folder = seed, folder
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lightning import Trainer
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.rooms.training.base import Training
 from dis_lightning.rooms.training.data import RoomBatches
 
@@ -25,7 +26,9 @@ def fit(training: Training, batches: RoomBatches, trainer: Trainer, output: Path
         ValueError: if the run has no number of steps.
     """
     if trainer.max_steps < 1:
-        raise ValueError("A fit needs trainer.max_steps, the number of steps; trainer.max_time may end it earlier.")
+        raise InvalidValueError(
+            "A fit needs trainer.max_steps, the number of steps; trainer.max_time may end it earlier."
+        )
     trainer.fit(training, batches, ckpt_path=resume if resume and resume.exists() else None, weights_only=True)
     if trainer.is_global_zero:
         training.save(output)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.metrics import frechet
 from dis_lightning.noise import NoiseSource
@@ -60,7 +61,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
         ValueError: if there are too few features for a covariance.
     """
     if min(len(first), len(second)) < 2 * first.shape[1]:
-        raise ValueError(
+        raise InvalidValueError(
             f"A covariance of {first.shape[1]} features needs {2 * first.shape[1]} images or more on both sides, "
             f"but got {len(first)} and {len(second)}: raise num_images."
         )

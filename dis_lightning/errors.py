@@ -1,0 +1,43 @@
+"""What is the user's mistake: the one class of errors that the command line shows as a single line.
+
+Everything else that is raised is a fault of the program, and keeps its traceback. Each kind is also Python's own, so
+that who uses the package from Python can catch either.
+"""
+
+__all__ = [
+    "InvalidTypeError",
+    "InvalidValueError",
+    "MissingFileError",
+    "MissingPackageError",
+    "UnreachableError",
+    "UnusablePathError",
+    "UserError",
+]
+
+
+class UserError(Exception):
+    """Something that the user can mend; the message says what came, what was needed and what to do."""
+
+
+class InvalidValueError(UserError, ValueError):
+    """A value, a file's content or a combination of choices that cannot be used."""
+
+
+class InvalidTypeError(UserError, TypeError):
+    """A part that is missing or of another kind than what is needed."""
+
+
+class MissingFileError(UserError, FileNotFoundError):
+    """A file or a folder that is not there."""
+
+
+class UnusablePathError(UserError, OSError):
+    """A place on a disk that cannot be read or written."""
+
+
+class MissingPackageError(UserError, ModuleNotFoundError):
+    """A Python package that a choice needs and that is not installed."""
+
+
+class UnreachableError(UserError, ConnectionError):
+    """A file that is neither here nor to be had from where it is published."""
