@@ -1,0 +1,80 @@
+"""The command `dis-lightning evaluate`: score a finished run again from its folder alone."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined] # public, but not in its list
+from lightning import Callback
+from lightning.pytorch.cli import LightningArgumentParser
+
+from dis_lightning.callbacks import default_metrics
+from dis_lightning.callbacks.configuration import expected_images
+from dis_lightning.callbacks.folder import RunFolder
+from dis_lightning.callbacks.metric import Metric
+from dis_lightning.callbacks.table import print_summary
+from dis_lightning.commands.parts import build_solver
+from dis_lightning.errors import InvalidValueError, MissingFileError
+from dis_lightning.evaluate import UnreadPrior, evaluate
+from dis_lightning.report import report
+from dis_lightning.solvers import Solver
+
+__all__ = ["evaluate_command", "rebuild"]
+
+
+def evaluate_command(args: list[str]) -> None:
+    """The command line of `evaluate`.
+
+    Args:
+        args: the arguments after the command's name.
+    """
+    about = "Score a run again from its folder alone; without metrics, with those that it was scored with."
+    parser = LightningArgumentParser(prog="dis-lightning evaluate", description=about, exit_on_error=False)
+    parser.add_argument("--config", action=ActionConfigFile, help="files that name metrics, as in configs/callbacks")
+    parser.add_argument("run", type=Path, help="the run folder")
+    parser.add_argument("--trainer.callbacks", type=list[Callback] | None, help="the metrics")
+    parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
+    given = parser.parse_args(args)
+    solver, config = rebuild(given.run)
+    named = bool(given.trainer.callbacks)
+    if not named:
+        given.update(config["trainer"]["callbacks"] or [], "trainer.callbacks")
+        given = parser.parse_object(given.as_dict())
+    callbacks = parser.instantiate_classes(given).trainer.callbacks
+    metrics = [callback for callback in callbacks if isinstance(callback, Metric)]
+    if named and (others := [type(callback).__name__ for callback in callbacks if not isinstance(callback, Metric)]):
+        raise InvalidValueError(
+            f"{', '.join(others)} is no metric and has nothing to do where nothing is sampled; name metrics alone, "
+            "such as --config configs/callbacks/y_mse.yaml, or give it to dis-lightning predict."
+        )
+    torch.set_num_threads(config["threads"])
+    more = [] if named else default_metrics()
+    summary = evaluate(given.run, [*metrics, *more], solver.to(given.device))
+    print_summary(summary, given.run)
+    if summary["images"] >= expected_images(given.run):
+        print(f"Report:   {report([given.run], given.run / 'report.html')}")
+
+
+def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
+    """The solver of a run without its prior, and the configuration of the run.
+
+    Raises:
+        FileNotFoundError: if the folder holds no configuration.
+        ValueError: if the run was not made by the command line.
+    """
+    file = run / "config.yaml"
+    if not file.exists():
+        raise MissingFileError(f"{file} does not exist; give the folder of a run (--writer.folder).")
+    config: dict[str, Any] = yaml.safe_load(file.read_text())
+    if "model" not in config:
+        raise InvalidValueError(
+            f"{run} was not made by the command line, so its solver is not known here; call "
+            "dis_lightning.evaluate.evaluate(run, metrics, solver) with it."
+        )
+    shape = RunFolder(run).shape()
+    prior = {"class_path": f"{UnreadPrior.__module__}.UnreadPrior", "init_args": {"shape": list(shape)}}
+    parts = {"model": config["model"], "operator": config["operator"], "denoiser": prior}
+    if config["consistency"]:
+        parts["consistency"] = prior
+    return build_solver(parts), config
