@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dis_lightning.errors import UnusablePathError
 
-__all__ = ["flush", "usable", "write_atomically"]
+__all__ = ["flush", "place", "usable", "write_atomically"]
 
 REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -24,12 +24,17 @@ REASONS = {
 """What is wrong with a place, by the system's number."""
 
 
+def place(text: str | Path) -> Path:
+    """A path as a person writes it: a leading `~` is the home folder."""
+    return Path(text).expanduser()
+
+
 @contextmanager
-def usable(place: Path, remedy: str) -> Iterator[None]:
+def usable(where: Path, remedy: str) -> Iterator[None]:
     """Say what is wrong with a place on a disk, and what to do.
 
     Args:
-        place: what is written or read.
+        where: what is written or read.
         remedy: what the user can do, a sentence.
 
     Raises:
@@ -42,7 +47,7 @@ def usable(place: Path, remedy: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in REASONS:
             raise
-        raise UnusablePathError(f"{place} cannot be used: {REASONS[error.errno]}. {remedy}") from error
+        raise UnusablePathError(f"{where} cannot be used: {REASONS[error.errno]}. {remedy}") from error
 
 
 def write_atomically(file: Path, content: bytes, *, durable: bool = True) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.data.base import data_of
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.files import place
 from dis_lightning.images import quantise
 from dis_lightning.metrics.base import Metric, callbacks_of
 from dis_lightning.operators.base import LabelOperator, Operator
@@ -73,7 +74,7 @@ class Writer(Callback):
             raise InvalidValueError(
                 f"A grid needs at least one image and one sample, but got {grid_images}, {grid_samples}."
             )
-        self.folder = RunFolder(Path(folder).expanduser())
+        self.folder = RunFolder(place(folder))
         self.grid_images = grid_images
         self.grid_samples = grid_samples
         self.reported = reported
