@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dis_lightning.main import main
-from dis_lightning.metrics import CLIPFeatures, InceptionFeatures, PerceptualDistance, ResNetFeatures
+from dis_lightning.metrics import CLIPFeatures, InceptionFeatures, ResNetFeatures
+from dis_lightning.metrics.networks import PerceptualDistance
 from dis_lightning.operators import Caption, Classification, RoomLayout, Segmentation
 from dis_lightning.priors.pretrained import PretrainedUNet
 from dis_lightning.rooms import write_folder, write_lmdb
