@@ -153,7 +153,7 @@ def parts(name: str) -> dict[str, Any]:
     prior = f"edm_{trained}" if method.endswith("_dm") else f"cd_{trained}_lpips"
     files = [f"data/{data}", f"operators/{OPERATORS[task]}", f"priors/{prior}"]
     metrics = ["diversity"] if diversity else ["lpips", "fid"]
-    if aligned := task == "phase_retrieval" and not diversity:
+    if aligned := task == "phase_retrieval":
         metrics.append("aligned")
     found = together(
         [*files, *(f"callbacks/{metric}" for metric in metrics)],
