@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dis_lightning.metrics import ImageFolder, OwnSources, Statistics
+from dis_lightning.data import ExactResize
+from dis_lightning.metrics import ImageFolder, OwnSources, Statistics, references
 from dis_lightning.metrics.references import Looker, digest_of, digest_of_set
 
 
@@ -109,3 +110,100 @@ def test_squares_that_would_cut_a_rim_off_are_refused(tmp_path: Path) -> None:
         reference.require(1, patch=side)
     with pytest.raises(ValueError, match=r"Images of 6 x 6 pixels in .* cannot be cut into squares of 4; change patch"):
         reference.require(1, patch=4)
+
+
+def test_a_folder_is_read_as_the_data_are(tmp_path: Path) -> None:
+    """16 bits are rounded to 8, hidden folders are passed over, and pictures become the run's size by its transform."""
+    deep = np.random.default_rng(0).integers(0, 65536, size=(6, 6), dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    wide = Image.fromarray(np.random.default_rng(1).integers(256, size=(6, 9, 3), dtype=np.uint8))
+    wide.save(tmp_path / "wide.png")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    Image.new("RGB", (6, 6)).save(tmp_path / ".ipynb_checkpoints" / "copy.png")
+
+    with pytest.raises(ValueError, match=r"All images must have one size, but .*deep.png is 6 x 6"):
+        ImageFolder(tmp_path).check((3, 6, 6), None)
+    expected = [np.repeat((deep / 257).round().mean(), 3), np.array(ExactResize(6)(wide)).mean(axis=(0, 1))]
+    own, given = ImageFolder(tmp_path, ExactResize(6)), ImageFolder(tmp_path)
+    own.check((3, 6, 6), None)
+    given.check((3, 6, 6), ExactResize(6))  # that of the run's data
+    for reference in (own, given):
+        known = reference.know(BRIGHTNESS, {}, "")
+        assert known.features is not None
+        assert known.features.numpy() == pytest.approx(np.stack(expected), rel=1e-6)
+        assert known.definition["reference_transform"] == "ExactResize(size=6)"
+
+
+def test_a_damaged_reference_is_named_by_the_check(tmp_path: Path) -> None:
+    save(tmp_path, [4, 4])
+    (tmp_path / "deep" / "1.png").write_bytes((tmp_path / "deep" / "1.png").read_bytes()[:60])
+    with pytest.raises(ValueError, match=r"1.png"):
+        ImageFolder(tmp_path).check((3, 4, 4), None)
+
+
+def test_features_are_kept_for_later_and_for_others_as_long_as_the_images_are_the_same(tmp_path: Path) -> None:
+    pictures = save(tmp_path / "images", [4, 4, 4])
+    kept = tmp_path / "kept.npz"
+    reference = checked(ImageFolder(tmp_path / "images", keep=kept))
+    fresh = reference.know(Looker(brightness, "first"), {}, "")
+    means = np.stack([picture.mean(axis=(0, 1)) for picture in pictures])
+    with np.load(kept) as content:
+        assert content["mu"] == pytest.approx(means.mean(axis=0), rel=1e-6)
+        assert content["sigma"] == pytest.approx(np.cov(means.T), rel=1e-4)
+        assert content["feats"] == pytest.approx(means, rel=1e-6)
+    others = checked(Statistics(kept))
+    assert others.know(Looker(refused, "elsewhere"), {}, "").gaussian.mean.numpy() == pytest.approx(means.mean(axis=0))
+
+    references._KNOWN.clear()  # as in another process
+    again = checked(ImageFolder(tmp_path / "images", keep=kept)).know(Looker(refused, "first"), {}, "")
+    assert torch.equal(again.features, fresh.features)
+    assert again.definition == fresh.definition
+    for looker in (Looker(brightness, "second"), Looker(brightness, "first")):  # another network, then other images
+        changed = checked(ImageFolder(tmp_path / "images", keep=kept)).know(looker, {}, "")
+        assert (changed.definition == fresh.definition) == (looker.identity == "second")
+        Image.fromarray(255 - pictures[0]).save(tmp_path / "images" / "deep" / "0.png")
+
+
+def refused(images: torch.Tensor) -> torch.Tensor:
+    raise AssertionError("nothing is to be looked at")
+
+
+def test_images_of_guided_diffusion_and_features_of_clean_fid_are_read(tmp_path: Path, monkeypatch) -> None:
+    images = np.random.default_rng(0).integers(256, size=(7, 4, 4, 3), dtype=np.uint8)
+    monkeypatch.setattr(references, "CHUNK", 3)
+    np.savez(tmp_path / "batch.npz", arr_0=images)
+    means = images.mean(axis=(1, 2))
+    batch = checked(Statistics(tmp_path / "batch.npz"))
+    assert (batch.count(5), batch.has_features) == (7, True)
+    assert batch.know(BRIGHTNESS, {}, "").features.numpy() == pytest.approx(means, rel=1e-6)
+
+    np.savez_compressed(tmp_path / "feats.npz", feats=means.astype(np.float32))
+    features = checked(Statistics(tmp_path / "feats.npz"))
+    known = features.know(Looker(refused, "any"), {}, "")
+    assert known.features.numpy() == pytest.approx(means, rel=1e-6)
+    assert known.groups.tolist() == list(range(7))
+    with pytest.raises(ValueError, match="of 3 numbers, but those of the run have 4"):
+        features.require(4, patch=None)
+
+    # A batch with the statistics of a larger set: the distance of Fréchet is to these.
+    np.savez(tmp_path / "both.npz", arr_0=images, mu=np.ones(3), sigma=np.eye(3))
+    both = checked(Statistics(tmp_path / "both.npz")).know(BRIGHTNESS, {}, "")
+    assert both.gaussian.mean.tolist() == [1, 1, 1]
+    assert both.features.numpy() == pytest.approx(means, rel=1e-6)
+
+    with pytest.raises(ValueError, match=r"holds images of shape \(4, 4, 3\) .* but the run's are \(8, 8, 3\)"):
+        checked(Statistics(tmp_path / "batch.npz"), 8)
+
+
+def test_one_thing_is_looked_at_once(tmp_path: Path) -> None:
+    """FID and KID ask for the features of the same folder."""
+    save(tmp_path, [4, 4])
+    calls = []
+
+    def counted(images: torch.Tensor) -> torch.Tensor:
+        calls.append(len(images))
+        return brightness(images)
+
+    for _ in range(2):
+        checked(ImageFolder(tmp_path)).know(Looker(counted, "counted"), {}, "")
+    assert calls == [2]

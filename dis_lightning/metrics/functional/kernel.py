@@ -5,7 +5,8 @@
 the unbiased squared maximum mean discrepancy. Binkowski et al., "Demystifying MMD GANs", 2018 (KID); they average it
 over random subsets, whose expectation is this. The standard error is that of the jackknife which leaves out one group
 at a time: all features of one image, and of its reference where there is one. Efron and Stein, "The Jackknife Estimate
-of Variance", 1981. In float64.
+of Variance", 1981. In float64, in blocks of the kernel matrix: what is kept grows with the number of images, not with
+its square.
 """
 
 from typing import NamedTuple
@@ -17,8 +18,22 @@ from dis_lightning.errors import InvalidValueError
 
 __all__ = ["KernelDistance", "kernel_distance"]
 
-ROWS = 1024
-"""Rows of the kernel matrix that are in memory at once."""
+BLOCK = 2048
+"""Rows and columns of the kernel matrix that are in memory at once."""
+
+
+class _Sums(NamedTuple):
+    """Sums of a kernel matrix over G groups."""
+
+    total: Tensor
+    """Over all pairs, `()`."""
+    touching: Tensor
+    """Over the pairs of which one or both are in a group, `(G,)`."""
+
+    @property
+    def without(self) -> Tensor:
+        """Over the pairs without a group, `(G,)`."""
+        return self.total - self.touching
 
 
 class KernelDistance(NamedTuple):
@@ -56,9 +71,9 @@ def kernel_distance(x: Tensor, y: Tensor, x_groups: Tensor, y_groups: Tensor, *,
     xx, yy, xy = _sums(x, x, a, a, len(groups)), _sums(y, y, b, b, len(groups)), _sums(x, y, a, b, len(groups))
     within = torch.stack([_own(x, a, len(groups)), _own(y, b, len(groups))])
     left = counts.sum(dim=1, keepdim=True) - counts
-    whole = _distance(xx.sum() - within[0].sum(), yy.sum() - within[1].sum(), xy.sum(), counts.sum(dim=1))
+    whole = _distance(xx.total - within[0].sum(), yy.total - within[1].sum(), xy.total, counts.sum(dim=1))
     without = _distance(
-        _without(xx) - (within[0].sum() - within[0]), _without(yy) - (within[1].sum() - within[1]), _without(xy), left
+        xx.without - (within[0].sum() - within[0]), yy.without - (within[1].sum() - within[1]), xy.without, left
     )
     variance = sum(float(without[part].var(correction=0)) * (int(part.sum()) - 1) for part in present)
     return KernelDistance(float(whole), variance**0.5)
@@ -70,7 +85,8 @@ def _distance(xx: Tensor, yy: Tensor, xy: Tensor, counts: Tensor) -> Tensor:
 
 
 def _kernel(products: Tensor, dimension: int) -> Tensor:
-    return (products / dimension + 1) ** 3
+    base = products.div_(dimension).add_(1)  # in place: nobody else knows the products
+    return base * base * base
 
 
 def _own(x: Tensor, groups: Tensor, number: int) -> Tensor:
@@ -78,15 +94,20 @@ def _own(x: Tensor, groups: Tensor, number: int) -> Tensor:
     return x.new_zeros(number).index_add_(0, groups, _kernel(x.square().sum(dim=1), x.shape[1]))
 
 
-def _sums(x: Tensor, y: Tensor, x_groups: Tensor, y_groups: Tensor, number: int) -> Tensor:
-    """Sums of the kernel by pairs of groups."""
-    sums = x.new_zeros(number, number)
-    for rows, groups in zip(x.split(ROWS), x_groups.split(ROWS), strict=True):
-        kernel = _kernel(rows @ y.T, x.shape[1])
-        sums.index_add_(0, groups, x.new_zeros(len(rows), number).index_add_(1, y_groups, kernel))
-    return sums
-
-
-def _without(sums: Tensor) -> Tensor:
-    """Totals without each group."""
-    return sums.sum() - sums.sum(dim=0) - sums.sum(dim=1) + sums.diagonal()
+def _sums(x: Tensor, y: Tensor, x_groups: Tensor, y_groups: Tensor, number: int) -> _Sums:
+    """Sums of the kernel over all pairs, and over the pairs that touch each group."""
+    alone = x is y and x_groups is y_groups
+    total, touching = x.new_zeros(()), x.new_zeros(number)
+    rows, columns = (list(zip(z.split(BLOCK), g.split(BLOCK), strict=True)) for z, g in ((x, x_groups), (y, y_groups)))
+    for place, (a, of_a) in enumerate(rows):
+        # Of a set with itself, the blocks below the diagonal are those above, turned over.
+        for other, (b, of_b) in enumerate(columns[: place + 1] if alone else columns):
+            times = 2 if alone and other < place else 1
+            kernel = _kernel(a @ b.T, x.shape[1])
+            total += times * kernel.sum()
+            touching.index_add_(0, of_a, times * kernel.sum(dim=1)).index_add_(0, of_b, times * kernel.sum(dim=0))
+            if of_a.min() <= of_b.max() and of_b.min() <= of_a.max():
+                # Pairs with both in a group are in the sums of their row and of their column, and count once.
+                both = kernel.masked_fill_(of_a[:, None] != of_b, 0.0).sum(dim=1)
+                touching.index_add_(0, of_a, -times * both)
+    return _Sums(total, touching)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchmetrics.image.kid import poly_mmd
 
-from dis_lightning.metrics.functional import KernelDistance, kernel_distance
+from dis_lightning.metrics.functional import KernelDistance, kernel, kernel_distance
 
 
 def features(number: int, dimension: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -72,3 +72,23 @@ def test_what_is_too_little_for_an_error_still_has_a_distance() -> None:
     assert not torch.tensor(found.standard_error).isfinite()
     with pytest.raises(ValueError, match="raise num_images"):
         of_images(x[:1], y)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_blocks_change_nothing_and_no_matrix_is_larger_than_a_block(
+    paired: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y, a, b = features(26, 4, 0), features(17, 4, 1), torch.arange(26) // 2, torch.arange(17)
+    expected = kernel_distance(x, y, a, b, paired=paired)
+    sizes = []
+
+    def spy(products: Tensor, dimension: int) -> Tensor:
+        sizes.append(tuple(products.shape))
+        return whole(products, dimension)
+
+    whole = kernel._kernel
+    monkeypatch.setattr(kernel, "BLOCK", 5)
+    monkeypatch.setattr(kernel, "_kernel", spy)
+    found = kernel_distance(x, y, a, b, paired=paired)
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert max(max(size) for size in sizes if len(size) == 2) == 5
