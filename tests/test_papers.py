@@ -262,7 +262,7 @@ def test_the_command_in_a_file_measures_all_that_is_reported(
     samples = 7 if "diversity" in name else 2
     quick = ["--model.warm_start=3"] if method.startswith("langevin") else ["--model.levels.steps=3"]
     if task == "nonlinear_blur":
-        quick.append("--config=configs/operators/random_inpainting_20.yaml")
+        quick.append(f"--config={OPERATOR}")
     run = [f"--writer.folder={tmp_path}", f"--model.num_samples={samples}"]
     main([*command(PAPER, name, pictures), *SMALL, *quick, *run])
 
