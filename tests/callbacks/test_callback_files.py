@@ -35,6 +35,7 @@ JUDGED = {
     "y_rooms_class": ("rooms_class", {"y_accuracy"}),
     "y_rooms_layout": ("rooms_layout", {"y_miou", "y_miou_of_set"}),
     "y_rooms_segmentation": ("rooms_segmentation", {"y_miou", "y_miou_of_set"}),
+    "y_segmentation_xu2024_model_a": ("rooms_segmentation", {"y_miou_a", "y_miou_a_noisy"}),
 }
 """What a judge of rooms adds, and where: by the file of the operator that measures classes."""
 
