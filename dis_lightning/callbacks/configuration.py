@@ -46,7 +46,7 @@ def expected_images(folder: Path) -> int:
     file = folder / "config.yaml"
     configuration = yaml.safe_load(file.read_text()) if file.exists() else {}
     data = configuration.get("data") or {}
-    return int(data.get("init_args", {}).get("num_images", 0))
+    return int(data.get("init_args", {}).get("num_images") or 0)  # null: all that there are
 
 
 def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,10 +1,11 @@
 """DataModules: the first N images of a data set in a defined order."""
 
 from dis_lightning.data.base import ImageData, ImageSet, Item
-from dis_lightning.data.folder import FolderData
+from dis_lightning.data.folder import FolderData, folder_images
 from dis_lightning.data.imagenet import ImageNetData
 from dis_lightning.data.lsun import LSUNData
 from dis_lightning.data.rooms import RoomItem, RoomsData
+from dis_lightning.data.synsets import imagenet_classes
 from dis_lightning.data.transforms import (
     CenterCropLanczos,
     ExactResize,
@@ -27,4 +28,6 @@ __all__ = [
     "RoomsData",
     "ShorterSideBilinear",
     "ShorterSideBox",
+    "folder_images",
+    "imagenet_classes",
 ]
