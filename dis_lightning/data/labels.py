@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from scipy.io import loadmat  # type: ignore[import-untyped]
 
-from dis_lightning.data.synsets import imagenet_classes
+from dis_lightning.data.synsets import imagenet_classes, imagenet_numbers
 from dis_lightning.errors import InvalidValueError, MissingFileError
 
 __all__ = ["Labels", "folder_labels", "read_labels"]
@@ -40,7 +40,7 @@ def folder_labels(names: Sequence[str]) -> Labels:
     Args:
         names: names of the folders, sorted.
     """
-    published = {name: number for number, name in enumerate(imagenet_classes())}
+    published = imagenet_numbers()
     if published.keys() >= set(names):
         return Labels([published[name] for name in names], imagenet_classes())
     if all(_is_number(name) for name in names):
@@ -92,7 +92,7 @@ def _rows(file: Path) -> list[_Row]:
     except ValueError as error:
         raise InvalidValueError(f"{file} is no text of labels: {error}. Write it as UTF-8.") from error
     rows = [_row(number, line) for number, line in lines if line.strip()]
-    if len(rows) > 1 and rows[0].name and not (_is_number(rows[0].word) or rows[0].word in imagenet_classes()):
+    if len(rows) > 1 and rows[0].name and not (_is_number(rows[0].word) or rows[0].word in imagenet_numbers()):
         rows = rows[1:]  # a head, as `ImageId,PredictionString`
     if not rows or len({bool(row.name) for row in rows}) > 1:
         raise InvalidValueError(f"{file} must hold a line for each image, all of them with its name or all without.")
@@ -111,7 +111,7 @@ def _in_order(file: Path, rows: list[_Row], images: Sequence[str]) -> Labels:
     if all(_is_number(row.word) for row in rows):
         ids = _development_kit(file)
         rows = [row._replace(word=ids.get(int(row.word), row.word)) for row in rows]
-    published = {name: number for number, name in enumerate(imagenet_classes())}
+    published = imagenet_numbers()
     for row in rows:
         if row.word not in published:
             raise InvalidValueError(
@@ -127,12 +127,12 @@ def _in_order(file: Path, rows: list[_Row], images: Sequence[str]) -> Labels:
                 "whose they are; write a name and a class in each line."
             )
     if not all(0 <= line < len(rows) for line in lines):
-        raise InvalidValueError(f"{file} has {len(rows)} lines, but {images[lines.index(max(lines))]} needs one more.")
+        raise InvalidValueError(f"{file} has {len(rows)} lines, too few for {images[lines.index(max(lines))]}.")
     return Labels([published[rows[line].word] for line in lines], imagenet_classes())
 
 
 def _by_name(file: Path, rows: list[_Row], images: Sequence[str]) -> Labels:
-    published = {name: number for number, name in enumerate(imagenet_classes())}
+    published = imagenet_numbers()
     known = dict[str, int]()
     for row in rows:
         if row.word not in published and not _is_number(row.word):

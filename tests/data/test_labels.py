@@ -82,7 +82,7 @@ def test_lines_without_names_belong_to_the_official_numbers_of_the_images(tmp_pa
     file = write(tmp_path, "\n".join(IDS))
     assert read_labels(file, OFFICIAL) == (NUMBERS, imagenet_classes())
     assert read_labels(file, [OFFICIAL[1], OFFICIAL[4]]) == ([NUMBERS[1], NUMBERS[4]], imagenet_classes())
-    with pytest.raises(InvalidValueError, match=r"has 5 lines, but ILSVRC2012_val_00000006\.JPEG needs one more"):
+    with pytest.raises(InvalidValueError, match=r"has 5 lines, too few for ILSVRC2012_val_00000006\.JPEG"):
         read_labels(file, [*OFFICIAL, "ILSVRC2012_val_00000006.JPEG"])
 
 
