@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dis_lightning.files import open_picture
 from dis_lightning.images import dequantise
+from dis_lightning.picture_files import open_picture
 
 __all__ = ["decode", "to_tensor"]
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, MissingFileError, MissingPackageError
-from dis_lightning.files import expanded, find_files, open_picture
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.inpainting import Inpainting
+from dis_lightning.picture_files import expanded, find_files, open_picture
 
 __all__ = ["MaskInpainting"]
 

@@ -1,4 +1,4 @@
-"""Files of a user: which are found in a folder, and what is read from one."""
+"""Files of pictures: which are found in a folder, and what is read from one."""
 
 import io
 import os
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from dis_lightning.errors import InvalidValueError, MissingPackageError, UnusablePathError
-from dis_lightning.files import expanded, find_files, is_above, open_picture
+from dis_lightning.picture_files import expanded, find_files, is_above, open_picture
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -1,4 +1,4 @@
-"""Files of a user: where they are, and the picture that one holds.
+"""Files of pictures: where a user keeps them, and the picture that one holds.
 
 A folder is taken as people leave it. Hidden files and folders (the name starts with a dot, as `.ipynb_checkpoints`) are
 passed over, and so are files that say by their names that they are no pictures: `labels.csv`, `README.md`, `LICENSE`.
