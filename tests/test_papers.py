@@ -150,7 +150,7 @@ def test_the_command_in_a_file_gives_the_values_of_the_table(name: str, capsys: 
     assert {key: flat(config["denoiser"])[key] for key in prior} == prior
     metrics = [flat(callback) for callback in config["trainer"]["callbacks"] or []]
     # In [-1, 1] an image and its negative have the same magnitudes.
-    assert metrics == ([{"class_path": "AlignedFidelity", "signs": True}] if task == "phase_retrieval" else [])
+    assert metrics == ([{"class_path": "AlignedPSNR", "signs": True}] if task == "phase_retrieval" else [])
     assert flat(config["data"])["num_images"] == 100
     assert config["writer"]["folder"] == f"outputs/purohit2024/{name}"
 

@@ -4,7 +4,6 @@ from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.folder import FolderData, folder_images
 from dis_lightning.data.imagenet import ImageNetData
 from dis_lightning.data.lsun import LSUNData
-from dis_lightning.data.rooms import RoomItem, RoomsData
 from dis_lightning.data.synsets import imagenet_classes
 from dis_lightning.data.transforms import (
     CenterCropLanczos,
@@ -13,6 +12,7 @@ from dis_lightning.data.transforms import (
     ShorterSideBilinear,
     ShorterSideBox,
 )
+from dis_lightning.renamed import elsewhere
 
 __all__ = [
     "CenterCropLanczos",
@@ -24,10 +24,10 @@ __all__ = [
     "ImageTransform",
     "Item",
     "LSUNData",
-    "RoomItem",
-    "RoomsData",
     "ShorterSideBilinear",
     "ShorterSideBox",
     "folder_images",
     "imagenet_classes",
 ]
+
+__getattr__ = elsewhere(__name__)

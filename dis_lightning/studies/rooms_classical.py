@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dis_lightning.callbacks import Fidelity
+from dis_lightning.metrics import PSNR, SSIM
 from dis_lightning.studies.rooms_rows import Configuration, Study, reconstruct
 from dis_lightning.studies.rooms_table import commands, markdown_table, number, step_sizes
 from dis_lightning.types import Cost
@@ -54,7 +54,7 @@ def fidelities(configuration: Configuration) -> Fidelities:
     """Run a row."""
     columns, diverged, costs = [], 0, []
     for reconstruction, solver in reconstruct(configuration):
-        values = Fidelity().measure(reconstruction, solver)
+        values = PSNR().measure(reconstruction, solver) | SSIM().measure(reconstruction, solver)
         columns.append([values[name] for name in ("psnr", "ssim", "psnr_pseudo_inverse", "ssim_pseudo_inverse")])
         diverged += int(reconstruction.draws.diverged.sum())
         costs += reconstruction.draws.costs

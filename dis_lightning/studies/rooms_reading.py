@@ -55,7 +55,7 @@ def read(configuration: Configuration) -> tuple[Read, Read]:
     for reconstruction, solver in reconstruct(configuration):
         y, indices = reconstruction.measurement, reconstruction.indices
         rows.append(read_images(dequantise(reconstruction.draws.samples[:, 0]), y, solver.operator, indices))
-        truths.append(read_images(reconstruction.source, y, solver.operator, indices))
+        truths.append(read_images(dequantise(reconstruction.truth), y, solver.operator, indices))
     return _joined(rows), _joined(truths)
 
 

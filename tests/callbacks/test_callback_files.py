@@ -38,12 +38,15 @@ JUDGED = {
 }
 """What a judge of rooms adds, and where: by the file of the operator that measures classes."""
 
-LARGER = ["--data.size=32", "--denoiser=dis_lightning.evaluate.UnreadPrior", "--denoiser.shape=[3, 32, 32]"]
+LARGER = ["--data.size=32", "--denoiser=dis_lightning.commands.evaluate.UnreadPrior", "--denoiser.shape=[3, 32, 32]"]
 """Images that LPIPS can look at, of which none is sampled."""
 
 OTHERS = {"fid_patches", "trajectory", "y_labels"}
 
-pytestmark = [pytest.mark.usefixtures("in_project"), pytest.mark.filterwarnings("ignore:.* images is biased")]
+pytestmark = [
+    pytest.mark.usefixtures("in_project"),
+    pytest.mark.filterwarnings("ignore:.* images is "),
+]
 
 
 def arguments(file: str, folder: Path) -> list[str]:

@@ -15,19 +15,19 @@ import torch
 from catalogue import DATA, IMAGES, SHAPE, concrete
 from torch import Tensor
 
-from dis_lightning import data
+from dis_lightning import data, rooms
 from dis_lightning.data import ImageData, ImageSet, Item
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.types import Batch
 
-FOUND = [kind.__name__ for kind in concrete(data, ImageData)]
+KINDS = {kind.__name__: kind for package in (data, rooms) for kind in concrete(package, ImageData)}
 
-for_all_data = pytest.mark.parametrize("name", [name for name in FOUND if name in DATA])
+for_all_data = pytest.mark.parametrize("name", [name for name in KINDS if name in DATA])
 
 
 def numbers(name: str) -> dict[str, bool]:
     """The arguments of a data set that are whole numbers, and whether they may be None."""
-    hints = typing.get_type_hints(getattr(data, name).__init__)
+    hints = typing.get_type_hints(KINDS[name].__init__)
     kinds = {key: set(typing.get_args(hint)) or {hint} for key, hint in hints.items()}
     return {key: NoneType in kind for key, kind in kinds.items() if int in kind}
 
@@ -38,7 +38,7 @@ def build(name: str, tmp_path: Path) -> Callable[..., ImageData]:
     arguments = DATA[name](tmp_path)
 
     def with_(**changes: Any) -> ImageData:
-        built: ImageData = getattr(data, name)(**arguments | {"num_images": IMAGES} | changes)
+        built: ImageData = KINDS[name](**arguments | {"num_images": IMAGES} | changes)
         return built
 
     return with_
@@ -72,16 +72,22 @@ def items(batch: Batch) -> list[Item]:
 
 
 def test_every_data_set_has_an_entry() -> None:
-    missing = sorted(set(FOUND) - set(DATA))
+    missing = sorted(set(KINDS) - set(DATA))
     assert not missing, f"Give {missing} an entry in DATA of tests/conformance/catalogue.py: what it reads."
 
 
 def test_every_data_set_in_the_folder_is_public() -> None:
-    files = [file.name for file in pkgutil.iter_modules(data.__path__)]
-    found = [value for file in files for value in vars(importlib.import_module(f"dis_lightning.data.{file}")).values()]
+    homes = [
+        f"{package.__name__}.{file.name}"
+        for package in (data, rooms)
+        for file in pkgutil.iter_modules(package.__path__)
+    ]
+    found = [
+        value for home in homes if "__main__" not in home for value in vars(importlib.import_module(home)).values()
+    ]
     kinds = {kind for kind in found if inspect.isclass(kind) and issubclass(kind, ImageData)}
-    hidden = {kind.__name__ for kind in kinds if not inspect.isabstract(kind)} - set(data.__all__)
-    assert not hidden, f"Import {sorted(hidden)} in dis_lightning/data/__init__.py and name them in `__all__`."
+    hidden = {kind.__name__ for kind in kinds if not inspect.isabstract(kind)} - set(KINDS)
+    assert not hidden, f"Import {sorted(hidden)} in the `__init__.py` of its folder and name them in `__all__`."
 
 
 @for_all_data

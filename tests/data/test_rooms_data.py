@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from dis_lightning.data import RoomsData
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.rooms import ROOM_CLASSES, render_room
+from dis_lightning.rooms import ROOM_CLASSES, RoomsData, render_room
 from dis_lightning.rooms.world import SPLITS
 
 

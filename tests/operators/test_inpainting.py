@@ -12,12 +12,12 @@ from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from PIL import Image
 
-from dis_lightning.data import RoomsData
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import BoxInpainting, Inpainting, MaskInpainting, Operator, RandomInpainting
 from dis_lightning.priors import FiniteAtomPrior
+from dis_lightning.rooms import RoomsData
 from dis_lightning.solvers import Unguided
 
 

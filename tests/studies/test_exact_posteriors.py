@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning import solvers
-from dis_lightning.cost import CostMeter
+from dis_lightning.meters import CostMeter
 from dis_lightning.priors import Denoiser, FlowMap
 from dis_lightning.studies import exact_posteriors
 from dis_lightning.studies.calibration import Calibration

@@ -1,7 +1,6 @@
 """How good a prior of rooms is: the Fréchet distance between its samples and held-out rooms.
 
-It is that of `dis_lightning.metrics.frechet`, in the features of a small reader of rooms, the ones it tells the class
-from.
+It is that of `metrics.functional.frechet`, in the features of a reader of rooms, the ones it tells the class from.
 """
 
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise, quantise
-from dis_lightning.metrics import frechet
+from dis_lightning.metrics.functional import frechet
 from dis_lightning.noise import NoiseSource
 from dis_lightning.rooms.pair import rooms_reader_a
 from dis_lightning.rooms.readers import Reader
