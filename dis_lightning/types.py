@@ -15,7 +15,7 @@ class Batch(TypedDict):
     """What a DataModule gives for B images; an item of a dataset is the same without the first axis."""
 
     image: Tensor
-    """Clean images, `(B, 3, H, W)`, in [-1, 1]."""
+    """Clean images, `(B, C, H, W)`, in [-1, 1]."""
     index: Tensor
     """Position of each image in the data set, `(B,)`: the key of its noise, its files and its record."""
     name: list[str]

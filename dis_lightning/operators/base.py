@@ -65,14 +65,14 @@ class Operator(nn.Module, ABC):
             ValueError: if a file is damaged or holds another network.
         """
 
-    def require(self, images: int) -> None:
-        """Refuse a run of more images than can be measured; called after `load`, before anything is sampled.
+    def require(self, names: Sequence[str]) -> None:
+        """Refuse a run of images that cannot be measured; called after `load`, before anything is sampled.
 
         Args:
-            images: how many images the run has.
+            names: the name of each image of the run, in their order.
 
         Raises:
-            ValueError: if there are too many.
+            ValueError: if there are too many, or others than were measured.
         """
 
 
