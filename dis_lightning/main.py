@@ -1,23 +1,39 @@
 """The command line: `dis-lightning predict --config ...`, and `evaluate` and `report` for runs that are finished."""
 
-import logging
 import os
 import signal
 import sys
-import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TextIO
 
-from dis_lightning.callbacks.termination import exit_with_parent
-from dis_lightning.commands import evaluate_command, predict_command, report_command
-from dis_lightning.commands.messages import explain
+from dis_lightning import __version__
+from dis_lightning.renamed import nearest
 
 __all__ = ["main"]
 
-COMMANDS = {"evaluate": evaluate_command, "report": report_command}
-"""What there is beside `predict`; each takes the arguments after its name."""
+COMMANDS = {
+    "predict": "reconstruct images, and write a run folder with its page",
+    "evaluate": "score a finished run again from its folder alone",
+    "report": "put finished runs side by side on one page",
+}
+"""What there is, each in a file of `dis_lightning.commands`, which takes seconds to import."""
+
+HELP = f"""usage: dis-lightning COMMAND [ARGUMENTS]
+
+Training-free diffusion inverse solvers.
+
+commands:
+{chr(10).join(f"  {name:10}{about}" for name, about in COMMANDS.items())}
+
+dis-lightning COMMAND --help shows the arguments of one, dis-lightning --version the version.
+To begin: dis-lightning predict --config quickstart
+"""
 
 REPORT = (
-    "dis-lightning: this is an error of the program, not yours. Please report it with what follows and the command. "
-    "Finished images are kept; the same command goes on from them."
+    "dis-lightning: this is an error of the program, or of a class of your own where the traceback ends in one, not of "
+    "the command. If it is the program's, please report it with what follows and the command. Finished images are "
+    "kept; the same command goes on from them."
 )
 
 
@@ -31,18 +47,46 @@ def main(args: list[str] | None = None) -> None:
         SystemExit: with status 2 and one message on a user's mistake. The environment variable `DIS_LIGHTNING_DEBUG`
             shows the traceback instead.
     """
-    exit_with_parent()
-    _quieten()
-    command, *rest = (sys.argv[1:] if args is None else args) or [""]
+    if not sys.flags.safe_path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # `python -m` does so too: classes of one's own are found there
     try:
-        if command in COMMANDS:
-            COMMANDS[command](rest)
-        else:
-            predict_command(args, f"other commands: {', '.join(COMMANDS)}; see dis-lightning COMMAND --help")
+        try:
+            _command(sys.argv[1:] if args is None else args)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not any([_closed(sys.stdout), _closed(sys.stderr)]):
+            raise
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _command(args: Sequence[str]) -> None:
+    name, *rest = args or ["--help"]
+    if name in ("--help", "-h"):
+        print(HELP, end="")
+        sys.exit(0 if args else 2)
+    if name == "--version":
+        print(f"dis-lightning {__version__}")
+        return
+    if name not in COMMANDS:
+        order = "the command comes first, as in dis-lightning predict --config FILE. " if name.startswith("-") else ""
+        meant = nearest(name, COMMANDS)
+        print(
+            f"dis-lightning: there is no command {name!r}. {order}{meant}Commands: {', '.join(COMMANDS)}.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    try:
+        module = import_module(f"dis_lightning.commands.{name}")
+        getattr(module, f"{name}_command")(rest)
     except KeyboardInterrupt:
         print("dis-lightning: interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        raise
     except Exception as error:
+        from dis_lightning.commands.messages import explain
+
         message = explain(error)
         if message is None:
             print(REPORT, file=sys.stderr)
@@ -53,11 +97,11 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(2)
 
 
-def _quieten() -> None:
-    """Leave out what Lightning says of itself: its tips, and that it finds no TPU."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # lightning 2.6 still calls torch 2.15 and jsonargparse 4.53 in old ways; nothing a user could do.
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
-    # `main` is called by other programs too, which have arguments of their own.
-    warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")
+def _closed(stream: TextIO) -> bool:
+    """Whether nobody reads a stream any more; if so, what is still written to it goes nowhere."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return True
+    return False

@@ -1,9 +1,10 @@
-"""Names of earlier versions, and what they are called now, for whoever still writes them."""
+"""Names that nobody knows: what those of earlier versions are called now, and what others may have meant."""
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-__all__ = ["RENAMED", "elsewhere", "told"]
+__all__ = ["RENAMED", "elsewhere", "nearest", "told"]
 
 _METRICS = {
     "Fidelity": "PSNR and SSIM",
@@ -42,6 +43,22 @@ def told(text: str) -> str:
     """What a text that names something by an earlier name should be told; empty where it names nothing so."""
     words = {word.strip("\"'`,;:()[]{}") for word in text.split()}
     return "\n".join(f"{old} is now {now}." for old, now in RENAMED.items() if old in words)
+
+
+def nearest(word: str, words: Iterable[str], at_most: int = 1) -> str:
+    """Which of some words may have been meant: `Did you mean a, b or c? `; empty where none is near.
+
+    Args:
+        word: what was written.
+        words: what there is.
+        at_most: how many to name, the nearest first.
+    """
+    by_letters = {known.lower(): known for known in words}  # upper and lower case are often mistaken
+    near = [f"`{by_letters[one]}`" for one in difflib.get_close_matches(word.lower(), by_letters, at_most)]
+    if not near:
+        return ""
+    *others, last = near
+    return f"Did you mean {', '.join(others)} or {last}? " if others else f"Did you mean {last}? "
 
 
 def elsewhere(module: str) -> Callable[[str], NoReturn]:

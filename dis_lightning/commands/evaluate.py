@@ -1,16 +1,19 @@
 """The command `dis-lightning evaluate`: score a finished run again from its folder alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined] # public, but not in its list
 from lightning import Callback
-from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor
 
+from dis_lightning.commands.parser import Parser
 from dis_lightning.commands.parts import build_solver, build_transform
-from dis_lightning.errors import InvalidValueError, MissingFileError
+from dis_lightning.commands.quiet import quieten
+from dis_lightning.commands.reading import read_arguments
+from dis_lightning.errors import InvalidValueError, MissingFileError, UserError
 from dis_lightning.files import expanded
 from dis_lightning.metrics import default_metrics
 from dis_lightning.metrics.base import Metric
@@ -23,6 +26,8 @@ from dis_lightning.runs.table import print_summary
 from dis_lightning.solvers import Solver
 
 __all__ = ["UnreadPrior", "evaluate_command", "rebuild"]
+
+USAGE = "dis-lightning evaluate RUN [--config FILE ...] [--device DEVICE]"
 
 
 class UnreadPrior(Denoiser):
@@ -45,24 +50,31 @@ class UnreadPrior(Denoiser):
         raise RuntimeError("A run that is scored again has no prior; to sample, use dis-lightning predict.")
 
 
-def evaluate_command(args: list[str]) -> None:
+def evaluate_command(args: Sequence[str]) -> None:
     """The command line of `evaluate`.
 
     Args:
         args: the arguments after the command's name.
     """
+    quieten()
     about = "Score a run again from its folder alone; without metrics, with those that it was scored with."
-    parser = LightningArgumentParser(prog="dis-lightning evaluate", description=about, exit_on_error=False)
-    parser.add_argument("--config", action=ActionConfigFile, help="files that name metrics, as in configs/callbacks")
+    parser = Parser(prog="dis-lightning evaluate", usage=USAGE, description=about)
+    parser.add_argument(
+        "--config",
+        action=ActionConfigFile,
+        metavar="FILE",
+        help="a file that names metrics; one that ships with the project by its name, such as callbacks/y_mse",
+    )
     parser.add_argument("run", type=expanded, help="the run folder")
     parser.add_argument("--trainer.callbacks", type=list[Callback] | None, help="the metrics")
-    parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
-    given = parser.parse_args(args)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", type=_device, default=device, help="where networks compute")
+    given = read_arguments(parser, args)
     solver, config = rebuild(given.run)
     named = bool(given.trainer.callbacks)
     if not named:
         given.update(config["trainer"]["callbacks"] or [], "trainer.callbacks")
-        given = parser.parse_object(given.as_dict())
+        given = read_arguments(parser, given.as_dict())
     callbacks = parser.instantiate_classes(given).trainer.callbacks
     metrics = [callback for callback in callbacks if isinstance(callback, Metric)]
     if named and (others := [type(callback).__name__ for callback in callbacks if not isinstance(callback, Metric)]):
@@ -100,3 +112,15 @@ def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
     if config["consistency"]:
         parts["consistency"] = prior
     return build_solver(parts), config
+
+
+def _device(name: str | torch.device) -> torch.device:
+    """A device that can be used.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    try:
+        return torch.zeros(0, device=name).device
+    except (AssertionError, RuntimeError) as error:
+        raise UserError(f"device {name} cannot be used here; take cpu, or a device of this machine.") from error

@@ -3,35 +3,62 @@
 The solver receives the operator and the priors by links, so that each can be named on its own.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning.pytorch.cli import LightningArgumentParser
 
 # Importing the packages makes the names of their classes known to configurations.
 from dis_lightning import callbacks, data, levels, metrics, operators, priors, rooms, solvers, transitions  # noqa: F401
+from dis_lightning.commands.parser import Parser
 from dis_lightning.data import ImageData, ImageTransform
 from dis_lightning.operators import Operator
 from dis_lightning.priors import Denoiser
 from dis_lightning.solvers import Solver
 
-__all__ = ["PARTS", "add_parts", "build_solver", "build_transform"]
+__all__ = ["LINKED", "PARTS", "Part", "add_parts", "build_solver", "build_transform"]
+
+
+class Part(NamedTuple):
+    """One part of a run."""
+
+    kind: type
+    """What it is."""
+    folder: str
+    """Where in `configs` the project keeps a file for each choice."""
+    about: str
+    """What it is, for the help."""
+
 
 PARTS = {
-    "data": (ImageData, data, "configs/data"),
-    "operator": (Operator, operators, "configs/operators"),
-    "denoiser": (Denoiser, priors, "configs/priors"),
-    "consistency": (Denoiser, priors, "configs/priors"),
-    "model": (Solver, solvers, "configs/solvers"),
+    "data": Part(ImageData, "data", "the images"),
+    "operator": Part(Operator, "operators", "what is measured of them"),
+    "denoiser": Part(Denoiser, "priors", "the prior"),
+    "consistency": Part(Denoiser, "priors", "a consistency model beside it, for solvers that take one"),
+    "model": Part(Solver, "solvers", "the solver"),
 }
-"""The parts of a run: what they are, where their classes are, and where the project keeps a file for each choice."""
+"""The parts of a run by their keys."""
+
+LINKED = ("operator", "denoiser", "consistency")
+"""The parts that are given to the solver."""
 
 
-def add_parts(parser: LightningArgumentParser) -> None:
-    """Add what a solver is made of as keys of their own, and link them into it."""
+def add_parts(parser: LightningArgumentParser, *names: str) -> None:
+    """Add parts of a run as keys of their own, and link those that belong to the solver into it."""
     # Links are followed when classes are built: a link at parsing would build every network twice.
-    for name, kind in {"operator": Operator, "denoiser": Denoiser, "consistency": Denoiser}.items():
-        parser.add_subclass_arguments(kind, name, required=name != "consistency")
-        parser.link_arguments(name, f"model.init_args.{name}", apply_on="instantiate")
+    for name in names:
+        kind, folder, about = PARTS[name]
+        parser.add_subclass_arguments(
+            kind,
+            name,
+            as_group=False,
+            fail_untyped=False,
+            required=name != "consistency",
+            metavar="CLASS",
+            help=f"{about}: a file of configs/{folder}, or a class and --{name}.KEY VALUE",
+        )
+    for name in names:
+        if name in LINKED:
+            parser.link_arguments(name, f"model.init_args.{name}", apply_on="instantiate")
 
 
 def build_solver(parts: dict[str, Any]) -> Solver:
@@ -41,9 +68,8 @@ def build_solver(parts: dict[str, Any]) -> Solver:
         parts: the keys `model`, `operator`, `denoiser` and, where the solver takes one, `consistency`, as in a
             configuration.
     """
-    parser = LightningArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(Solver, "model", required=True)
-    add_parts(parser)
+    parser = Parser()
+    add_parts(parser, "model", *LINKED)
     solver: Solver = parser.instantiate_classes(parser.parse_object(parts))["model"]
     return solver
 
@@ -53,7 +79,7 @@ def build_transform(configuration: dict[str, Any]) -> ImageTransform | None:
     transform = ((configuration.get("data") or {}).get("init_args") or {}).get("transform")
     if transform is None:
         return None
-    parser = LightningArgumentParser(exit_on_error=False)
+    parser = Parser()
     parser.add_subclass_arguments(ImageTransform, "transform")
     built: ImageTransform = parser.instantiate_classes(parser.parse_object({"transform": transform}))["transform"]
     return built

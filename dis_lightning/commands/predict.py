@@ -2,86 +2,123 @@
 
 import inspect
 import os
-from argparse import ArgumentError
+from argparse import SUPPRESS
+from collections.abc import Sequence
 from pydoc import locate
 from typing import Any, cast
 
 import torch
 import yaml
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined] # public, but not in its list
 from jsonargparse.typing import PositiveInt
+from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from dis_lightning.callbacks import SamplingProgress, Termination, Writer
-from dis_lightning.commands.parts import add_parts
+from dis_lightning.callbacks.termination import exit_with_parent
+from dis_lightning.commands.messages import out_of_memory
+from dis_lightning.commands.parser import Parser
+from dis_lightning.commands.parts import PARTS, add_parts
+from dis_lightning.commands.quiet import quieten
+from dis_lightning.commands.reading import read_arguments
+from dis_lightning.commands.trainer import add_trainer, refused
 from dis_lightning.data import ImageData
-from dis_lightning.errors import UserError
+from dis_lightning.errors import InvalidValueError, UserError
 from dis_lightning.metrics import default_metrics
 from dis_lightning.report import report
 from dis_lightning.solvers import Solver
 
 __all__ = ["predict_command", "run"]
 
+ABOUT = """Reconstruct images, and write a run folder with its page.
+
+A run is put together from files and options, in any order: an option always overrides the files, and a later file an
+earlier one. Files that ship with the project are found from any folder; one of the same path in the current folder goes
+first. Classes of your own are found in the current folder, too: --model own.MySolver."""
+
+USAGE = "dis-lightning predict [--config FILE ...] [--KEY VALUE ...]"
+
 
 class CommandLine(LightningCLI):
     """`predict`, with the parts of a run as top-level keys."""
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Prediction only: nothing is trained here."""
-        return {"predict": {"model", "dataloaders", "datamodule", "return_predictions", "ckpt_path", "weights_only"}}
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Make the parser; files are found by name before it sees them."""
+        parser = Parser(prog="dis-lightning predict", usage=USAGE, description=ABOUT, **kwargs)
+        parser.add_argument(
+            "-c",
+            "--config",
+            action=ActionConfigFile,
+            metavar="FILE",
+            help="a YAML file, or one that ships with the project: configs/solvers/dps.yaml or, for short, solvers/dps",
+        )
+        return parser
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the parts and link them into the solver."""
-        add_parts(parser)
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Tell who seeds everything what to do instead."""
+        seed = refused("seed_everything", False, "noise is keyed by the solver's own seed (--model.seed)")
+        parser.add_argument("--seed_everything", type=seed, default=False, help=SUPPRESS)
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the parts of a run, the writer, and what a prediction takes of the trainer's arguments."""
+        add_parts(parser, *PARTS)
         parser.add_lightning_class_args(Writer, "writer")
         parser.add_argument(
             "--threads",
             type=PositiveInt,
             default=1,
-            help="CPU threads of each process. Another number of threads rounds sums differently, so it belongs to the "
-            "run, while the number of processes (--trainer.devices) does not.",
+            help="CPU threads of each process. Another number of threads rounds sums differently, while the number of "
+            "processes (--trainer.devices) changes nothing.",
         )
+        add_trainer(parser)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Read the arguments, or a configuration."""
+        self.config = read_arguments(cast(Parser, parser), args)
 
     def before_instantiate_classes(self) -> None:
         """Check what links hide, and set the threads before anything is computed: priors may be fitted when built."""
-        config = self.config[self.subcommand]
-        solver = config.model.class_path
-        if config.consistency and "consistency" not in inspect.signature(cast(type, locate(solver))).parameters:
-            raise ArgumentError(None, f"{solver} takes no `consistency`; leave it out, or give it as `denoiser`.")
-        torch.set_num_threads(config.threads)
+        solver = self.config.model.class_path
+        if self.config.consistency and "consistency" not in inspect.signature(cast(type, locate(solver))).parameters:
+            raise InvalidValueError(f"{solver} takes no `consistency`; leave it out, or give it as `denoiser`.")
+        torch.set_num_threads(self.config.threads)
         # Otherwise Lightning divides the cores by the number of processes.
-        os.environ["OMP_NUM_THREADS"] = str(config.threads)
-        if config.trainer.enable_progress_bar is not False:
+        os.environ["OMP_NUM_THREADS"] = str(self.config.threads)
+        self.trainer_defaults["callbacks"] = [*default_metrics(), Termination()]
+        if self.config.trainer.enable_progress_bar is not False:
             self.trainer_defaults["callbacks"].append(SamplingProgress())
 
-    def instantiate_classes(self) -> None:
-        """Build the parts; the parser wraps what they raise in all that it tried, which is taken off here."""
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer; what it has against its arguments is the user's to mend."""
         try:
-            super().instantiate_classes()
+            return super().instantiate_trainer(**kwargs)
+        except UserError:
+            raise
         except ValueError as error:
-            cause: BaseException = error
-            while cause.__cause__ is not None and not isinstance(cause, UserError):
-                cause = cause.__cause__
-            raise cause from None
+            raise InvalidValueError(f"trainer: {error}") from error
 
-    def predict(self, **arguments: Any) -> None:
+    def run(self) -> None:
         """Run, let the writer keep the whole configuration in the run folder, and put the report page there."""
-        parser, config = self._parser(self.subcommand), self.config[self.subcommand]
-        writer = self._get(self.config_init, "writer")
-        writer.configuration = yaml.safe_load(parser.dump(config, skip_none=False))
-        self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
+        writer = self.config_init["writer"]
+        writer.configuration = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
+        try:
+            self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
+        except Exception as error:
+            if message := out_of_memory(error, self.datamodule.batch_size, self.model.rows_per_image):
+                raise UserError(message) from error
+            raise
         if self.trainer.is_global_zero:
             print(f"Report:   {report([writer.folder.path], writer.folder.page)}")
 
 
-def predict_command(args: list[str] | None, others: str = "") -> None:
+def predict_command(args: Sequence[str]) -> None:
     """Run the command.
 
     Args:
-        args: the arguments, from the name of the command on; those of the process if not given.
-        others: a line on other commands, for its help.
+        args: the arguments after its name.
     """
-    _run(args, others)
+    exit_with_parent()
+    _run(args)
 
 
 def run(configuration: dict[str, Any]) -> None:
@@ -90,11 +127,12 @@ def run(configuration: dict[str, Any]) -> None:
     Args:
         configuration: what a file given by `--config` holds, as nested dictionaries.
     """
-    _run({"subcommand": "predict", "predict": configuration})
+    _run(configuration)
 
 
-def _run(args: list[str] | dict[str, Any] | None, more: str = "") -> None:
-    CommandLine(
+def _run(args: Any) -> None:
+    quieten()
+    line = CommandLine(
         Solver,
         ImageData,
         save_config_callback=None,  # the writer does it, and compares
@@ -102,21 +140,7 @@ def _run(args: list[str] | dict[str, Any] | None, more: str = "") -> None:
         subclass_mode_data=True,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
-        seed_everything_default=False,  # noise is keyed by the solver's own seed
-        parser_kwargs={
-            "exit_on_error": False,
-            "description": "Training-free diffusion inverse solvers.",
-            "epilog": more,
-            "predict": {"exit_on_error": False},
-        },
-        trainer_defaults={
-            "inference_mode": False,  # guidance takes gradients
-            "use_distributed_sampler": False,  # the data deals whole batches to processes itself
-            "devices": 1,  # more are asked for: every process needs a batch
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_model_summary": False,
-            "callbacks": [*default_metrics(), Termination()],
-        },
         args=args,
+        run=False,
     )
+    line.run()

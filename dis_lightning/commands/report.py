@@ -1,14 +1,17 @@
 """The command `dis-lightning report RUN [RUN ...]`."""
 
 import os
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
+from dis_lightning.commands.parser import Parser
+from dis_lightning.commands.reading import read_arguments
 from dis_lightning.files import expanded
 from dis_lightning.report.page import report
 
 __all__ = ["report_command"]
+
+USAGE = "dis-lightning report RUN [RUN ...] [--output FILE]"
 
 
 def report_command(args: Sequence[str]) -> None:
@@ -21,16 +24,16 @@ def report_command(args: Sequence[str]) -> None:
         FileNotFoundError: if a folder is not there, or a file of one is gone.
         ValueError: if a folder is no run folder, its run is not finished, or an argument is out of range.
     """
-    parser = ArgumentParser(prog="dis-lightning report", description="Put finished runs side by side on one HTML page.")
+    parser = Parser(prog="dis-lightning report", usage=USAGE, description="Put finished runs side by side on one page.")
     parser.add_argument("runs", nargs="+", type=expanded, metavar="RUN", help="folder of a finished run")
     parser.add_argument(
         "--output",
         type=expanded,
-        help="the page (default: report.html in the run's folder, or in that of several runs)",
+        help="the page; report.html in the run's folder, or in that of several runs, if not given",
     )
-    parser.add_argument("--max_images", type=int, default=100, help="images to show, the first ones (default: 100)")
-    parser.add_argument("--max_samples", type=int, default=8, help="samples of each to show (default: 8)")
-    options = parser.parse_args(args)
+    parser.add_argument("--max_images", type=int, default=100, help="images to show, the first ones")
+    parser.add_argument("--max_samples", type=int, default=8, help="samples of each to show")
+    options = read_arguments(parser, args)
     output = options.output or _beside(options.runs)
     print(f"Report:   {report(options.runs, output, options.max_images, options.max_samples)}")
 

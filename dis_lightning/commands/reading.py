@@ -1,0 +1,70 @@
+"""From the arguments of a command to its configuration: files come first, by their names, and options override them."""
+
+import re
+import sys
+from argparse import ArgumentError
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
+from jsonargparse import Namespace
+
+from dis_lightning.commands.choices import find
+from dis_lightning.commands.help import help_text
+from dis_lightning.commands.messages import translate
+from dis_lightning.commands.parser import Parser, beneath, raised_in
+from dis_lightning.errors import InvalidValueError
+
+__all__ = ["read_arguments"]
+
+PARSING = {*sys.stdlib_module_names, "jsonargparse", "yaml"}
+"""What is at work where an argument is understood; an error that comes from elsewhere is no mistake in an argument."""
+
+
+def read_arguments(parser: Parser, given: Sequence[str] | dict[str, Any]) -> Namespace:
+    """Read the arguments of a command, or a configuration.
+
+    Args:
+        parser: the command's.
+        given: words of a command line; or nested keys and values, as in a file given by `--config`.
+
+    Raises:
+        SystemExit: when help was asked for.
+        ValueError: if an argument is wrong.
+        Exception: whatever the import of a user's own file raises.
+    """
+    if not isinstance(given, dict):
+        _help(given)
+    try:
+        return parser.parse_object(given) if isinstance(given, dict) else parser.parse_args(_files_first(given))
+    except ArgumentError as error:
+        refused = error
+    first = beneath(refused)
+    module = raised_in(first)
+    if first is not refused and module.partition(".")[0] not in PARSING and module != "dis_lightning.renamed":
+        raise first
+    raise InvalidValueError(translate(str(refused), parser.get_defaults(skip_validation=True).keys(branches=True)))
+
+
+def _help(words: Sequence[str]) -> None:
+    """Answer `--KEY.help` and `--KEY.help CLASS`, wherever it stands: the first one, and nothing else."""
+    for word, after in zip_longest(words, words[1:]):
+        if found := re.fullmatch(r"--([\w.]+)\.help(?:=(.*))?", word):
+            name = found[2] or (None if after is None or after.startswith("-") else after)
+            print(help_text(found[1], name))
+            sys.exit(0)
+
+
+def _files_first(words: Sequence[str]) -> list[str]:
+    """Put `--config` before all options, and a file's path for its name."""
+    files, options, rest = [], [], iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name not in ("-c", "--config"):
+            options.append(word)
+            continue
+        value = value if equals else next(rest, "")
+        if not value or value.startswith("--"):
+            raise InvalidValueError("--config needs the name of a file, such as --config configs/solvers/dps.yaml.")
+        files.append(f"--config={find(value)}")
+    return [*files, *options]
