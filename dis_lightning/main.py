@@ -1,6 +1,7 @@
 """The command line: `dis-lightning predict --config ...`, and `evaluate` and `report` for runs that are finished."""
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -55,8 +56,11 @@ def main(args: list[str] | None = None) -> None:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        if not any([_closed(sys.stdout), _closed(sys.stderr)]):
+        unread = [stream for stream in (sys.stdout, sys.stderr) if _unread(stream)]
+        if not unread:
             raise
+        for stream in unread:  # what Python still writes there when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         sys.exit(128 + signal.SIGPIPE)
 
 
@@ -97,11 +101,8 @@ def _command(args: Sequence[str]) -> None:
         sys.exit(2)
 
 
-def _closed(stream: TextIO) -> bool:
-    """Whether nobody reads a stream any more; if so, what is still written to it goes nowhere."""
-    try:
-        stream.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return True
-    return False
+def _unread(stream: TextIO) -> bool:
+    """Whether a stream leads to a pipe that nobody reads any more, as in `dis-lightning ... | head`."""
+    poll = select.poll()
+    poll.register(stream, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -89,7 +89,7 @@ def test_the_saved_configuration_repeats_the_run(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_configuration_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["predict", *SMALL, f"--writer.folder={tmp_path}"])
-    main(["predict", *SMALL, f"--writer.folder={tmp_path}", "--trainer.log_every_n_steps=7", "--data.num_workers=0"])
+    main(["predict", *SMALL, f"--writer.folder={tmp_path}", "--trainer.benchmark=false", "--data.num_workers=0"])
     capsys.readouterr()
 
     message = fails(capsys, *SMALL, f"--writer.folder={tmp_path}", "--model.scale=3", "--data.num_images=4")

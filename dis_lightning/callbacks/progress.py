@@ -75,7 +75,7 @@ class SamplingProgress(ProgressBar):
 
     def _close(self, solver: LightningModule) -> None:
         assert isinstance(solver, Solver)
-        if self._bars is not None:
+        bars, self._bars = self._bars, None  # at once: where nobody reads the bars any more, to stop them is an error
+        if bars is not None:
             solver.observers.remove(self._on_step)
-            self._bars.stop()
-            self._bars = None
+            bars.stop()

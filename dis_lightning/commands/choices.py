@@ -84,7 +84,7 @@ def _check(path: Path) -> None:
         hint = "; indent by spaces, not by tabs" if "\\t" in str(error.problem) else ""
         raise InvalidValueError(f"{path}{line}: this is no YAML: {error.problem or error.context}{hint}.") from error
     except yaml.YAMLError as error:
-        raise InvalidValueError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+        raise InvalidValueError(f"{path}: this is no YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(content, dict):
         came = {type(None): "nothing", list: "a list"}.get(type(content), f"the value {str(content)[:40]!r}")
         raise InvalidValueError(f"{path} holds {came}, where keys with values are needed, such as `threads: 2`.")

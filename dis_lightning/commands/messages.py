@@ -86,7 +86,8 @@ def out_of_memory(error: BaseException, batch_size: int, rows_per_image: int) ->
     return (
         f"Out of memory: a pass had {batch_size * rows_per_image} rows, {batch_size} images of {rows_per_image} each. "
         "Give fewer images at a time (--data.batch_size) or fewer samples of each (--model.num_samples), or a network "
-        "of half the precision (--denoiser.dtype torch.bfloat16). Finished images are kept."
+        "of half the precision (--denoiser.dtype torch.bfloat16). Finished images are kept, and the run may go on with "
+        "another --data.batch_size."
     )
 
 
@@ -152,7 +153,8 @@ def _unknown_class(complaint: Complaint, name: str, keys: Iterable[str]) -> str:
 
 def _other_class(complaint: Complaint, name: str, keys: Iterable[str]) -> str:
     kind = " or ".join(kind.__name__ for kind in _kinds(complaint))
-    return f"{complaint.key} needs a {kind}, and {name} is none; --{complaint.key}.help lists all."
+    came = name or complaint.value
+    return f"{complaint.key} needs a {kind}, and {came} is none; --{complaint.key}.help lists all."
 
 
 def _no_class(complaint: Complaint, kind: str, keys: Iterable[str]) -> str:
@@ -209,8 +211,8 @@ ANSWERS: dict[str, Callable[[Complaint, str, Iterable[str]], str]] = {
     r"No module named '([^']+)'": _no_module,
     r"(module '[^']+' has no attribute '[^']+')": _no_attribute,
     r"Expected a dot import path string: ?(.*)": _unknown_class,
-    r"Import path (\S+) does not correspond": _other_class,
-    r"Expected an instantiatable class, but (\S+) is abstract": _no_class,
+    r"Import path (?:(\S+) )?does not correspond": _other_class,
+    r"Expected an (instantiatable) class": _no_class,
     r"(Expected a <class .*|Not of type .*)": _wrong_type,
     r"Not a valid subclass of (\w+)": _no_class,
     r"argument (\S+): expected": _no_value,

@@ -24,7 +24,7 @@ class Parser(LightningArgumentParser):
     """
 
     def __init__(self, **arguments: Any) -> None:
-        super().__init__(**{"exit_on_error": False, "formatter_class": BriefHelp, **arguments})
+        super().__init__(**{"exit_on_error": False, "allow_abbrev": False, "formatter_class": BriefHelp, **arguments})
 
     def validate(self, namespace: Namespace, *args: Any, **more: Any) -> None:
         """Check all values; null too, which the parser's own check takes for a value that was not given."""
@@ -62,8 +62,9 @@ class BriefHelp(DefaultHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str:
         if action.metavar == "CLASS":
             return f"{action.help}; --{action.dest}.help lists all"
-        told, known, _ = super()._get_help_string(action).partition(", known subclasses: ")
-        return f"{told}; --{action.dest}.help lists all)" if known else told
+        told, known, classes = super()._get_help_string(action).partition(", known subclasses: ")
+        lists = f"; --{action.dest}.help lists all)" if not classes.startswith("torch.") else ")"
+        return told + lists if known else told
 
     def _get_type_str(self, action: argparse.Action) -> str | None:
         kind = super()._get_type_str(action)

@@ -17,7 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from dis_lightning.callbacks import SamplingProgress, Termination, Writer
 from dis_lightning.callbacks.termination import exit_with_parent
 from dis_lightning.commands.messages import out_of_memory
-from dis_lightning.commands.parser import Parser
+from dis_lightning.commands.parser import Parser, raised_in
 from dis_lightning.commands.parts import PARTS, add_parts
 from dis_lightning.commands.quiet import quieten
 from dis_lightning.commands.reading import read_arguments
@@ -92,9 +92,9 @@ class CommandLine(LightningCLI):
         """Build the trainer; what it has against its arguments is the user's to mend."""
         try:
             return super().instantiate_trainer(**kwargs)
-        except UserError:
-            raise
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
+            if not raised_in(error).startswith("lightning."):
+                raise
             raise InvalidValueError(f"trainer: {error}") from error
 
     def run(self) -> None:
