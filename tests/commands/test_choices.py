@@ -73,7 +73,10 @@ def test_choices_are_those_of_the_folder() -> None:
         (b"hello", "holds the value 'hello'"),
         (b"", "holds nothing"),
         (b"# a remark", "holds nothing"),
-        (b"model:\n\tscale: 3", "line 2: this is no YAML: found character '\\t' that cannot start any token; indent by"),
+        (
+            b"model:\n\tscale: 3",
+            "line 2: this is no YAML: found character '\\t' that cannot start any token; indent by",
+        ),
         (b"model:\n  init_args: {scale: 3\nthreads: 2", "line 3: this is no YAML: expected ',' or '}'"),
         (b"threads: 2\nmodel: !!python/object:os.system x", "line 2: this is no YAML"),
         (b"threads: \x00", "this is no YAML"),

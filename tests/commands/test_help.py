@@ -56,7 +56,15 @@ def test_the_help_of_predict_is_of_a_prediction(capsys: pytest.CaptureFixture[st
     help_text = shown(capsys, "predict", "--help")
     assert len(help_text.splitlines()) < 120
     assert "in any order: an option always overrides the files" in " ".join(help_text.split())
-    for word in ("epoch", "max_steps", "checkpoint", "seed_everything", "gradient_clip", "val_check", "known subclasses"):
+    for word in (
+        "epoch",
+        "max_steps",
+        "checkpoint",
+        "seed_everything",
+        "gradient_clip",
+        "val_check",
+        "known subclasses",
+    ):
         assert word not in help_text
     for name in ("accelerator", "strategy", "devices", "num_nodes", "callbacks", "logger", "plugins", "deterministic"):
         assert f"--trainer.{name} " in help_text
@@ -79,7 +87,11 @@ def test_every_help_that_is_advertised_works(capsys: pytest.CaptureFixture[str])
                 if (words[-1], kind) not in done:
                     done.add((words[-1], kind))
                     to_do.append(("predict", words[-1], kind))
-    assert {("model.levels", ""), ("--model.levels.help", "KarrasLevels"), ("--data.transform.help", "ExactResize")} <= done
+    assert {
+        ("model.levels", ""),
+        ("--model.levels.help", "KarrasLevels"),
+        ("--data.transform.help", "ExactResize"),
+    } <= done
     assert ("--denoiser.help", "dis_lightning.rooms.rooms_gaussian") in done
 
 
@@ -121,7 +133,10 @@ def test_what_a_key_can_have_is_listed_with_what_it_is(capsys: pytest.CaptureFix
         (["--model.help", "DSP"], "Did you mean `DPS`"),
         (["--model.help", "own.Nothing"], "--model.help own.Nothing: there is no such class"),
         (["--trainer.callbacks.help", "Mixing"], "Mixing is now ChainDiagnostics of dis_lightning.metrics"),
-        (["--model.scale.help"], "model.scale holds no class, so --model.scale.help has nothing to show; see --model.help"),
+        (
+            ["--model.scale.help"],
+            "model.scale holds no class, so --model.scale.help has nothing to show; see --model.help",
+        ),
         (["--threads.help"], "see --help"),
     ],
 )

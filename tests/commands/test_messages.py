@@ -41,7 +41,10 @@ MISTAKES = [
     ("--model.scale", "has no value"),
     ("--config", "--config needs the name of a file"),
     # classes
-    ("--operator=AveragePol", "there is no Operator 'AveragePol'. Did you mean `AveragePool`? --operator.help lists all"),
+    (
+        "--operator=AveragePol",
+        "there is no Operator 'AveragePol'. Did you mean `AveragePool`? --operator.help lists all",
+    ),
     ("--model=dps", "Did you mean `DPS`?"),
     ("--model.levels=KarasLevels", "there is no Levels 'KarasLevels'. Did you mean `KarrasLevels`"),
     ("--model.transition=Renois", "Did you mean `Renoise`? --model.transition.help lists all"),
@@ -145,9 +148,7 @@ def test_at_most_five_classes_are_named(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize("name", ["float16", "torch.float16"])
-def test_a_precision_is_taken_with_and_without_torch_before_it(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_precision_is_taken_with_and_without_torch_before_it(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     prior = ["--denoiser=dis_lightning.rooms.rooms_edm", f"--denoiser.dtype={name}"]
     with pytest.raises(SystemExit) as stopped:
         main(["predict", *SMALL, *prior, "--print_config"])

@@ -120,7 +120,8 @@ def test_a_users_mistake_that_a_constructor_finds_is_one_line(
 
 
 @pytest.mark.parametrize(
-    ("content", "error"), [("int('x')", ValueError), ("import nothing_of_this_name", ImportError), ("1 + ''", TypeError)]
+    ("content", "error"),
+    [("int('x')", ValueError), ("import nothing_of_this_name", ImportError), ("1 + ''", TypeError)],
 )
 def test_an_error_of_ones_own_file_keeps_its_traceback(content: str, error: type[Exception], own: Path) -> None:
     (own / "own_faults.py").write_text(content)
@@ -130,7 +131,11 @@ def test_an_error_of_ones_own_file_keeps_its_traceback(content: str, error: type
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("Solvr", "own_faults has no `Solvr`. Did you mean `Solver`"), ("Film", "model needs a Solver, and own_faults.Film is none")]
+    ("name", "told"),
+    [
+        ("Solvr", "own_faults has no `Solvr`. Did you mean `Solver`"),
+        ("Film", "model needs a Solver, and own_faults.Film is none"),
+    ],
 )
 def test_a_wrong_name_of_ones_own_is_told(name: str, told: str, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (own / "own_faults.py").write_text(FAULTY)
