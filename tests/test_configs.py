@@ -53,6 +53,13 @@ def published(file: str) -> FileCard | None:
     return file_cards().get(part.get("init_args", {}).get("network"))
 
 
+def classes(folder: Path) -> None:
+    """One class of ImageNet, of two pictures."""
+    (folder / "n01440764").mkdir(parents=True)
+    for name in ("a", "b"):
+        Image.new("RGB", (40, 40)).save(folder / "n01440764" / f"{name}.png")
+
+
 pytestmark = pytest.mark.usefixtures("in_project")
 
 
@@ -138,9 +145,12 @@ def test_every_data_file_runs(file: str, tmp_path: Path) -> None:
         "folder": [f"--data.root={tmp_path / 'tree' / 'images'}", f"--data.transform.size={SIZE}"],
         "imagenet64": [f"--data.root={tmp_path / 'classes'}", f"--data.transform.size={SIZE}"],
         "lsun_bedroom": [f"--data.root={tmp_path / 'lmdb'}", f"--data.transform.size={SIZE}"],
+        "measurements": [f"--data.root={tmp_path / 'measured'}"],
     }
-    (tmp_path / "classes").mkdir()
-    (tmp_path / "classes" / "n01440764").symlink_to(tmp_path / "tree" / "images")
+    classes(tmp_path / "classes")
+    (tmp_path / "measured").mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (SIZE // 4, SIZE // 4)).save(tmp_path / "measured" / f"{name}.png")
     runs(tmp_path / "run", f"--config={file}", *where[Path(file).stem], *PRIOR, *OPERATOR, *SOLVER)
 
 
@@ -164,8 +174,13 @@ def test_every_published_prior_is_found_missing_before_anything_is_sampled(
         denoiser = file.replace("/cd_", "/edm_").replace("_lpips_consistency", "")
         beside = [f"--config={denoiser}", "--config=configs/solvers/consistency_dps.yaml"]
 
+    data = ROOMS
+    if "imagenet" in file:
+        classes(tmp_path / "classes")
+        data = ["--config=configs/data/imagenet64.yaml", f"--data.root={tmp_path / 'classes'}"]
+
     with pytest.raises(SystemExit):
-        main(["predict", *ROOMS, f"--config={file}", *OPERATOR, *beside, *QUICK, f"--writer.folder={tmp_path / 'run'}"])
+        main(["predict", *data, f"--config={file}", *OPERATOR, *beside, *QUICK, f"--writer.folder={tmp_path / 'run'}"])
 
     card = published(file)
     assert card is not None
