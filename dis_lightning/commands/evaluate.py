@@ -9,6 +9,7 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined] # public
 from lightning import Callback
 from torch import Tensor
 
+from dis_lightning.commands.messages import sufficient_memory
 from dis_lightning.commands.parser import Parser
 from dis_lightning.commands.parts import build_solver, build_transform
 from dis_lightning.commands.quiet import quieten
@@ -85,7 +86,8 @@ def evaluate_command(args: Sequence[str]) -> None:
     torch.set_num_threads(config["threads"])
     more = [] if named else default_metrics()
     folder = RunFolder(given.run)
-    summary = evaluate(given.run, [*metrics, *more], solver.to(given.device), build_transform(config))
+    with sufficient_memory(f"the metrics do not fit on {given.device}; compute them elsewhere, such as --device cpu."):
+        summary = evaluate(given.run, [*metrics, *more], solver.to(given.device), build_transform(config))
     print_summary(summary, folder)
     if summary["images"] >= expected_images(folder):
         print(f"Report:   {report([given.run], folder.page)}")

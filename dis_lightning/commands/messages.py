@@ -4,7 +4,8 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pydoc import locate
 from typing import NamedTuple, cast
 
@@ -18,7 +19,7 @@ from dis_lightning.commands.parts import LINKED, PARTS
 from dis_lightning.errors import UserError
 from dis_lightning.renamed import nearest, told
 
-__all__ = ["explain", "out_of_memory", "translate"]
+__all__ = ["explain", "fewer_rows", "sufficient_memory", "translate"]
 
 WORDS = {
     "int": "a whole number",
@@ -72,22 +73,37 @@ def translate(message: str, keys: Iterable[str]) -> str:
     return prefix + "; ".join(complaint.reasons).strip()
 
 
-def out_of_memory(error: BaseException, batch_size: int, rows_per_image: int) -> str | None:
-    """What to do where memory did not suffice; None for other errors.
+@contextmanager
+def sufficient_memory(remedy: str) -> Iterator[None]:
+    """Say what to do where memory does not suffice.
 
     Args:
-        error: what was raised.
+        remedy: how large what was computed is, and what makes it smaller.
+
+    Raises:
+        UserError: in place of the errors of an allocator.
+    """
+    texts = ("out of memory", "can't allocate memory", "Cannot allocate memory", "STATUS_ALLOC_FAILED")
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in texts):
+            raise UserError(f"Out of memory: {remedy}") from error
+        raise
+
+
+def fewer_rows(batch_size: int, rows_per_image: int) -> str:
+    """How large a pass of a solver is, and what makes it smaller.
+
+    Args:
         batch_size: images in a batch.
         rows_per_image: rows of the solver's loop for each of them.
     """
-    texts = ("out of memory", "can't allocate memory", "Cannot allocate memory", "STATUS_ALLOC_FAILED")
-    if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not any(text in str(error) for text in texts):
-        return None
     return (
-        f"Out of memory: a pass had {batch_size * rows_per_image} rows, {batch_size} images of {rows_per_image} each. "
-        "Give fewer images at a time (--data.batch_size) or fewer samples of each (--model.num_samples), or a network "
-        "of half the precision (--denoiser.dtype torch.bfloat16). Finished images are kept, and the run may go on with "
-        "another --data.batch_size."
+        f"a pass had {batch_size * rows_per_image} rows, {batch_size} images of {rows_per_image} each. Give fewer "
+        "images at a time (--data.batch_size) or fewer samples of each (--model.num_samples), or a network of half the "
+        "precision (--denoiser.dtype torch.bfloat16). Finished images are kept, and the run may go on with another "
+        "--data.batch_size."
     )
 
 

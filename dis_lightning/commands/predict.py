@@ -16,14 +16,14 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from dis_lightning.callbacks import SamplingProgress, Termination, Writer
 from dis_lightning.callbacks.termination import exit_with_parent
-from dis_lightning.commands.messages import out_of_memory
+from dis_lightning.commands.messages import fewer_rows, sufficient_memory
 from dis_lightning.commands.parser import Parser, raised_in
 from dis_lightning.commands.parts import PARTS, add_parts
 from dis_lightning.commands.quiet import quieten
 from dis_lightning.commands.reading import read_arguments
 from dis_lightning.commands.trainer import add_trainer, refused
 from dis_lightning.data import ImageData
-from dis_lightning.errors import InvalidValueError, UserError
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics import default_metrics
 from dis_lightning.report import report
 from dis_lightning.solvers import Solver
@@ -101,12 +101,8 @@ class CommandLine(LightningCLI):
         """Run, let the writer keep the whole configuration in the run folder, and put the report page there."""
         writer = self.config_init["writer"]
         writer.configuration = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
-        try:
+        with sufficient_memory(fewer_rows(self.datamodule.batch_size, self.model.rows_per_image)):
             self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
-        except Exception as error:
-            if message := out_of_memory(error, self.datamodule.batch_size, self.model.rows_per_image):
-                raise UserError(message) from error
-            raise
         if self.trainer.is_global_zero:
             print(f"Report:   {report([writer.folder.path], writer.folder.page)}")
 

@@ -7,8 +7,8 @@ import torch
 import yaml
 from small_run import SMALL
 
-from dis_lightning.commands.messages import explain, out_of_memory, translate
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.commands.messages import explain, fewer_rows, sufficient_memory, translate
+from dis_lightning.errors import InvalidValueError, UserError
 from dis_lightning.main import main
 
 
@@ -188,12 +188,13 @@ def test_only_what_is_raised_as_the_users_mistake_is_one() -> None:
     ],
 )
 def test_out_of_memory_says_how_large_a_pass_was_and_what_lowers_it(error: Exception) -> None:
-    told = out_of_memory(error, 8, 4)
-    assert told is not None
-    assert "32 rows, 8 images of 4 each" in told
-    assert "--data.batch_size" in told
-    assert "--model.num_samples" in told
+    with pytest.raises(UserError) as told, sufficient_memory(fewer_rows(8, 4)):
+        raise error
+    assert "Out of memory: a pass had 32 rows, 8 images of 4 each" in str(told.value)
+    assert "--data.batch_size" in str(told.value)
+    assert "--model.num_samples" in str(told.value)
 
 
 def test_other_errors_are_not_out_of_memory() -> None:
-    assert out_of_memory(RuntimeError("shapes differ"), 8, 4) is None
+    with pytest.raises(RuntimeError, match="shapes differ"), sufficient_memory(fewer_rows(8, 4)):
+        raise RuntimeError("shapes differ")
