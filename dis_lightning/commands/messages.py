@@ -119,7 +119,7 @@ def _read(message: str) -> Complaint:
         if found := re.match(r"Problem with given class_path '([^']+)':", text):
             owner, text = found[1], text[found.end() :]
         if found := re.search(r"\.? *(?:Got|Given) value: (.*)", text):
-            value, text = value or found[1], text[: found.start()]
+            value, text = value or found[1][:80], text[: found.start()]
         if text and not text.startswith((*NOISE, "Given value type:")):
             reasons.append(text)
     return Complaint(".".join(keys), owner, reasons or [message], value)

@@ -1,5 +1,6 @@
 """Every mistake of the user is one message: what came, what was needed, what to do."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from dis_lightning.main import main
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the current folder is put there
     return tmp_path
 
 

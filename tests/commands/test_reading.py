@@ -1,5 +1,6 @@
 """Files and options in any order, files by name; the arguments of the other commands."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ PARTS = ["data/rooms", "priors/rooms_gaussian", "operators/average_pool_x4", "so
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the current folder is put there
     return tmp_path
 
 
