@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from dis_lightning.studies.rooms_rows import Configuration
+from studies.rooms_rows import Configuration
 
 LEVELS = {"class_path": "KarrasLevels", "init_args": {"steps": 2}}
 GAUSSIAN = {"class_path": "dis_lightning.rooms.rooms_gaussian", "init_args": {"size": 16, "num_images": 30}}

@@ -12,14 +12,14 @@ from torch import Tensor
 from dis_lightning import solvers
 from dis_lightning.cost import CostMeter
 from dis_lightning.priors import Denoiser, FlowMap
-from dis_lightning.studies import exact_posteriors
-from dis_lightning.studies.calibration import Calibration
-from dis_lightning.studies.contestants import CONTESTANTS, EVALUATIONS, Contestant
-from dis_lightning.studies.exact_posteriors import PROBLEMS, STRENGTHS, all_trials, applies, compare, strength, tune
-from dis_lightning.studies.problems import walk_problem
-from dis_lightning.studies.score_table import Row, as_markdown, as_table
-from dis_lightning.studies.scores import moments
-from dis_lightning.studies.trials import PosteriorTrial, Trial
+from studies import exact_posteriors
+from studies.calibration import Calibration
+from studies.contestants import CONTESTANTS, EVALUATIONS, Contestant
+from studies.exact_posteriors import PROBLEMS, STRENGTHS, all_trials, applies, compare, strength, tune
+from studies.problems import walk_problem
+from studies.score_table import Row, as_markdown, as_table
+from studies.scores import moments
+from studies.trials import PosteriorTrial, Trial
 
 GAUSSIAN, MIXTURE, _, _, PHASE, _, SEGMENTATION, WALK = range(len(PROBLEMS))
 GUIDED = ["DPS", "LGD", "FreeDoM", "MPGD", "Xu I: mean + noise"]

@@ -12,8 +12,8 @@ from dis_lightning.operators import AveragePool
 from dis_lightning.rooms import rooms_reader_a, rooms_reader_b
 from dis_lightning.rooms.captions import Facts, caption
 from dis_lightning.rooms.operators import RoomsSegmentation
-from dis_lightning.studies.rooms_reading import agreement, judge, read, score
-from dis_lightning.studies.rooms_rows import Study, reconstruct
+from studies.rooms_reading import agreement, judge, read, score
+from studies.rooms_rows import Study, reconstruct
 
 READER = {"class_path": "dis_lightning.rooms.operators.RoomsSegmentation"}
 

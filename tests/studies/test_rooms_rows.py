@@ -12,8 +12,8 @@ from rooms_study import solver, write_study
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from dis_lightning.main import main
-from dis_lightning.studies import rooms_classical, rooms_semantic
-from dis_lightning.studies.rooms_rows import Study, build, reconstruct, tuned_file
+from studies import rooms_classical, rooms_semantic
+from studies.rooms_rows import Study, build, reconstruct, tuned_file
 
 SHIPPED = {"classical": rooms_classical.STUDY, "semantic": rooms_semantic.STUDY}
 

@@ -12,10 +12,10 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from dis_lightning.images import quantise
 from dis_lightning.operators import AveragePool
-from dis_lightning.studies import rooms_semantic
-from dis_lightning.studies.rooms_classical import fidelities, psnr, text
-from dis_lightning.studies.rooms_rows import Study, reconstruct
-from dis_lightning.studies.rooms_table import commands, markdown_table, number, step_sizes
+from studies import rooms_semantic
+from studies.rooms_classical import fidelities, psnr, text
+from studies.rooms_rows import Study, reconstruct
+from studies.rooms_table import commands, markdown_table, number, step_sizes
 
 
 def test_a_row_has_the_fidelity_of_its_samples_and_their_cost(tmp_path: Path) -> None:

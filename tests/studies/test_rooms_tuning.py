@@ -7,9 +7,9 @@ import pytest
 import yaml
 from rooms_study import solver, write_study
 
-from dis_lightning.studies.rooms_classical import psnr
-from dis_lightning.studies.rooms_rows import Configuration, Study, tuned_file
-from dis_lightning.studies.rooms_tuning import COARSE, FINE, choose, described, tune
+from studies.rooms_classical import psnr
+from studies.rooms_rows import Configuration, Study, tuned_file
+from studies.rooms_tuning import COARSE, FINE, choose, described, tune
 
 
 @pytest.mark.parametrize("best", [1 / 32, 1 / 4, 1.0, 2.0, 16.0, 32.0])

@@ -24,7 +24,7 @@ the expected one is `erf(|m| / sqrt(2 v))` times as long.
 `(A C_t A^T + s^2 I)^-1` and the energy with `1 / s^2`. The direction is the same if `A C_t A^T` is a multiple of I, as
 for one number; then the energy's is too long by `(a C_t a^T + s^2) / s^2`.
 
-**Measured** by `python -m dis_lightning.studies.guidance_gradient`, cosines for the energy at sigma = 1:
+**Measured** by `python -m studies.guidance_gradient`, cosines for the energy at sigma = 1:
 
     law, operator          mean : expected    mean : exact    expected : exact
     Gaussian, linear             1.00             0.92              0.92
@@ -63,9 +63,9 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import Operator
 from dis_lightning.operators.base import tensor
 from dis_lightning.priors import Denoiser, ExactPrior
-from dis_lightning.studies.clouds import Cloud, posterior_cloud
-from dis_lightning.studies.problems import Problem, small_problems
 from dis_lightning.types import Measurement
+from studies.clouds import Cloud, posterior_cloud
+from studies.problems import Problem, small_problems
 
 __all__ = [
     "Agreement",

@@ -23,8 +23,8 @@ from dis_lightning.rooms.captions import ANSWERS, all_captions
 from dis_lightning.rooms.operators import RoomsCaption, RoomsClass, RoomsLayout, RoomsSegmentation
 from dis_lightning.rooms.pair import rooms_captioner_b, rooms_reader_b
 from dis_lightning.rooms.training.examine import intersections_over_unions
-from dis_lightning.studies.rooms_rows import Configuration, reconstruct
 from dis_lightning.types import Measurement
+from studies.rooms_rows import Configuration, reconstruct
 
 __all__ = ["NOISE_STD", "Read", "agreement", "judge", "read", "read_images", "score"]
 

@@ -1,9 +1,9 @@
 """Every solver on measurements of rooms that are networks: the first paper's tables 1 to 3 in miniature.
 
-    python -m dis_lightning.studies.rooms_semantic table      runs all rows; about 25 minutes of one core
-    python -m dis_lightning.studies.rooms_semantic tune       chooses the step sizes; about 35 minutes
-    python -m dis_lightning.studies.rooms_semantic pages      makes every row a run, and a page per problem to look at
-    python -m dis_lightning.studies.rooms_semantic settings --problem layout --solver DPS > dps.yaml
+    python -m studies.rooms_semantic table      runs all rows; about 25 minutes of one core
+    python -m studies.rooms_semantic tune       chooses the step sizes; about 35 minutes
+    python -m studies.rooms_semantic pages      makes every row a run, and a page per problem to look at
+    python -m studies.rooms_semantic settings --problem layout --solver DPS > dps.yaml
     dis-lightning predict --config dps.yaml --writer.folder outputs/dps
 
 Xu et al., "Consistency Models Improve Diffusion Inverse Solvers", 2024, https://arxiv.org/abs/2403.12063. What network
@@ -23,10 +23,10 @@ from dis_lightning.images import dequantise
 from dis_lightning.rooms.pair import rooms_reader_b
 from dis_lightning.rooms.training.album import album
 from dis_lightning.rooms.training.score import frechet_distance
-from dis_lightning.studies.rooms_reading import NOISE_STD, Read, read, score
-from dis_lightning.studies.rooms_rows import Study
-from dis_lightning.studies.rooms_table import commands, markdown_table, number, step_sizes
-from dis_lightning.studies.rooms_verdicts import COLUMNS, Comparison, verdicts
+from studies.rooms_reading import NOISE_STD, Read, read, score
+from studies.rooms_rows import Study
+from studies.rooms_table import commands, markdown_table, number, step_sizes
+from studies.rooms_verdicts import COLUMNS, Comparison, verdicts
 
 __all__ = ["STUDY", "reference", "rows", "text"]
 

@@ -1,9 +1,9 @@
 """Every solver on problems whose posterior is known exactly, in one table.
 
-    python -m dis_lightning.studies.exact_posteriors [--markdown]
+    python -m studies.exact_posteriors [--markdown]
 
-Rows are the solvers of `dis_lightning.studies.contestants`, below exact samples, the unguided prior and the exact
-conditional denoiser. Columns are the problems and scores of `dis_lightning.studies.trials`:
+Rows are the solvers of `studies.contestants`, below exact samples, the unguided prior and the exact conditional
+denoiser. Columns are the problems and scores of `studies.trials`:
 
     SW       sliced Wasserstein distance to exact samples; the first row is its floor
     mean     error of the mean over the root of the total variance
@@ -41,11 +41,11 @@ from rich.progress import track
 
 from dis_lightning.operators import LinearOperator
 from dis_lightning.priors import FlowMap
-from dis_lightning.studies.calibration import Calibration
-from dis_lightning.studies.contestants import CONTESTANTS, Contestant
-from dis_lightning.studies.problems import Problem, atom_problems, gaussian_problem, mixture_problem, walk_problem
-from dis_lightning.studies.score_table import Row, as_markdown, as_table
-from dis_lightning.studies.trials import AtomTrial, PosteriorTrial, Trial
+from studies.calibration import Calibration
+from studies.contestants import CONTESTANTS, Contestant
+from studies.problems import Problem, atom_problems, gaussian_problem, mixture_problem, walk_problem
+from studies.score_table import Row, as_markdown, as_table
+from studies.trials import AtomTrial, PosteriorTrial, Trial
 
 __all__ = ["all_trials", "applies", "compare", "strength", "tune"]
 
@@ -192,7 +192,7 @@ def _short_chains(num_samples: int) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, or choose the strengths anew."""
     parser = argparse.ArgumentParser(
-        prog="python -m dis_lightning.studies.exact_posteriors", description=(__doc__ or "").splitlines()[0]
+        prog="python -m studies.exact_posteriors", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--tune", action="store_true", help="choose the strengths anew and print them; takes minutes")

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from dis_lightning.main import main
-from dis_lightning.studies.rooms_rows import Study
-from dis_lightning.studies.rooms_tuning import Score, described, tune
+from studies.rooms_rows import Study
+from studies.rooms_tuning import Score, described, tune
 
 __all__ = ["commands", "markdown_table", "number", "pages", "step_sizes"]
 

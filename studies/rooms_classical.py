@@ -1,9 +1,9 @@
 """Every solver on super-resolution and inpainting of rooms: fidelity beside cost.
 
-    python -m dis_lightning.studies.rooms_classical table      runs all rows; about 6 minutes of one core
-    python -m dis_lightning.studies.rooms_classical tune       chooses the step sizes; about 10 minutes
-    python -m dis_lightning.studies.rooms_classical pages      makes every row a run, and a page per problem to look at
-    python -m dis_lightning.studies.rooms_classical settings --problem "inpainting, 20 % seen" --solver DPS > dps.yaml
+    python -m studies.rooms_classical table      runs all rows; about 6 minutes of one core
+    python -m studies.rooms_classical tune       chooses the step sizes; about 10 minutes
+    python -m studies.rooms_classical pages      makes every row a run, and a page per problem to look at
+    python -m studies.rooms_classical settings --problem "inpainting, 20 % seen" --solver DPS > dps.yaml
     dis-lightning predict --config dps.yaml --writer.folder outputs/dps
 
 The last two lines run one row from the command line. Step sizes are tuned to the PSNR.
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from dis_lightning.callbacks import Fidelity
-from dis_lightning.studies.rooms_rows import Configuration, Study, reconstruct
-from dis_lightning.studies.rooms_table import commands, markdown_table, number, step_sizes
 from dis_lightning.types import Cost
+from studies.rooms_rows import Configuration, Study, reconstruct
+from studies.rooms_table import commands, markdown_table, number, step_sizes
 
 __all__ = ["STUDY", "Fidelities", "fidelities", "psnr", "text"]
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from dis_lightning.rooms.training.score import frechet_distance
-from dis_lightning.studies.rooms_reading import Read
-from dis_lightning.studies.rooms_table import markdown_table
+from studies.rooms_reading import Read
+from studies.rooms_table import markdown_table
 
 __all__ = ["COLUMNS", "Comparison", "Difference", "Reported", "difference", "in_words", "verdict", "verdicts"]
 

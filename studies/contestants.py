@@ -25,7 +25,7 @@ from dis_lightning.solvers import (
     Solver,
     Unguided,
 )
-from dis_lightning.studies.trials import Trial
+from studies.trials import Trial
 
 __all__ = ["CONTESTANTS", "Contestant"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.studies.rooms_rows import Choice, Configuration, Study, tuned_file
+from studies.rooms_rows import Choice, Configuration, Study, tuned_file
 
 __all__ = ["COARSE", "FINE", "Score", "choose", "described", "tune"]
 
