@@ -1,10 +1,12 @@
 """Randomness: one stream per image, or per posterior sample of an image.
 
 A stream is keyed by (seed, image index, sample index), never by the position in a batch, the process or the order of
-calls. So an image gets the same noise whatever the batch size, the number of devices or a restart. Numbers are drawn
-in float32 on the CPU and then moved and cast: every device and every precision sees the same noise.
+calls. So an image gets the same noise whatever the batch size, the number of devices or a restart. What is neither
+measuring nor sampling has a name of its own in the key, so that no two uses of noise in a run share numbers. Numbers
+are drawn in float32 on the CPU and then moved and cast: every device and every precision sees the same noise.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Self
 
@@ -24,24 +26,28 @@ class NoiseSource:
         seed: the run's seed, any non-negative integer.
         indices: the image indices, one stream each; non-negative. A tensor or a sequence of integers.
         device: where the numbers are needed.
+        use: what the noise is for, where it is neither measuring nor sampling; other uses are other streams.
 
     Raises:
         ValueError: if the seed or an index is negative.
     """
 
-    def __init__(self, seed: int, indices: Sequence[int] | Tensor, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, seed: int, indices: Sequence[int] | Tensor, device: torch.device | str = "cpu", use: str = ""
+    ) -> None:
         keys: list[tuple[int, ...]] = [(int(index),) for index in indices]
         if seed < 0 or any(key < (0,) for key in keys):
             raise InvalidValueError(
                 f"NoiseSource needs a seed and indices >= 0, but got seed {seed} and indices {indices}."
             )
-        self._start(seed, keys, device)
+        self._start(seed, keys, device, use)
 
-    def _start(self, seed: int, keys: list[tuple[int, ...]], device: torch.device | str) -> None:
+    def _start(self, seed: int, keys: list[tuple[int, ...]], device: torch.device | str, use: str) -> None:
         self.seed = seed
+        self.use = use
         self.keys = keys
         self.device = torch.device(device)
-        self._generators = [keyed_generator(seed, key) for key in keys]
+        self._generators = [keyed_generator(seed, key, use=use) for key in keys]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -53,7 +59,7 @@ class NoiseSource:
         """
         split = type(self).__new__(type(self))
         keys = [(*key, sample) for key in self.keys for sample in range(num_samples)]
-        split._start(self.seed, keys, self.device)
+        split._start(self.seed, keys, self.device, self.use)
         return split
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
@@ -82,15 +88,19 @@ class NoiseSource:
         return self.normal(x.shape, x.dtype)
 
 
-def keyed_generator(seed: int, key: tuple[int, ...], device: torch.device | str = "cpu") -> torch.Generator:
-    """A random stream that is known by its seed and its key alone.
+def keyed_generator(
+    seed: int, key: tuple[int, ...], device: torch.device | str = "cpu", use: str = ""
+) -> torch.Generator:
+    """A random stream that is known by its seed, its key and its use alone.
 
     Args:
         seed: >= 0.
         key: whatever tells the stream from others of the seed; numbers >= 0.
         device: where the stream is drawn.
+        use: what the stream is for; see `NoiseSource`.
     """
     # SeedSequence mixes the whole key, so that neighbouring seeds and indices give unrelated streams. `spawn_key`
-    # keeps (seed, index) and (seed, index, sample) apart.
-    words = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)
+    # keeps (seed, index) and (seed, index, sample) apart. 128 bits stand for a use, more than any key of numbers has.
+    name = np.frombuffer(hashlib.sha256(use.encode()).digest()[:16], np.uint32).tolist() if use else []
+    words = np.random.SeedSequence(seed, spawn_key=(*name, *key)).generate_state(1, np.uint64)
     return torch.Generator(device).manual_seed(int(words[0]) & (2**63 - 1))

@@ -18,15 +18,22 @@ __all__ = ["Fidelity"]
 
 DEFINITIONS = {
     "psnr": {"what": "PSNR against the clean image, {}; 8-bit images scaled to [0, 1]", "unit": "dB"},
-    "ssim": {"what": "SSIM against the clean image, {}; 8-bit images scaled to [0, 1], Gaussian window of 11 pixels"},
+    "ssim": {
+        "what": "SSIM against the clean image, {}; 8-bit images scaled to [0, 1], Gaussian window of 11 pixels",
+        "borders": "the mean is over the positions where the window fits into the image",
+    },
 }
+
+BORDER = 5
+"""Pixels of a window of 11 beside its middle."""
 
 
 class Fidelity(ImageMetric):
     """PSNR (dB) and SSIM against the clean image, on 8-bit images scaled to [0, 1].
 
-    SSIM has a Gaussian window of 11 pixels (Wang et al. 2004) and is averaged over the whole picture, with reflected
-    borders.
+    SSIM has a Gaussian window of 11 pixels and is averaged over the positions where the window fits into the image, as
+    in Wang et al. 2004 and in scikit-image, with which the field's papers compute it. It is NaN for images of fewer
+    than 11 pixels a side. (torchmetrics alone reflects the image at its borders: .55 for .60 on one picture of 32.)
 
     For every image: `psnr` and `ssim` are means over its S posterior samples, `..._best_of_S` the best of them,
     `..._of_mean` are those of the mean of its samples (where there are several), and `..._pseudo_inverse` those of the
@@ -65,9 +72,13 @@ def _psnr(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def _ssim(images: Tensor, targets: Tensor) -> Tensor:
-    values = structural_similarity_index_measure(images, targets, data_range=1.0, reduction="none")
-    assert isinstance(values, Tensor)  # a tuple comes only with further outputs asked for
-    return values.reshape(len(images))
+    if min(images.shape[2:]) <= 2 * BORDER:
+        return torch.full((len(images),), torch.nan)
+    found = structural_similarity_index_measure(
+        images.double(), targets.double(), data_range=1.0, reduction="none", return_full_image=True
+    )
+    assert isinstance(found, tuple)  # asked for
+    return found[1][..., BORDER:-BORDER, BORDER:-BORDER].mean(dim=(1, 2, 3))
 
 
 def _unit(images: Tensor) -> Tensor:

@@ -25,16 +25,18 @@ class Judge:
         operator: a network's view of an image; by default the run's own operator. Another network than the one that
             guided is a fairer judge.
         noise_std: standard deviation of the noise that is added to the samples before they are judged, >= 0, in units
-            of the data; Xu et al., 2024, use 0.2. It is keyed by image and sample.
+            of the data; Xu et al., 2024, use 0.2. It is keyed by the judge's name, image and sample.
+        name: what tells the judge from the others of a run.
 
     Raises:
         ValueError: if `noise_std` is negative.
     """
 
-    def __init__(self, operator: LabelOperator | None = None, noise_std: float = 0.0) -> None:
+    def __init__(self, operator: LabelOperator | None = None, noise_std: float = 0.0, name: str = "") -> None:
         if noise_std < 0:
             raise InvalidValueError(f"A judge needs noise_std >= 0, but got {noise_std}.")
         self.noise_std = noise_std
+        self.name = name
         self._given = operator
 
     def prepare(self, solver: Solver, device: torch.device) -> None:
@@ -58,7 +60,7 @@ class Judge:
         """Classes of all samples, `(B * S, *positions)`."""
         rows = sample_rows(reconstruction)
         number = reconstruction.draws.samples.shape[1]
-        noise = NoiseSource(0, reconstruction.indices, rows.device).samples(number)
+        noise = NoiseSource(0, reconstruction.indices, rows.device, use="judge " + self.name).samples(number)
         logits: Tensor = self.operator(rows + self.noise_std * noise.like(rows) if self.noise_std else rows)
         return logits.argmax(dim=1)
 
@@ -82,7 +84,7 @@ class _Judged(Metric):
 
     def __init__(self, judge: LabelOperator | None, noise_std: float, name: str) -> None:
         super().__init__()
-        self.judge = Judge(judge, noise_std)
+        self.judge = Judge(judge, noise_std, name)
         self.name = name
 
     @property

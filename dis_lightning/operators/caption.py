@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, UnreachableError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import TextOperator
 from dis_lightning.operators.published_input import CLIP_MEAN, CLIP_STD, prepared
@@ -232,9 +232,9 @@ def _read_tokenizer(source: str) -> Any:
     return tokenizer
 
 
-def _unread(what: str, source: str, error: Exception) -> ConnectionError:
+def _unread(what: str, source: str, error: Exception) -> UnreachableError:
     reason = str(error).partition("\n")[0]
-    return ConnectionError(
+    return UnreachableError(
         f"The {what} of {source} could not be read ({type(error).__name__}: {reason}). Check the name; without "
         "a network, download the repository elsewhere (config.json, weights, tokenizer) and give its folder."
     )

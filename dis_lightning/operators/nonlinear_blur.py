@@ -125,7 +125,7 @@ class NonlinearBlur(GaussianOperator):
 
     def _redrawn(self, x_0: Tensor) -> Tensor:
         keys = [zlib.crc32(image.numpy().tobytes()) for image in x_0.detach().float().cpu()]
-        return self._drawn(x_0, [keyed_generator(0, (key,)) for key in keys])
+        return self._drawn(x_0, [keyed_generator(0, (key,), use="redrawn kernel") for key in keys])
 
     def _drawn(self, x_0: Tensor, generators: list[torch.Generator]) -> Tensor:
         shape = self._ready(x_0).kernel_shape(x_0)

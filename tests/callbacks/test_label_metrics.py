@@ -80,10 +80,32 @@ def test_noise_before_the_judgement_is_keyed_by_image_and_sample() -> None:
     operator = Thirds()
     found = measured(operator)
     values = ready(LabelAccuracy(noise_std=0.2), operator).measure(found, solver(operator, 2))["y_accuracy"]
-    noise = NoiseSource(0, [0, 1, 2]).samples(2).normal((6, 3, 8, 8))
+    noise = NoiseSource(0, [0, 1, 2], use="judge y_accuracy").samples(2).normal((6, 3, 8, 8))
     seen = (dequantise(found.draws.samples.flatten(0, 1)) + 0.2 * noise).argmax(dim=1)
     right = (seen == found.measurement.repeat_interleave(2, dim=0)).double().mean(dim=(1, 2))
     assert values.tolist() == pytest.approx(right.reshape(3, 2).mean(dim=1).tolist())
+
+
+def test_no_two_uses_of_noise_in_a_run_share_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sampling and judges at the same seed: their noise must have nothing to do with each other's."""
+    drawn: list[float] = []
+
+    def spy(*args: object, generator: torch.Generator, **kwargs: object) -> torch.Tensor:
+        numbers = randn(*args, generator=generator, **kwargs)
+        drawn.append(float(numbers.flatten()[0]))
+        return numbers
+
+    randn = torch.randn
+    monkeypatch.setattr(torch, "randn", spy)
+    operator = Thirds()
+    run = solver(operator, 2)
+    batch = {"image": dequantise(noise_images(3, 3, 8, 8)), "index": torch.arange(3), "name": ["a", "b", "c"]}
+    found = run.predict_step(batch)
+    for metric in (MeanIoU(noise_std=0.2), LabelAccuracy(noise_std=0.2), MeanIoU(noise_std=0.2, name="other")):
+        ready(metric, operator).score(found, run)
+    # Sampling draws twice for each of 6 rows (the start and a step), each judge once.
+    assert len(drawn) >= 6 + 3 * 6
+    assert len(set(drawn)) == len(drawn)
 
 
 def test_an_operator_that_measures_no_classes_cannot_judge() -> None:

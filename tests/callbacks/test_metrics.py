@@ -58,14 +58,12 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    # The settings of Wang et al. 2004, as torchmetrics has them.
+    # The settings of Wang et al. 2004; the borders, where the window does not fit, are left out.
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
-    # torchmetrics averages the whole map, scikit-image by itself only where the window fits; borders differ a little.
-    _, whole = structural_similarity(a, b, channel_axis=2, full=True, **settings)
-    return float(whole.mean())
+    return float(structural_similarity(a, b, channel_axis=2, **settings))
 
 
-@pytest.mark.parametrize(("name", "metric", "tolerance"), [("psnr", psnr, 1e-4), ("ssim", ssim, 5e-3)])
+@pytest.mark.parametrize(("name", "metric", "tolerance"), [("psnr", psnr, 1e-4), ("ssim", ssim, 1e-5)])
 def test_fidelity_agrees_with_scikit_image(name: str, metric, tolerance: float, solver: Unguided) -> None:
     batch = reconstruction([[False, False], [False, False]])
     values = Fidelity().measure(batch, solver)
@@ -79,7 +77,8 @@ def test_fidelity_agrees_with_scikit_image(name: str, metric, tolerance: float, 
         assert float(values[f"{name}_of_mean"][row]) == pytest.approx(metric(sum(samples) / 2, truth), abs=tolerance)
         blocks = truth.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3)).repeat(4, axis=0).repeat(4, axis=1)
         expected = metric(np.round(blocks * 255) / 255, truth)
-        assert float(values[f"{name}_pseudo_inverse"][row]) == pytest.approx(expected, abs=tolerance)
+        # An average may lie half way between two grey levels, where rounding goes either way.
+        assert float(values[f"{name}_pseudo_inverse"][row]) == pytest.approx(expected, abs=5e-4)
 
 
 def test_a_diverged_sample_is_left_out(solver: Unguided) -> None:

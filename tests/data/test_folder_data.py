@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from dis_lightning.data import FolderData, ShorterSideBilinear
+from dis_lightning.errors import UnusablePathError
 
 TREE = ["10.png", "2.png", "B.png", "a-b/0.png", "a.png", "a/0.png", "a/b/c/1.png", "a/z.png", "b.png", "é.png"]
 
@@ -98,7 +99,7 @@ def test_a_missing_folder_is_named(tmp_path):
 
 def test_a_file_in_place_of_a_folder_is_named(tmp_path):
     (tmp_path / "images.zip").touch()
-    with pytest.raises(NotADirectoryError, match=r"images\.zip is a file; set --data\.root"):
+    with pytest.raises(UnusablePathError, match=r"images\.zip is a file; set --data\.root"):
         FolderData(tmp_path / "images.zip").setup()
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from torchvision.datasets import LSUN
 
+from dis_lightning.errors import UnusablePathError
 from dis_lightning.rooms import ROOM_CLASSES, render_room, write_folder, write_lmdb
 from dis_lightning.rooms.__main__ import main
 
@@ -91,9 +92,9 @@ def test_torchvision_reads_the_lmdb_as_lsun(tmp_path: Path, monkeypatch: pytest.
 def test_a_target_with_something_in_it_is_refused(tmp_path: Path, write: object) -> None:
     assert callable(write)
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(FileExistsError, match="not an empty folder"):
+    with pytest.raises(UnusablePathError, match="not an empty folder"):
         write(tmp_path, 1)
-    with pytest.raises(FileExistsError, match="not an empty folder"):
+    with pytest.raises(UnusablePathError, match="not an empty folder"):
         write(tmp_path / "mine.txt", 1)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
