@@ -1,14 +1,13 @@
 """The command line: `dis-lightning predict --config ...`, and `evaluate` and `report` for runs that are finished."""
 
-import logging
 import os
 import signal
 import sys
-import warnings
 
 from dis_lightning.callbacks.termination import exit_with_parent
 from dis_lightning.commands import evaluate_command, predict_command, report_command
 from dis_lightning.commands.messages import explain
+from dis_lightning.commands.quiet import quieten
 
 __all__ = ["main"]
 
@@ -32,7 +31,7 @@ def main(args: list[str] | None = None) -> None:
             shows the traceback instead.
     """
     exit_with_parent()
-    _quieten()
+    quieten()
     command, *rest = (sys.argv[1:] if args is None else args) or [""]
     try:
         if command in COMMANDS:
@@ -51,13 +50,3 @@ def main(args: list[str] | None = None) -> None:
             raise
         print(f"dis-lightning: {message}", file=sys.stderr)
         sys.exit(2)
-
-
-def _quieten() -> None:
-    """Leave out what Lightning says of itself: its tips, and that it finds no TPU."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # lightning 2.6 still calls torch 2.15 and jsonargparse 4.53 in old ways; nothing a user could do.
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
-    # `main` is called by other programs too, which have arguments of their own.
-    warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")

@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from dis_lightning.callbacks import SamplingProgress, Termination, Writer, default_metrics
 from dis_lightning.commands.parts import add_parts
+from dis_lightning.commands.quiet import quieten
 from dis_lightning.data import ImageData
 from dis_lightning.errors import UserError
 from dis_lightning.report import report
@@ -89,6 +90,7 @@ def run(configuration: dict[str, Any]) -> None:
     Args:
         configuration: what a file given by `--config` holds, as nested dictionaries.
     """
+    quieten()
     _run({"subcommand": "predict", "predict": configuration})
 
 
