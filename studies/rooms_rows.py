@@ -1,40 +1,36 @@
-"""Rows of the tables of solvers on rooms: from a study's file to posterior samples.
+"""Rows of the tables of solvers on rooms: each is a run of `dis-lightning predict`.
 
 A row is one problem met by one solver. A study's file holds
 
-    data       the rooms of the table
-    tuning     what is different about the rooms that its step sizes are tuned on
-    problems   operators by name
-    solvers    `denoiser`, `consistency` and `model` by name, and `tuned`: the model's arguments that one factor scales
-    metrics    callbacks by name of the problem, beyond those that every run has
+    data         the rooms of the table
+    problems     operators by name
+    solvers      `denoiser`, `consistency` and `model` by name, and `tuned`: arguments of the model that a factor scales
+    metrics      callbacks by name of the problem, beyond those that every run has
+    tuning       `data`: what is different about the rooms that step sizes are tuned on; `metric`, with `better`, higher
+                 or lower: what they are tuned to; `metrics`: callbacks by name of the problem
+    reference    rooms that metrics compare with: what `python -m dis_lightning.rooms export` is to write, if anything
 
 all as in a configuration of the command line, so that a row is one: `dis-lightning predict` takes what
 `Study.configuration` gives. Beside it, in a file of its own, stand the factors that were chosen.
 """
 
 import copy
-from collections.abc import Iterator
+import tempfile
 from functools import reduce
 from pathlib import Path
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import yaml
-from jsonargparse import ArgumentParser
 
-from dis_lightning import data, levels, operators, priors, rooms, solvers, transitions  # noqa: F401 (names of classes)
-from dis_lightning.data import ImageData
+from dis_lightning.commands import run
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.operators import Operator
-from dis_lightning.priors import Denoiser
-from dis_lightning.solvers import Solver
-from dis_lightning.types import Reconstruction
+from dis_lightning.report.runs import Run, read_runs
+from dis_lightning.rooms import write_folder
 
-__all__ = ["Choice", "Configuration", "Study", "build", "reconstruct", "tuned_file"]
+__all__ = ["Choice", "Configuration", "Study", "found", "tuned_file"]
 
 Configuration = dict[str, Any]
 """Arguments as they stand in a YAML file of the command line."""
-
-PARTS = {"operator": Operator, "denoiser": Denoiser, "consistency": Denoiser}
 
 
 class Choice(NamedTuple):
@@ -43,7 +39,7 @@ class Choice(NamedTuple):
     factor: float
     """What the study's values are multiplied by."""
     scores: dict[float, float]
-    """The score of every factor that was tried; the highest is best."""
+    """The score of every factor that was tried."""
 
 
 class Study(NamedTuple):
@@ -51,14 +47,16 @@ class Study(NamedTuple):
 
     data: Configuration
     """The rooms of the table."""
-    tuning: Configuration
-    """The rooms that step sizes are tuned on."""
     problems: dict[str, Configuration]
     """Operators by name."""
     solvers: dict[str, Configuration]
     """All else, by name of the solver."""
     metrics: dict[str, list[Configuration]]
     """Callbacks that score a run, by name of the problem."""
+    tuning: Configuration
+    """The rooms that step sizes are tuned on, and what to."""
+    reference: Configuration
+    """Rooms that metrics compare with; empty where none do."""
     choices: dict[str, dict[str, Choice]]
     """What was tuned, by problem and solver."""
 
@@ -76,8 +74,7 @@ class Study(NamedTuple):
         beside = tuned_file(file)
         chosen = yaml.safe_load(beside.read_text())["choices"] if beside.exists() else {}
         choices = {p: {s: Choice(**choice) for s, choice in row.items()} for p, row in chosen.items()}
-        tuning = {**study["data"], "init_args": study["data"]["init_args"] | study["tuning"]}
-        return cls(study["data"], tuning, study["problems"], study["solvers"], study.get("metrics", {}), choices)
+        return cls(**{name: study.get(name, {}) for name in cls._fields[:-1]}, choices=choices)
 
     def configuration(self, problem: str, solver: str, factor: float | None = None) -> Configuration:
         """A row as the command line takes it.
@@ -86,7 +83,7 @@ class Study(NamedTuple):
             problem: name of the problem.
             solver: name of the solver.
             factor: of its step sizes, on the rooms for tuning; not given, the row is that of the table, with the factor
-                that was chosen, or 1 where none was, and with the metrics.
+                that was chosen, or 1 where none was.
 
         Raises:
             ValueError: if the study has no such problem or solver.
@@ -100,49 +97,58 @@ class Study(NamedTuple):
         chosen = self.choices.get(problem, {}).get(solver, Choice(1.0, {})).factor
         for name in parts.pop("tuned", []):
             _scale(parts["model"]["init_args"], name.split("."), chosen if factor is None else factor)
-        images = self.data if factor is None else self.tuning
-        metrics = copy.deepcopy(self.metrics.get(problem, [])) if factor is None else []
-        scored = {"trainer": {"callbacks": metrics}} if metrics else {}
-        return {"data": images, "operator": self.problems[problem], **parts, **scored}
+        metrics = self.metrics if factor is None else self.tuning.get("metrics", {})
+        images = self.data["init_args"] | ({} if factor is None else self.tuning["data"])
+        return {
+            "data": {**self.data, "init_args": images},
+            "operator": self.problems[problem],
+            **parts,
+            "trainer": {"accelerator": "cpu", "callbacks": copy.deepcopy(metrics.get(problem, []))},
+        }
 
     def tuned(self, solver: str) -> list[str]:
         """Which arguments of a solver are tuned, by dotted name."""
         return list(self.solvers[solver].get("tuned", []))
 
+    def run(self, folder: Path, problem: str, solver: str, factor: float | None = None) -> Run:
+        """Run a row into a folder, or go on where the folder stopped; arguments as for `configuration`.
+
+        Args:
+            folder: the run folder.
+            problem: name of the problem.
+            solver: name of the solver.
+            factor: of its step sizes, on the rooms for tuning.
+
+        Returns:
+            What the folder says in the end.
+        """
+        self.write_reference()
+        run({**self.configuration(problem, solver, factor), "writer": {"folder": str(folder)}})
+        return read_runs([folder])[0]
+
+    def write_reference(self) -> None:
+        """Write the rooms that metrics compare with, whole or not at all, where they are not there yet."""
+        if not self.reference or (folder := Path(self.reference["folder"])).exists():
+            return
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as draft:
+            write_folder(**self.reference | {"folder": Path(draft, "rooms")})
+            Path(draft, "rooms").rename(folder)
+
+
+def found(run: Run, name: str) -> dict[str, Any]:
+    """What a run has found for a metric: its `mean`, `standard_error` and more.
+
+    Args:
+        run: the run.
+        name: the metric's name in `metrics.json`.
+    """
+    return next(values[name] for values in run.sections.values() if name in values)
+
 
 def tuned_file(file: Path) -> Path:
     """Where the factors chosen for a study's file are kept."""
     return file.with_name(f"{file.stem}_tuned.yaml")
-
-
-def reconstruct(configuration: Configuration) -> Iterator[tuple[Reconstruction, Solver]]:
-    """Run a row in this process, batch by batch, as `dis-lightning predict` would.
-
-    Args:
-        configuration: of the whole run.
-
-    Yields:
-        Each batch's samples, and the solver that drew them.
-    """
-    images, solver = build(configuration)
-    solver.load()
-    images.setup()
-    for batch in images.predict_dataloader():
-        yield solver.predict_step(batch), solver
-
-
-def build(configuration: Configuration) -> tuple[ImageData, Solver]:
-    """Make the images and the solver of a row; networks are not read yet, and metrics are left to the command line."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(ImageData, "data")
-    parser.add_subclass_arguments(Solver, "model")
-    for name, kind in PARTS.items():
-        parser.add_subclass_arguments(kind, name, required=name != "consistency")
-        parser.link_arguments(name, f"model.init_args.{name}", apply_on="instantiate")
-    run = parser.instantiate(
-        parser.parse_object({key: configuration[key] for key in configuration if key != "trainer"})
-    )
-    return cast(ImageData, run.data), cast(Solver, run.model)
 
 
 def _scale(arguments: Configuration, path: list[str], factor: float) -> None:

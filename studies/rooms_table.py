@@ -1,46 +1,67 @@
-"""What the tables of solvers on rooms have in common: their commands, their text and their pages."""
+"""What the tables of solvers on rooms have in common: their commands and their text."""
 
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import torch
 import yaml
 from jsonargparse import auto_cli
 from rich.console import Console
 from rich.markdown import Markdown
 
-from dis_lightning.main import main
-from studies.rooms_rows import Study
-from studies.rooms_tuning import Score, described, tune
+from dis_lightning.errors import UserError
+from dis_lightning.report import report
+from dis_lightning.report.runs import Run
+from studies.rooms_rows import Study, found
+from studies.rooms_tuning import described, tune
 
-__all__ = ["commands", "markdown_table", "number", "pages", "step_sizes"]
+__all__ = ["Column", "Runs", "commands", "markdown_table", "number", "rows", "step_sizes", "table_of"]
+
+Runs = dict[str, dict[str, Run]]
+"""Finished runs by problem and solver."""
 
 
-def commands(file: Path, score: Score, text: Callable[[Study], str], arguments: list[str] | None = None) -> None:
-    """Run a study's command: `tune`, `table`, `pages`, or `settings` of a row.
+class Column(NamedTuple):
+    """A metric in a table."""
+
+    metric: str
+    """Its name in `metrics.json`."""
+    digits: str = ".2f"
+    """How its numbers are written."""
+
+
+def commands(file: Path, text: Callable[[Study, Runs], str], arguments: list[str] | None = None) -> None:
+    """Run a study's command: `table`, `tune`, or `settings` of a row.
 
     Args:
         file: of the study; the table's text is written beside it.
-        score: what its step sizes are tuned to.
-        text: makes the table's text.
+        text: makes the table's text of the finished runs.
         arguments: of the command, by default those of the process.
     """
+    outputs = Path("outputs", file.stem)
 
-    def tune_() -> None:
-        """Choose the step sizes anew, on rooms that are not in the table, and write them down."""
-        for problem, solver, choice in tune(file, score):
-            tried = ", ".join(f"{factor:g}: {value:.4g}" for factor, value in sorted(choice.scores.items()))
-            print(f"{problem} | {solver} | {choice.factor:g} of {tried}", flush=True)
+    def table(folder: Path = outputs) -> None:
+        """Run all rows, print the table and write it down; what is finished is not run again.
 
-    def table() -> None:
-        """Run all rows, print the table and write it down."""
+        Args:
+            folder: where `PROBLEM.html`, a page for each problem, and the run folders `PROBLEM/SOLVER` come to be.
+        """
         study = Study.read(file)
-        result = f"{text(study)}\n{described(study)}\n"
+        result = f"{text(study, rows(study, folder))}\n{described(study)}\n"
         file.with_suffix(".md").write_text(result)
         Console().print(Markdown(result))
+
+    def tune_(folder: Path = outputs / "tuning") -> None:
+        """Choose the step sizes anew, on rooms that are not in the table, and write them down.
+
+        Args:
+            folder: where the run folders `PROBLEM/SOLVER/FACTOR` come to be.
+        """
+        for problem, solver, choice in tune(file, folder):
+            tried = ", ".join(f"{factor:g}: {value:.4g}" for factor, value in sorted(choice.scores.items()))
+            print(f"{problem} | {solver} | {choice.factor:g} of {tried}", flush=True)
 
     def settings(problem: str, solver: str) -> None:
         """Print a row as a configuration that `dis-lightning predict --config` takes.
@@ -49,41 +70,46 @@ def commands(file: Path, score: Score, text: Callable[[Study], str], arguments: 
             problem: its name in the table.
             solver: its name in the table.
         """
-        try:
-            row = Study.read(file).configuration(problem, solver)
-        except ValueError as error:
-            sys.exit(str(error))
-        yaml.safe_dump(row, sys.stdout, sort_keys=False)
+        study = Study.read(file)
+        yaml.safe_dump(study.configuration(problem, solver), sys.stdout, sort_keys=False)
+        study.write_reference()
 
-    def pages_(folder: Path = Path("outputs", file.stem)) -> None:
-        """Make every row a run, and a page for each problem; what a folder holds already is not run again.
-
-        Args:
-            folder: of the runs and the pages.
-        """
-        pages(Study.read(file), folder)
-
-    torch.set_num_threads(1)  # as the command line does
-    auto_cli(
-        {"tune": tune_, "table": table, "pages": pages_, "settings": settings}, args=arguments, as_positional=False
-    )
+    try:
+        auto_cli({"table": table, "tune": tune_, "settings": settings}, args=arguments, as_positional=False)
+    except UserError as error:
+        sys.exit(str(error))
 
 
-def pages(study: Study, folder: Path) -> None:
-    """Run every row by the command line, and compare the solvers on a page for each problem.
+def rows(study: Study, folder: Path) -> Runs:
+    """Run every row, and compare the solvers on a page for each problem.
 
     Args:
         study: the rows.
         folder: where `PROBLEM.html` and the run folders `PROBLEM/SOLVER` come to be.
     """
+    runs: Runs = {}
     for problem in study.problems:
-        runs = [folder / problem / solver for solver in study.solvers]
-        for run in runs:
-            with tempfile.NamedTemporaryFile("w", suffix=".yaml") as row:
-                yaml.safe_dump(study.configuration(problem, run.name), row, sort_keys=False)
-                row.flush()
-                main(["predict", f"--config={row.name}", f"--writer.folder={run}", "--trainer.accelerator=cpu"])
-        main(["report", *map(str, runs), f"--output={folder / problem}.html"])
+        runs[problem] = {solver: study.run(folder / problem / solver, problem, solver) for solver in study.solvers}
+        report([folder / problem / solver for solver in study.solvers], folder / f"{problem}.html")
+    return runs
+
+
+def table_of(study: Study, problem: str, runs: dict[str, Run], columns: dict[str, Column]) -> str:
+    """The table of a problem, as Markdown: its name, and a row per solver.
+
+    Args:
+        study: the rows.
+        problem: name of the problem.
+        runs: the finished rows, by solver.
+        columns: what stands in the table beside solvers and step sizes, by heading.
+    """
+    lines = []
+    for solver, run in runs.items():
+        diverged = run.summary["diverged"]["count"]
+        name = f"{solver} ({diverged} diverged)" if diverged else solver
+        values = (number(found(run, column.metric), column.digits) for column in columns.values())
+        lines.append((name, step_sizes(run, study.tuned(solver)), *values))
+    return f"**{problem}**\n\n{markdown_table(('solver', 'step size', *columns), lines)}"
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -92,20 +118,18 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> st
     return "".join(f"| {' | '.join(row)} |\n" for row in (headings, ruler, *rows))
 
 
-def number(values: torch.Tensor, digits: int = 2) -> str:
-    """The mean of values with its standard error; NaN are left out."""
-    known = values[~values.isnan()]
-    if not len(known):
+def number(entry: dict[str, Any], digits: str = ".2f") -> str:
+    """A mean of `metrics.json`, with its standard error where that is not 0."""
+    if entry["mean"] is None:
         return "-"
-    error = f" ± {known.std() / len(known) ** 0.5:.{digits}f}" if len(known) > 1 else ""
-    return f"{known.mean():.{digits}f}{error}"
+    error = format(entry["standard_error"] or 0.0, digits)
+    return format(entry["mean"], digits) + (f" ± {error}" if float(error) else "")
 
 
-def step_sizes(study: Study, problem: str, solver: str) -> str:
-    """The tuned arguments of a row, by name."""
-    arguments = study.configuration(problem, solver)["model"]["init_args"]
+def step_sizes(run: Run, tuned: Sequence[str]) -> str:
+    """What a run had for the arguments of its model that were tuned, by name."""
+    arguments = run.configuration["model"]["init_args"]
     values = {
-        name.rpartition(".")[2]: reduce(lambda node, key: node[key], name.split("."), arguments)
-        for name in study.tuned(solver)
+        name.rpartition(".")[2]: reduce(lambda node, key: node[key], name.split("."), arguments) for name in tuned
     }
     return ", ".join(f"{name} {value}" for name, value in values.items()) or "-"
