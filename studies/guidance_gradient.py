@@ -46,11 +46,12 @@ for one number; then the energy's is too long by `(a C_t a^T + s^2) / s^2`.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from itertools import groupby, product
 from operator import attrgetter
 from typing import NamedTuple
 
 import torch
+from jsonargparse import auto_cli
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -63,6 +64,7 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import Operator
 from dis_lightning.operators.base import tensor
 from dis_lightning.priors import Denoiser, ExactPrior
+from dis_lightning.progress import told
 from dis_lightning.types import Measurement
 from studies.clouds import Cloud, posterior_cloud
 from studies.problems import Problem, small_problems
@@ -193,13 +195,13 @@ def compare(
     if draws < 1:
         raise InvalidValueError(f"A comparison needs draws >= 1, but got {draws}.")
     table = []
-    for problem in small_problems() if problems is None else problems:
-        for sigma in sigmas:
-            # (draws, losses, gradients, D)
-            gradients = torch.stack([_gradients(problem, sigma, NoiseSource(seed, [draw])) for draw in range(draws)])
-            for loss, (at_mean, expected, exact) in zip(("distance", "energy"), gradients.movedim(0, 2), strict=True):
-                pairs = ((at_mean, expected), (at_mean, exact), (expected, exact))
-                table.append(Comparison(problem.name, loss, sigma, *(agreement(*pair) for pair in pairs)))
+    chosen = small_problems() if problems is None else problems
+    for problem, sigma in told(list(product(chosen, sigmas)), "Comparing gradients"):
+        # (draws, losses, gradients, D)
+        gradients = torch.stack([_gradients(problem, sigma, NoiseSource(seed, [draw])) for draw in range(draws)])
+        for loss, (at_mean, expected, exact) in zip(("distance", "energy"), gradients.movedim(0, 2), strict=True):
+            pairs = ((at_mean, expected), (at_mean, exact), (expected, exact))
+            table.append(Comparison(problem.name, loss, sigma, *(agreement(*pair) for pair in pairs)))
     return table
 
 
@@ -236,5 +238,15 @@ def _against(measure: Callable[[Tensor, Measurement], Tensor], y: Tensor) -> Los
     return lambda x_0: measure(x_0, y.expand(len(x_0), *y.shape[1:]))
 
 
+def guidance_gradient(draws: int = 64, seed: int = 0) -> None:
+    """Compare guidance gradients at the posterior mean and expected over samples with the exact ones.
+
+    Args:
+        draws: number of images, their measurements and noisy versions, for each problem and level.
+        seed: chooses them.
+    """
+    print_comparisons(compare(draws=draws, seed=seed))
+
+
 if __name__ == "__main__":
-    print_comparisons(compare())
+    auto_cli(guidance_gradient, as_positional=False)
