@@ -25,9 +25,9 @@ STUDY = Path(__file__).with_suffix(".yaml")
 COLUMNS = {
     "PSNR": Column("psnr"),
     "SSIM": Column("ssim", ".3f"),
-    "evaluations": Column("evaluations", "g"),
-    "gradients": Column("gradients", "g"),
-    "seconds": Column("seconds"),
+    "evaluations": Column("evaluations", "g", error=False),
+    "gradients": Column("gradients", "g", error=False),
+    "seconds": Column("seconds", error=False),
 }
 NOTE = (
     "PSNR (dB) and SSIM: means over {images} rooms (and each room's samples) with standard errors. Evaluations, "

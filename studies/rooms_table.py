@@ -30,6 +30,8 @@ class Column(NamedTuple):
     """Its name in `metrics.json`."""
     digits: str = ".2f"
     """How its numbers are written."""
+    error: bool = True
+    """Whether its standard error is given."""
 
 
 def commands(file: Path, text: Callable[[Study, Runs], str], arguments: list[str] | None = None) -> None:
@@ -107,7 +109,7 @@ def table_of(study: Study, problem: str, runs: dict[str, Run], columns: dict[str
     for solver, run in runs.items():
         diverged = run.summary["diverged"]["count"]
         name = f"{solver} ({diverged} diverged)" if diverged else solver
-        values = (number(found(run, column.metric), column.digits) for column in columns.values())
+        values = (number(found(run, metric), digits, error) for metric, digits, error in columns.values())
         lines.append((name, step_sizes(run, study.tuned(solver)), *values))
     return f"**{problem}**\n\n{markdown_table(('solver', 'step size', *columns), lines)}"
 
@@ -118,12 +120,12 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> st
     return "".join(f"| {' | '.join(row)} |\n" for row in (headings, ruler, *rows))
 
 
-def number(entry: dict[str, Any], digits: str = ".2f") -> str:
-    """A mean of `metrics.json`, with its standard error where that is not 0."""
+def number(entry: dict[str, Any], digits: str = ".2f", error: bool = True) -> str:
+    """A mean of `metrics.json`, with its standard error where it is asked for and there is one."""
     if entry["mean"] is None:
         return "-"
-    error = format(entry["standard_error"] or 0.0, digits)
-    return format(entry["mean"], digits) + (f" ± {error}" if float(error) else "")
+    error = error and entry["standard_error"] is not None
+    return f"{entry['mean']:{digits}}" + (f" ± {entry['standard_error']:{digits}}" if error else "")
 
 
 def step_sizes(run: Run, tuned: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from jsonargparse import auto_cli
 
+from dis_lightning.commands.quiet import quieten
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.rooms.export import write_folder, write_lmdb
 from dis_lightning.rooms.training.examine import examine
@@ -51,6 +52,7 @@ def export(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the subcommand named by the arguments, by default those of the process; `--a-b` may be written `--a_b`."""
+    quieten()
     given = sys.argv[1:] if arguments is None else arguments
     names = [re.sub(r"^--[\w-]+", lambda name: "--" + name[0][2:].replace("-", "_"), word) for word in given]
     torch.manual_seed(0)  # networks that are to be trained are built while the arguments are read
