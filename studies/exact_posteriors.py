@@ -78,7 +78,7 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
     "MALA, 1 step": (0.05, 0.002, 0.01, 0.05, 0.05, 0.2, 0.2, 0.002),
     "HMC, 1 step": (0.2, 0.1, 0.05, 0.4, 0.4, 0.8, 0.4, 0.05),
 }
-"""The tuned number of each contestant for each of `PROBLEMS`."""
+"""The tuned number of each contestant for each of `PROBLEMS`, where it was tuned."""
 
 
 def all_trials(num_samples: int = 400, images: int = 50) -> list[Trial]:
@@ -122,9 +122,10 @@ def all_trials(num_samples: int = 400, images: int = 50) -> list[Trial]:
 
 
 def strength(contestant: Contestant, trial: Trial) -> float:
-    """The tuned number of a contestant for a trial; 0 where it has none."""
-    values = STRENGTHS.get(contestant.tuned_as or contestant.name)
-    return values[PROBLEMS.index(trial.problem.name)] if values else 0.0
+    """The tuned number of a contestant for a trial; the middle candidate where none was tuned, 0 where none is to be."""
+    if values := STRENGTHS.get(contestant.tuned_as or contestant.name):
+        return values[PROBLEMS.index(trial.problem.name)]
+    return contestant.candidates[len(contestant.candidates) // 2] if contestant.candidates else 0.0
 
 
 def applies(contestant: Contestant, trial: Trial) -> bool:
