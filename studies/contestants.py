@@ -1,4 +1,4 @@
-"""Every solver of the package, ready to be tried: what it is called, how it is built, and what there is to tune.
+"""Solvers, ready to be tried: what it is called, how it is built, and what there is to tune.
 
 A sample costs at most `EVALUATIONS` evaluations of a network: a method with two networks or two visits has half the
 levels. A chain costs what its trial allows, a quarter of it each for the warm start and the burn-in.

@@ -122,7 +122,7 @@ def all_trials(num_samples: int = 400, images: int = 50) -> list[Trial]:
 
 
 def strength(contestant: Contestant, trial: Trial) -> float:
-    """The tuned number of a contestant for a trial; the middle candidate where none was tuned, 0 where none is to be."""
+    """The tuned number of a contestant for a trial, or its middle candidate; 0 where it has nothing to tune."""
     if values := STRENGTHS.get(contestant.tuned_as or contestant.name):
         return values[PROBLEMS.index(trial.problem.name)]
     return contestant.candidates[len(contestant.candidates) // 2] if contestant.candidates else 0.0
