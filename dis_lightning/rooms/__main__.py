@@ -63,9 +63,12 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     names = [re.sub(r"^--[\w-]+", lambda name: "--" + name[0][2:].replace("-", "_"), word) for word in given]
     torch.manual_seed(0)  # networks that are to be trained are built while the arguments are read
-    commands = {"export": export, "fit": fit, "score": score, "examine": examine, "retrieve": retrieve}
     try:
-        auto_cli(commands, args=names, as_positional=False)
+        auto_cli(
+            {"export": export, "fit": fit, "score": score, "examine": examine, "retrieve": retrieve},
+            args=names,
+            as_positional=False,
+        )
     except UserError as error:
         sys.exit(f"dis_lightning.rooms: {error}")
 
