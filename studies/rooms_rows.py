@@ -7,7 +7,7 @@ A row is one problem met by one solver. A study's file holds
     solvers      `denoiser`, `consistency` and `model` by name, and `tuned`: arguments of the model that a factor scales
     metrics      callbacks by name of the problem, beyond those that every run has
     tuning       `data`: what is different about the rooms that step sizes are tuned on; `metric`, with `better`, higher
-                 or lower: what they are tuned to; `metrics`: callbacks by name of the problem
+                 or lower: what they are tuned to
     reference    rooms that metrics compare with: what `python -m dis_lightning.rooms export` is to write, if anything
 
 all as in a configuration of the command line, so that a row is one: `dis-lightning predict` takes what
@@ -97,13 +97,12 @@ class Study(NamedTuple):
         chosen = self.choices.get(problem, {}).get(solver, Choice(1.0, {})).factor
         for name in parts.pop("tuned", []):
             _scale(parts["model"]["init_args"], name.split("."), chosen if factor is None else factor)
-        metrics = self.metrics if factor is None else self.tuning.get("metrics", {})
         images = self.data["init_args"] | ({} if factor is None else self.tuning["data"])
         return {
             "data": {**self.data, "init_args": images},
             "operator": self.problems[problem],
             **parts,
-            "trainer": {"accelerator": "cpu", "callbacks": copy.deepcopy(metrics.get(problem, []))},
+            "trainer": {"accelerator": "cpu", "callbacks": copy.deepcopy(self.metrics.get(problem, []))},
         }
 
     def tuned(self, solver: str) -> list[str]:

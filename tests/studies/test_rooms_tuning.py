@@ -60,9 +60,14 @@ def test_all_rows_are_tuned_as_often_as_each_other_and_what_is_written_is_what_w
     assert 'best of 7 for each solver and problem on 3 other rooms (split "tune")' in described(study)
 
 
-def test_the_semantic_study_is_tuned_to_the_cross_entropy_of_the_judge(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:.* images is biased")
+def test_the_semantic_study_is_tuned_to_the_cross_entropy_of_the_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     study = Study.read(rooms_semantic.STUDY)
-    few = study._replace(tuning={**study.tuning, "data": {"split": "tune", "num_images": 2}}, reference={})
+    rooms, tuning = {**study.reference, "num_images": 2}, {**study.tuning, "data": {"split": "tune", "num_images": 2}}
+    few = study._replace(reference=rooms, tuning=tuning)
     value = score(few, tmp_path / "run", "segmentation", "CM", 1.0)
     run = few.run(tmp_path / "run" / "1", "segmentation", "CM", 1.0)
     whole = run.folder.reconstruction([0, 1])
