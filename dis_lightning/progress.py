@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-__all__ = ["told"]
+__all__ = ["counted"]
 
 Item = TypeVar("Item")
 
 
-def told(items: Sequence[Item], task: str, every: float = 5.0) -> Iterator[Item]:
+def counted(items: Sequence[Item], task: str, every: float = 5.0) -> Iterator[Item]:
     """Go through items, and say on stderr how many are done; nothing is said of a task that is done sooner.
 
     Args:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, NotRequired, TypedDict
 
+import torch
 from torch import Tensor
 
 __all__ = ["Batch", "Cost", "Draws", "Guided", "Measurement", "Posterior", "Reconstruction", "State"]
@@ -81,6 +82,8 @@ class Draws(NamedTuple):
     acceptance: Tensor | None = None
     """Share of the kernel's proposals that were accepted, all chains of an image together, `(B,)`; None without
     chains."""
+    clamped: Tensor | None = None
+    """Share of the values of each sample that lay outside [-1, 1] by more than rounding, `(B, S)`."""
 
 
 class Reconstruction(NamedTuple):
@@ -90,9 +93,27 @@ class Reconstruction(NamedTuple):
     """Position of each image in the data set, `(B,)`."""
     names: list[str]
     """Where each image came from."""
-    source: Tensor
-    """The clean images, `(B, 3, H, W)`, in [-1, 1]."""
+    source: Tensor | None
+    """The clean images, 8 bit as they are saved, `(B, C, H, W)`; None where nobody knows them."""
     measurement: Measurement
     """What was measured, one entry per image."""
     draws: Draws
     """The posterior samples and their cost, drawn now or read back from a run folder."""
+    labels: Tensor | None = None
+    """Class of each image, `(B,)`, where known."""
+
+    @property
+    def truth(self) -> Tensor:
+        """The clean images, for those who cannot do without.
+
+        Raises:
+            ValueError: if nobody knows them.
+        """
+        if self.source is None:
+            raise ValueError(f"Nobody knows the clean images of {', '.join(self.names)}.")
+        return self.source
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batch was computed; its draws are on the CPU."""
+        return self.indices.device

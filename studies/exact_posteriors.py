@@ -40,7 +40,7 @@ from rich.console import Console
 
 from dis_lightning.operators import LinearOperator
 from dis_lightning.priors import FlowMap
-from dis_lightning.progress import told
+from dis_lightning.progress import counted
 from studies.calibration import Calibration
 from studies.contestants import CONTESTANTS, Contestant
 from studies.problems import Problem, atom_problems, gaussian_problem, mixture_problem, walk_problem
@@ -144,7 +144,7 @@ def compare(trials: Sequence[Trial], contestants: Sequence[Contestant] = CONTEST
         A row of exact samples, which shows what each score is at best, and one per contestant.
     """
     rows = [Row("exact samples", tuple(trial.scores(trial.exact()) for trial in trials))]
-    for contestant in told(contestants, "Trying every solver"):
+    for contestant in counted(contestants, "Trying every solver"):
         scores = tuple(
             trial.scores(trial.draw(contestant.build(trial, strength(contestant, trial))))
             if applies(contestant, trial)

@@ -64,7 +64,7 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import Operator
 from dis_lightning.operators.base import tensor
 from dis_lightning.priors import Denoiser, ExactPrior
-from dis_lightning.progress import told
+from dis_lightning.progress import counted
 from dis_lightning.types import Measurement
 from studies.clouds import Cloud, posterior_cloud
 from studies.problems import Problem, small_problems
@@ -196,7 +196,7 @@ def compare(
         raise InvalidValueError(f"A comparison needs draws >= 1, but got {draws}.")
     table = []
     chosen = small_problems() if problems is None else problems
-    for problem, sigma in told(list(product(chosen, sigmas)), "Comparing gradients"):
+    for problem, sigma in counted(list(product(chosen, sigmas)), "Comparing gradients"):
         # (draws, losses, gradients, D)
         gradients = torch.stack([_gradients(problem, sigma, NoiseSource(seed, [draw])) for draw in range(draws)])
         for loss, (at_mean, expected, exact) in zip(("distance", "energy"), gradients.movedim(0, 2), strict=True):

@@ -24,8 +24,8 @@ import yaml
 
 from dis_lightning.commands import run
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.report.runs import Run, read_runs
 from dis_lightning.rooms import write_folder
+from dis_lightning.runs import Run, read_runs
 
 __all__ = ["Choice", "Configuration", "Study", "found", "tuned_file"]
 

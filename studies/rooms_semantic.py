@@ -25,8 +25,8 @@ from PIL import Image
 from torch import Tensor
 
 from dis_lightning.images import dequantise
-from dis_lightning.report.runs import Run
 from dis_lightning.rooms import rooms_reader_b
+from dis_lightning.runs import Run
 from studies.rooms_rows import Study
 from studies.rooms_table import Column, Runs, commands, table_of
 from studies.rooms_verdicts import COLUMNS, Comparison, Read, verdicts

@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 
 from dis_lightning.errors import UserError
 from dis_lightning.report import report
-from dis_lightning.report.runs import Run
+from dis_lightning.runs import Run
 from studies.rooms_rows import Study, found
 from studies.rooms_tuning import described, tune
 

@@ -3,7 +3,7 @@
 import pytest
 
 from dis_lightning import progress
-from dis_lightning.progress import told
+from dis_lightning.progress import counted
 
 
 class Clock:
@@ -19,7 +19,7 @@ def test_lines_come_as_time_passes(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     clock = Clock()
     monkeypatch.setattr(progress, "time", clock)
     seen = []
-    for item in told(range(5000, 6250), "Counting", every=4.0):
+    for item in counted(range(5000, 6250), "Counting", every=4.0):
         seen.append(item)
         clock.now += 0.008
     assert seen == list(range(5000, 6250))
@@ -27,6 +27,6 @@ def test_lines_come_as_time_passes(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 
 def test_a_quick_task_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(told("abc", "Spelling")) == ["a", "b", "c"]
+    assert list(counted("abc", "Spelling")) == ["a", "b", "c"]
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""

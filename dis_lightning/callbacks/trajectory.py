@@ -10,12 +10,12 @@ from lightning import Callback, LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
-from dis_lightning.callbacks.folder import write_atomically
-from dis_lightning.callbacks.found import callbacks_of
 from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.callbacks.writer import Writer
 from dis_lightning.errors import InvalidValueError, MissingPackageError
+from dis_lightning.files import write_atomically
 from dis_lightning.images import quantise
+from dis_lightning.metrics.base import callbacks_of
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import State
 
@@ -79,7 +79,7 @@ class Trajectory(Callback):
         writers = callbacks_of(trainer, Writer)
         if not writers:
             raise InvalidValueError("Trajectory writes into the run folder; add a Writer to the callbacks.")
-        self._folder = writers[0].folder.path / "trajectories"
+        self._folder = writers[0].folder
 
     def on_predict_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -108,7 +108,7 @@ class Trajectory(Callback):
             return
         for index, film in zip(self._rows, torch.stack(self._frames, dim=1), strict=True):
             content = _mp4(film, self.milliseconds) if self.film == "mp4" else _gif(film, self.milliseconds)
-            write_atomically(self._folder / f"{index:05d}.{self.film}", content)
+            write_atomically(self._folder.trajectory(index, self.film), content)
             for logger in trainer.loggers:
                 log_picture(logger, f"trajectory/{index:05d}", torch.cat(list(film), dim=2))
 
@@ -129,7 +129,7 @@ class Trajectory(Callback):
 
 def _gif(film: Tensor, milliseconds: int) -> bytes:
     """8-bit frames `(T, 3, H, W)` as a GIF that repeats."""
-    first, *rest = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in film]
+    first, *rest = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in film.expand(-1, 3, -1, -1)]
     buffer = io.BytesIO()
     durations = [milliseconds] * len(rest) + [LAST * milliseconds]
     first.save(buffer, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
@@ -151,7 +151,7 @@ def _mp4(film: Tensor, milliseconds: int) -> bytes:
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = BT709
         # Players disagree about a last frame of another duration, so it is repeated.
-        for frame in [*film, *[film[-1]] * (LAST - 1)]:
+        for frame in [*film.expand(-1, 3, -1, -1), *[film[-1].expand(3, -1, -1)] * (LAST - 1)]:
             pixels = frame.permute(1, 2, 0).repeat_interleave(scale, 0).repeat_interleave(scale, 1)
             picture = av.VideoFrame.from_ndarray(pixels.numpy(), format="rgb24")
             container.mux(stream.encode(picture.reformat(format="yuv420p", dst_colorspace="ITU709")))

@@ -15,21 +15,22 @@ import torch.distributed
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from dis_lightning.callbacks.configuration import check_configuration
-from dis_lightning.callbacks.folder import Kept, RunFolder, read_png
-from dis_lightning.callbacks.found import callbacks_of
-from dis_lightning.callbacks.grid import draw_grid
 from dis_lightning.callbacks.loggers import log_picture
-from dis_lightning.callbacks.metric import Metric
-from dis_lightning.callbacks.summary import Found, Summary, flatten, sum_up
-from dis_lightning.callbacks.table import print_summary
 from dis_lightning.data.base import data_of
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.files import place
 from dis_lightning.images import quantise
-from dis_lightning.metrics.features import weights_digest
+from dis_lightning.metrics.base import Metric, callbacks_of
 from dis_lightning.operators.base import LabelOperator, Operator
+from dis_lightning.runs.configuration import check_configuration, fingerprint
+from dis_lightning.runs.folder import Kept, RunFolder, read_png
+from dis_lightning.runs.grid import draw_grid
+from dis_lightning.runs.lock import FolderLock
+from dis_lightning.runs.summary import Found, Summary, flatten, sum_up
+from dis_lightning.runs.table import print_summary
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Draws, Measurement, Reconstruction
+from dis_lightning.weights.digests import weights_digest
 
 __all__ = ["Writer"]
 
@@ -73,7 +74,7 @@ class Writer(Callback):
             raise InvalidValueError(
                 f"A grid needs at least one image and one sample, but got {grid_images}, {grid_samples}."
             )
-        self.folder = RunFolder(Path(folder))
+        self.folder = RunFolder(place(folder))
         self.grid_images = grid_images
         self.grid_samples = grid_samples
         self.reported = reported
@@ -81,6 +82,7 @@ class Writer(Callback):
         self._indices: list[int] = []
         self._reused: set[int] = set()
         self._summary: Summary | None = None
+        self._lock = FolderLock(self.folder.path)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check that the folder is this run's, and let the solver recall what is finished in it."""
@@ -92,11 +94,13 @@ class Writer(Callback):
                 "fewer images instead (--data.num_images)."
             )
         if trainer.is_global_zero:
+            self._lock.acquire()
             self.folder.sweep()
         if self.configuration is None:
             pl_module.load(trainer.strategy.root_device)  # so that it is described the same whoever has read it before
         configuration = self.configuration or _describe(pl_module, trainer)
-        check_configuration(self.folder.path, configuration, write=trainer.is_global_zero)
+        check_configuration(self.folder, configuration, write=trainer.is_global_zero)
+        self._made_by = fingerprint(configuration)
         pl_module.recall = self._recall
         self._indices, self._reused = [], set()
         if trainer.is_global_zero:
@@ -109,8 +113,13 @@ class Writer(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let go of the solver, which may be used elsewhere."""
-        assert isinstance(pl_module, Solver)
-        pl_module.recall = None
+        self._let_go(pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Let go of the folder and the solver; a run that made nothing leaves no configuration either."""
+        if self._lock.mine and not self.folder.indices():
+            self.folder.configuration.unlink(missing_ok=True)
+        self._let_go(pl_module)
 
     def on_predict_batch_end(
         self,
@@ -125,13 +134,8 @@ class Writer(Callback):
         indices, kept = outputs.indices.tolist(), _kept(outputs, pl_module.operator)
         for index, image in zip(indices, kept, strict=True):
             self._indices.append(index)
-            if self.folder.finished(index) and not torch.equal(read_png(self.folder.source(index)), image.source.cpu()):
-                raise InvalidValueError(
-                    f"{image.name} is image {index} of the data now, but the folder {self.folder.path} holds "
-                    f"the reconstruction of another one, {self.folder.record(index)['name']}; choose another folder "
-                    "(--writer.folder), or restore the data."
-                )
-        self.folder.write(indices, kept, outputs.draws)
+            self._check_same(index, image)
+        self.folder.write(indices, kept, outputs.draws, self._made_by)
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the metrics of all processes and write `results.csv`, `metrics.json` and `grid.png`."""
@@ -140,17 +144,17 @@ class Writer(Callback):
         if share is None:
             return
         summary = sum_up(self.folder, metrics, share.found, share.indices)
-        records = [self.folder.record(index) for index in share.indices[: self.grid_images]]
+        records = [self.folder.require(index) for index in share.indices[: self.grid_images]]
         draw_grid(self.folder, records, self.grid_samples)
         for logger in trainer.loggers:
             logger.log_metrics(flatten(summary))
-            log_picture(logger, "grid", read_png(self.folder.path / "grid.png"))
+            log_picture(logger, "grid", read_png(self.folder.grid))
         self._summary, self._reused_in_all = summary, share.reused
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the summary, below everything else."""
         if self._summary is not None:
-            print_summary(self._summary, self.folder.path, self._reused_in_all)
+            print_summary(self._summary, self.folder, self._reused_in_all)
 
     def _gather(self, share: _Share, trainer: Trainer) -> _Share | None:
         """Bring what all processes know, in the order of the images, to the first process; None on the others."""
@@ -178,19 +182,38 @@ class Writer(Callback):
         if draws is None:
             for index in indices.tolist():
                 self.folder.forget(index)
-            (self.folder.path / "metrics.json").unlink(missing_ok=True)
+            self.folder.metrics.unlink(missing_ok=True)
         else:
             self._reused.update(indices.tolist())
         return draws
 
+    def _check_same(self, index: int, image: Kept) -> None:
+        """Refuse an image whose place in the folder another one has."""
+        record = self.folder.record(index)
+        source = self.folder.source(index)
+        if record is None or image.source is None or torch.equal(read_png(source), image.source.cpu()):
+            return
+        raise InvalidValueError(
+            f"{image.name} is image {index} of the data now, but the folder {self.folder.path} holds the "
+            f"reconstruction of another one, {record['name']}; choose another folder (--writer.folder), or restore the "
+            "data."
+        )
+
+    def _let_go(self, solver: LightningModule) -> None:
+        assert isinstance(solver, Solver)
+        solver.recall = None
+        self._lock.release()
+
 
 def _kept(outputs: Reconstruction, operator: Operator) -> list[Kept]:
     """What is kept of every image of a batch."""
-    sources, values = quantise(outputs.source), outputs.measurement
+    images, values = len(outputs.names), outputs.measurement
+    sources = [None] * images if outputs.source is None else list(outputs.source)
+    labels = [None] * images if outputs.labels is None else outputs.labels.tolist()
     pictures, palette = _pictures(values, operator)
     return [
-        Kept(name, source, value, picture, palette)
-        for name, source, value, picture in zip(outputs.names, sources, values, pictures, strict=True)
+        Kept(name, source, value, picture, palette, label)
+        for name, source, value, picture, label in zip(outputs.names, sources, values, pictures, labels, strict=True)
     ]
 
 

@@ -4,23 +4,45 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined] # public, but not in its list
 from lightning import Callback
 from lightning.pytorch.cli import LightningArgumentParser
+from torch import Tensor
 
-from dis_lightning.callbacks import default_metrics
-from dis_lightning.callbacks.configuration import expected_images
-from dis_lightning.callbacks.folder import RunFolder
-from dis_lightning.callbacks.metric import Metric
-from dis_lightning.callbacks.table import print_summary
-from dis_lightning.commands.parts import build_solver
+from dis_lightning.commands.parts import build_solver, build_transform
 from dis_lightning.errors import InvalidValueError, MissingFileError
-from dis_lightning.evaluate import UnreadPrior, evaluate
+from dis_lightning.files import place
+from dis_lightning.metrics import default_metrics
+from dis_lightning.metrics.base import Metric
+from dis_lightning.priors import Denoiser
 from dis_lightning.report import report
+from dis_lightning.runs.configuration import expected_images, read_configuration
+from dis_lightning.runs.evaluation import evaluate
+from dis_lightning.runs.folder import RunFolder
+from dis_lightning.runs.table import print_summary
 from dis_lightning.solvers import Solver
 
-__all__ = ["evaluate_command", "rebuild"]
+__all__ = ["UnreadPrior", "evaluate_command", "rebuild"]
+
+
+class UnreadPrior(Denoiser):
+    """Stands where a prior stood while a run is scored again: scoring needs none.
+
+    Args:
+        shape: shape of one image.
+    """
+
+    def __init__(self, shape: list[int]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        """Nothing is sampled.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("A run that is scored again has no prior; to sample, use dis-lightning predict.")
 
 
 def evaluate_command(args: list[str]) -> None:
@@ -32,7 +54,7 @@ def evaluate_command(args: list[str]) -> None:
     about = "Score a run again from its folder alone; without metrics, with those that it was scored with."
     parser = LightningArgumentParser(prog="dis-lightning evaluate", description=about, exit_on_error=False)
     parser.add_argument("--config", action=ActionConfigFile, help="files that name metrics, as in configs/callbacks")
-    parser.add_argument("run", type=Path, help="the run folder")
+    parser.add_argument("run", type=place, help="the run folder")
     parser.add_argument("--trainer.callbacks", type=list[Callback] | None, help="the metrics")
     parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args(args)
@@ -50,10 +72,11 @@ def evaluate_command(args: list[str]) -> None:
         )
     torch.set_num_threads(config["threads"])
     more = [] if named else default_metrics()
-    summary = evaluate(given.run, [*metrics, *more], solver.to(given.device))
-    print_summary(summary, given.run)
-    if summary["images"] >= expected_images(given.run):
-        print(f"Report:   {report([given.run], given.run / 'report.html')}")
+    folder = RunFolder(given.run)
+    summary = evaluate(given.run, [*metrics, *more], solver.to(given.device), build_transform(config))
+    print_summary(summary, folder)
+    if summary["images"] >= expected_images(folder):
+        print(f"Report:   {report([given.run], folder.page)}")
 
 
 def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
@@ -63,17 +86,16 @@ def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
         FileNotFoundError: if the folder holds no configuration.
         ValueError: if the run was not made by the command line.
     """
-    file = run / "config.yaml"
-    if not file.exists():
-        raise MissingFileError(f"{file} does not exist; give the folder of a run (--writer.folder).")
-    config: dict[str, Any] = yaml.safe_load(file.read_text())
+    folder = RunFolder(run)
+    config = read_configuration(folder)
+    if config is None:
+        raise MissingFileError(f"{folder.configuration} does not exist; give the folder of a run (--writer.folder).")
     if "model" not in config:
         raise InvalidValueError(
             f"{run} was not made by the command line, so its solver is not known here; call "
-            "dis_lightning.evaluate.evaluate(run, metrics, solver) with it."
+            "dis_lightning.runs.evaluate(run, metrics, solver) with it."
         )
-    shape = RunFolder(run).shape()
-    prior = {"class_path": f"{UnreadPrior.__module__}.UnreadPrior", "init_args": {"shape": list(shape)}}
+    prior = {"class_path": f"{UnreadPrior.__module__}.UnreadPrior", "init_args": {"shape": list(folder.shape())}}
     parts = {"model": config["model"], "operator": config["operator"], "denoiser": prior}
     if config["consistency"]:
         parts["consistency"] = prior

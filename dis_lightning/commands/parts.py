@@ -8,13 +8,13 @@ from typing import Any
 from lightning.pytorch.cli import LightningArgumentParser
 
 # Importing the packages makes the names of their classes known to configurations.
-from dis_lightning import callbacks, data, levels, operators, priors, rooms, solvers, transitions  # noqa: F401
-from dis_lightning.data import ImageData
+from dis_lightning import callbacks, data, levels, metrics, operators, priors, rooms, solvers, transitions  # noqa: F401
+from dis_lightning.data import ImageData, ImageTransform
 from dis_lightning.operators import Operator
 from dis_lightning.priors import Denoiser
 from dis_lightning.solvers import Solver
 
-__all__ = ["PARTS", "add_parts", "build_solver"]
+__all__ = ["PARTS", "add_parts", "build_solver", "build_transform"]
 
 PARTS = {
     "data": (ImageData, data, "configs/data"),
@@ -46,3 +46,14 @@ def build_solver(parts: dict[str, Any]) -> Solver:
     add_parts(parser)
     solver: Solver = parser.instantiate_classes(parser.parse_object(parts))["model"]
     return solver
+
+
+def build_transform(configuration: dict[str, Any]) -> ImageTransform | None:
+    """What brought the images of a run to their size, where its configuration says so."""
+    transform = ((configuration.get("data") or {}).get("init_args") or {}).get("transform")
+    if transform is None:
+        return None
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(ImageTransform, "transform")
+    built: ImageTransform = parser.instantiate_classes(parser.parse_object({"transform": transform}))["transform"]
+    return built

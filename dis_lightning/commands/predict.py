@@ -11,11 +11,12 @@ import yaml
 from jsonargparse.typing import PositiveInt
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from dis_lightning.callbacks import SamplingProgress, Termination, Writer, default_metrics
+from dis_lightning.callbacks import SamplingProgress, Termination, Writer
 from dis_lightning.commands.parts import add_parts
 from dis_lightning.commands.quiet import quieten
 from dis_lightning.data import ImageData
 from dis_lightning.errors import UserError
+from dis_lightning.metrics import default_metrics
 from dis_lightning.report import report
 from dis_lightning.solvers import Solver
 
@@ -71,7 +72,7 @@ class CommandLine(LightningCLI):
         writer.configuration = yaml.safe_load(parser.dump(config, skip_none=False))
         self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
         if self.trainer.is_global_zero:
-            print(f"Report:   {report([writer.folder.path], writer.folder.path / 'report.html')}")
+            print(f"Report:   {report([writer.folder.path], writer.folder.page)}")
 
 
 def predict_command(args: list[str] | None, others: str = "") -> None:

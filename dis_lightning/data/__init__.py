@@ -4,7 +4,6 @@ from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.folder import FolderData
 from dis_lightning.data.imagenet import ImageNetData
 from dis_lightning.data.lsun import LSUNData
-from dis_lightning.data.rooms import RoomItem, RoomsData
 from dis_lightning.data.transforms import (
     CenterCropLanczos,
     ExactResize,
@@ -12,6 +11,7 @@ from dis_lightning.data.transforms import (
     ShorterSideBilinear,
     ShorterSideBox,
 )
+from dis_lightning.renamed import elsewhere
 
 __all__ = [
     "CenterCropLanczos",
@@ -23,8 +23,8 @@ __all__ = [
     "ImageTransform",
     "Item",
     "LSUNData",
-    "RoomItem",
-    "RoomsData",
     "ShorterSideBilinear",
     "ShorterSideBox",
 ]
+
+__getattr__ = elsewhere(__name__)

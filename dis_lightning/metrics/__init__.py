@@ -1,43 +1,59 @@
-"""Measures of samples that torchmetrics lacks, and the networks that they look at images with."""
+"""Metrics: what is computed on the samples of a run, one file each, under the names of the field."""
 
-from dis_lightning.metrics.alignment import aligned
-from dis_lightning.metrics.chains import AcceptanceMeter, ChainDiagnostics, diagnose
-from dis_lightning.metrics.clip import CLIPFeatures
-from dis_lightning.metrics.coverage import coverage, coverage_levels
-from dis_lightning.metrics.diversity import diversity_score, mean_cosine
-from dis_lightning.metrics.features import FeatureNetwork
-from dis_lightning.metrics.frechet import Gaussian, fit_gaussian, frechet_distance, known_gaussian
-from dis_lightning.metrics.inception import InceptionFeatures
-from dis_lightning.metrics.kernel import KernelDistance, kernel_distance
-from dis_lightning.metrics.overlap import confusion, mean_iou
-from dis_lightning.metrics.perceptual import PerceptualDistance
+from dis_lightning.metrics.accuracy import LabelAccuracy
+from dis_lightning.metrics.aligned_psnr import AlignedPSNR
+from dis_lightning.metrics.base import Direction, ImageMetric, Metric, SetMetric, Value, entry
+from dis_lightning.metrics.calibration import Calibration
+from dis_lightning.metrics.chains import ChainDiagnostics
+from dis_lightning.metrics.clip_score import CLIPScore
+from dis_lightning.metrics.cost import CostPerImage
+from dis_lightning.metrics.defaults import default_metrics
+from dis_lightning.metrics.diversity import DiversityScore, FeatureSimilarity, PairwiseLPIPS, PixelStd
+from dis_lightning.metrics.fid import FID
+from dis_lightning.metrics.kid import KID
+from dis_lightning.metrics.lpips import LPIPS
+from dis_lightning.metrics.measurement import MeasurementDistance, MeasurementMSE
+from dis_lightning.metrics.miou import MeanIoU, SetMeanIoU
+from dis_lightning.metrics.networks import CLIPFeatures, FeatureNetwork, InceptionFeatures, ResNetFeatures
+from dis_lightning.metrics.psnr_ssim import PSNR, SSIM
 from dis_lightning.metrics.references import ImageFolder, OwnSources, Reference, Statistics
-from dis_lightning.metrics.resnet import ResNetFeatures
+from dis_lightning.renamed import elsewhere
 
 __all__ = [
-    "AcceptanceMeter",
+    "FID",
+    "KID",
+    "LPIPS",
+    "PSNR",
+    "SSIM",
+    "AlignedPSNR",
     "CLIPFeatures",
+    "CLIPScore",
+    "Calibration",
     "ChainDiagnostics",
+    "CostPerImage",
+    "Direction",
+    "DiversityScore",
     "FeatureNetwork",
-    "Gaussian",
+    "FeatureSimilarity",
     "ImageFolder",
+    "ImageMetric",
     "InceptionFeatures",
-    "KernelDistance",
+    "LabelAccuracy",
+    "MeanIoU",
+    "MeasurementDistance",
+    "MeasurementMSE",
+    "Metric",
     "OwnSources",
-    "PerceptualDistance",
+    "PairwiseLPIPS",
+    "PixelStd",
     "Reference",
     "ResNetFeatures",
+    "SetMeanIoU",
+    "SetMetric",
     "Statistics",
-    "aligned",
-    "confusion",
-    "coverage",
-    "coverage_levels",
-    "diagnose",
-    "diversity_score",
-    "fit_gaussian",
-    "frechet_distance",
-    "kernel_distance",
-    "known_gaussian",
-    "mean_cosine",
-    "mean_iou",
+    "Value",
+    "default_metrics",
+    "entry",
 ]
+
+__getattr__ = elsewhere(__name__)

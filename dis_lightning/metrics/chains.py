@@ -1,107 +1,63 @@
-"""Diagnostics of Markov chains: how much the samples of an image are worth, and whether its chains agree.
+"""How well the chains of an image mixed."""
 
-With C chains of n samples, W the mean variance within a chain and rho_t the autocorrelation at lag t over all chains,
+from importlib.metadata import version
+from typing import Any, ClassVar
 
-    effective sample size    C n / (1 + 2 sum_t rho_t)
-    split R-hat              sqrt(((n' - 1) / n' W' + B' / n') / W')
-
-where the dash means chains cut in halves, n' their length and B' / n' the variance of their means. Both are computed by
-arviz-stats. An R-hat above 1.01 says that the chains have not mixed. Gelman et al., "Bayesian Data Analysis", 2013,
-section 11.4; Vehtari et al., "Rank-Normalization, Folding, and Localization", Bayesian Analysis, 2021.
-"""
-
-from typing import Any, NamedTuple
-
-import numpy as np
-import torch
-from arviz_stats.base.array import array_stats
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
-from dis_lightning.types import State
+from dis_lightning.metrics.base import Direction, ImageMetric, Value
+from dis_lightning.metrics.functional.chains import diagnose
+from dis_lightning.solvers.base import Solver
+from dis_lightning.types import Reconstruction
 
-__all__ = ["AcceptanceMeter", "ChainDiagnostics", "diagnose"]
-
-
-class ChainDiagnostics(NamedTuple):
-    """What the samples of B images say about their chains."""
-
-    effective_sample_size: Tensor
-    """Number of independent samples that are worth as much, `(B,)`: the smallest over directions."""
-    split_r_hat: Tensor
-    """Ratio of the spread over all half chains to the spread within one, `(B,)`: the largest over directions."""
+__all__ = ["ChainDiagnostics"]
 
 
-def diagnose(samples: Tensor, chains: int = 1, directions: int = 32) -> ChainDiagnostics:
-    """Diagnose the chains of each image.
+class ChainDiagnostics(ImageMetric):
+    """Effective sample size, split R-hat and share of moves of every image whose samples are Markov chains.
 
-    Images are seen through fixed random directions: a few numbers that feel every pixel, where single pixels may be
-    saturated and never move, and where the worst of very many would look bad by chance.
+    `effective_sample_size` (how many independent samples are worth as much, all chains together) and `split_r_hat`
+    (1 where the chains have mixed; above 1.01 they have not) are defined in `metrics.functional.chains`. `moved` is the
+    share of the samples, each chain's first set aside, that differ from the one before. A chain that moves by less than
+    a grey level is seen to stand still. `acceptance` is the share of the kernel's moves that were accepted, whatever
+    the thinning and burn-in included; 1 for kernels that never reject.
 
-    Args:
-        samples: posterior samples `(B, S, *shape)` as a solver gives them: chain by chain.
-        chains: number of chains, C, of S / C samples each.
-        directions: number of directions.
-
-    Returns:
-        Diagnostics, NaN for an image whose samples are not finite or all equal.
-
-    Raises:
-        ValueError: if `chains` does not divide S, or a chain has fewer than 4 samples.
-    """
-    if chains < 1 or samples.shape[1] % chains or samples.shape[1] < 4 * chains:
-        raise InvalidValueError(
-            f"Diagnostics need at least 4 samples per chain and chains of equal length, but got {samples.shape[1]} "
-            f"samples in chains={chains}; raise num_samples or lower chains."
-        )
-    images = samples.detach().cpu().double().flatten(2)
-    basis = torch.randn(images.shape[2], directions, generator=torch.Generator().manual_seed(0)).double()
-    draws = torch.unflatten(images @ basis, 1, (chains, -1))
-    # The library's own split refuses a single chain; an odd sample in the middle belongs to neither half.
-    half = draws.shape[2] // 2
-    halves = torch.cat([draws[:, :, :half], draws[:, :, -half:]], dim=1)
-    library: Any = array_stats  # without type annotations
-    size = torch.from_numpy(library.ess(draws.numpy(), chain_axis=1, draw_axis=2, method="mean"))
-    with np.errstate(divide="ignore", invalid="ignore"):  # half chains that stand still
-        r_hat = torch.from_numpy(library.rhat(halves.numpy(), chain_axis=1, draw_axis=2, method="identity"))
-    moves = images.isfinite().all(dim=2).all(dim=1) & (images != images[:, :1]).flatten(1).any(dim=1)
-    return ChainDiagnostics(*(value.where(moves, torch.nan) for value in (size.amin(dim=1), r_hat.amax(dim=1))))
-
-
-class AcceptanceMeter:
-    """Count how often the proposals of a chain are accepted: an observer of a solver.
-
-    A kernel with an accept step leaves the image bit for bit as it was where it rejects; so an image that has changed
-    from one step to the next was accepted. For one call of `solve`; take a new meter for the next.
-
-    Args:
-        chains: number of chains per image.
-        warm_start: number of steps before the chain, which are not counted.
+    The first three come from the 8-bit samples as they are saved and the last from the record, so that a run that was
+    resumed reports what an unbroken one does. The three are NaN for an image of which a sample diverged, and the first
+    two also for one whose samples are all equal. Nothing is reported where samples are drawn independently; of chains
+    of fewer than 4 samples, the acceptance alone.
     """
 
-    def __init__(self, chains: int = 1, warm_start: int = 0) -> None:
-        self.chains = chains
-        self.warm_start = warm_start
-        self._last: Tensor | None = None
-        self._accepted: list[Tensor] = []
+    section: ClassVar[str] = "chains"
+    values: ClassVar[dict[str, Value]] = {
+        "effective_sample_size": Value("effective sample size", Direction.HIGHER),
+        "split_r_hat": Value("split R-hat", Direction.LOWER),
+        "moved": Value("moved", Direction.NEITHER),
+        "acceptance": Value("acceptance", Direction.NEITHER),
+    }
 
-    def __call__(self, state: State) -> None:
-        """Look at the state after a step."""
-        if self._last is not None and state.step > self.warm_start:
-            changed = (state.x_0 != self._last) & state.x_0.isfinite()
-            self._accepted.append(changed.flatten(1).any(dim=1))
-        self._last = state.x_0
+    def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
+        """See the class."""
+        draws = reconstruction.draws
+        rates = {} if draws.acceptance is None else {"acceptance": draws.acceptance}
+        # A row of the loop that gives one sample is no chain.
+        chains = solver.rows_per_image
+        if solver.num_samples < 4 * chains:
+            return rates
+        samples, diverged, *_ = draws
+        images = samples.double().flatten(2)
+        images[diverged] = float("nan")
+        steps = images.unflatten(1, (chains, -1)).diff(dim=2)
+        moved = (steps != 0).any(dim=3).double().flatten(1).mean(dim=1)
+        values = diagnose(images, chains)._asdict()
+        return {**values, "moved": moved.where(~diverged.any(dim=1), float("nan")), **rates}
 
-    def per_image(self) -> Tensor:
-        """Share of the proposals that were accepted, `(B,)`, over all chains of each image.
-
-        Raises:
-            ValueError: if nothing was seen.
-        """
-        if self._last is None:
-            raise InvalidValueError(
-                "An acceptance rate needs two steps of a chain; add the meter to the solver's observers."
-            )
-        if not self._accepted:  # of a single move, the start was not seen
-            return torch.full((len(self._last) // self.chains,), torch.nan, dtype=torch.float64)
-        return torch.stack(self._accepted).double().mean(dim=0).reshape(-1, self.chains).mean(dim=1)
+    def define(self, name: str) -> dict[str, Any]:
+        """See `Metric.define`."""
+        what = {
+            "effective_sample_size": "number of independent samples worth as much, the smallest of 32 directions",
+            "split_r_hat": "spread over all half chains by spread within one, the largest of 32 directions",
+            "moved": "share of samples that differ from the one before",
+            "acceptance": "share of the kernel's moves that were accepted",
+        }
+        return {"what": what[name], "library": "arviz-stats " + version("arviz-stats")}

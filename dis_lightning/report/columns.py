@@ -1,73 +1,32 @@
-"""The metrics' names for people, their units, and which direction is better.
+"""How the values of runs are called, their units, and which direction is better: as the runs' own definitions say.
 
-A name such as `psnr_best_of_4` is the longest known beginning, `psnr`, and what follows it. A name that begins with
-nothing known stands as it is, and none of its values is called the best.
+A value that no run has measured, and that only a paper reports, is called as the metric of that name calls it.
 """
 
-from enum import Enum
-from typing import NamedTuple
+from collections.abc import Sequence
 
-__all__ = ["Direction", "Metric", "describe"]
+from dis_lightning import metrics
+from dis_lightning.metrics.base import Direction, Metric, Value, shown
+from dis_lightning.runs.finished import Run
 
-
-class Direction(Enum):
-    """Which values of a metric are better."""
-
-    HIGHER = 1
-    LOWER = -1
-    NEITHER = 0
-
-    @property
-    def arrow(self) -> str:
-        """A sign for the heading of a column; empty for neither."""
-        return {1: "↑", -1: "↓", 0: ""}[self.value]
+__all__ = ["describe"]
 
 
-class Metric(NamedTuple):
-    """How a metric is shown."""
-
-    title: str
-    """Its name, with its unit in brackets."""
-    direction: Direction
-    """Which values are better."""
-
-
-HIGHER, LOWER, NEITHER = Direction
-
-KNOWN: dict[str, tuple[str, str, Direction]] = {
-    "psnr": ("PSNR", "dB", HIGHER),
-    "ssim": ("SSIM", "", HIGHER),
-    "lpips": ("LPIPS", "", LOWER),
-    "fid": ("FID", "", LOWER),
-    "kid": ("KID", "", LOWER),
-    "y_mse": ("y-MSE", "", LOWER),
-    "y_miou": ("y-mIoU", "", HIGHER),
-    "y_accuracy": ("y-accuracy", "", HIGHER),
-    "clip_score": ("CLIP score", "", HIGHER),
-    "y_clip": ("y-CLIP", "", HIGHER),
-    "distance": ("distance to y", "", LOWER),
-    "diversity_score": ("diversity score", "", HIGHER),
-    "clip_similarity": ("CLIP similarity", "", LOWER),
-    "pixel_std": ("std", "grey levels", NEITHER),
-    "pairwise_lpips": ("pairwise LPIPS", "", NEITHER),
-    "calibration_error": ("calibration error", "", LOWER),
-    "effective_sample_size": ("effective sample size", "", HIGHER),
-    "split_r_hat": ("split R-hat", "", LOWER),
-    "evaluations": ("network evaluations", "", LOWER),
-    "gradients": ("network gradients", "", LOWER),
-    "seconds": ("time", "s", LOWER),
-    "memory": ("peak memory", "GiB", LOWER),
-}
-"""Title, unit and direction by the beginning of a name. A spread is right or wrong, neither high nor low is better."""
-
-
-def describe(name: str) -> Metric:
-    """How a metric of a run is shown.
+def describe(name: str, runs: Sequence[Run]) -> Value:
+    """How a value is shown; a name that nobody knows stands as it is, and none of its values is called the best.
 
     Args:
         name: its name in `metrics.json`.
+        runs: the runs that may have it; the first one's definition counts.
     """
-    start = max((known for known in KNOWN if f"{name}_".startswith(f"{known}_")), key=len, default="")
-    title, unit, direction = KNOWN.get(start, ("", "", NEITHER))
-    words = [title, *name.removeprefix(start).strip("_").split("_"), f"({unit})" if unit else ""]
-    return Metric(" ".join(filter(None, words)), direction)
+    for run in runs:
+        definition = run.summary["definitions"].get(name, {})
+        if "title" in definition:
+            return Value(definition["title"], Direction(definition["better"]), definition.get("unit", ""))
+    return shown(name, _known()) or Value(name.replace("_", " "), Direction.NEITHER)
+
+
+def _known() -> dict[str, Value]:
+    """The values of all metrics of the package."""
+    classes = [value for value in vars(metrics).values() if isinstance(value, type) and issubclass(value, Metric)]
+    return {name: value for kind in classes for name, value in kind.values.items()}

@@ -24,7 +24,7 @@ def to_markdown(tables: Sequence[Table]) -> str:
     """Write the tables as Markdown, a heading over each."""
     parts = []
     for table in tables:
-        heads = [_escape_markdown(f"{column.metric.title} {column.metric.direction.arrow}") for column in table.columns]
+        heads = [_escape_markdown(f"{column.title} {column.better.arrow}") for column in table.columns]
         lines = [["run", *heads], ["---", *["---:"] * len(heads)]]
         lines += [[_escape_markdown(row.label), *map(_markdown, row.cells)] for row in table.rows]
         notes = [text for note in table.notes for text in ("", _escape_markdown(note))]
@@ -36,7 +36,7 @@ def to_latex(tables: Sequence[Table]) -> str:
     """Write the tables as LaTeX, one `tabular` each; they need the package `booktabs`."""
     parts = [f"% {NOTE}"]
     for table in tables:
-        heads = [_escape_latex(f"{column.metric.title} {column.metric.direction.arrow}") for column in table.columns]
+        heads = [_escape_latex(f"{column.title} {column.better.arrow}") for column in table.columns]
         rows = [[_escape_latex(row.label), *map(_latex, row.cells)] for row in table.rows]
         head, *body = (f"{' & '.join(line)} \\\\" for line in [["", *heads], *rows])
         rules = [f"\\begin{{tabular}}{{l{'r' * len(heads)}}}", r"\toprule", head, r"\midrule", *body]

@@ -16,8 +16,8 @@ import PIL.Image
 
 from dis_lightning.report.columns import describe
 from dis_lightning.report.pictures import Encoder, Picture, choose_encoder, colour
-from dis_lightning.report.runs import Image, Run, defined_differently
 from dis_lightning.report.tables import Column, best
+from dis_lightning.runs.finished import Image, Run, defined_differently
 
 __all__ = ["Entry", "Gallery", "Strip", "Value", "make_gallery"]
 
@@ -105,7 +105,7 @@ def make_gallery(runs: Sequence[Run], max_images: int, max_samples: int) -> Gall
     entries = [_entry(runs, image, maps, max_samples, encoder) for image in shown]
     names = dict.fromkeys(value.column for entry in entries for strip in entry.strips for value in strip.values)
     scale = Encoder(shrink=False).array(colour(np.linspace(0, 1, 64)[None], 1.0), "colours of the standard deviation")
-    columns = [Column(name, describe(name)) for name in names]
+    columns = [Column(name, describe(name, runs)) for name in names]
     return Gallery(entries, columns, len(images), largest, scale, encoder.shrink)
 
 
@@ -148,7 +148,7 @@ def _values(runs: Sequence[Run], index: int) -> list[list[Value]]:
     marks = {
         name: [False] * len(runs)
         if defined_differently(runs, name)
-        else best([run.values[index].get(name) for run in runs], describe(name).direction)  # infinity is best, too
+        else best([run.values[index].get(name) for run in runs], describe(name, runs).better)  # infinity is best, too
         for name in names
     }
     return [

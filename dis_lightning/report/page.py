@@ -6,16 +6,19 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dis_lightning import __version__
-from dis_lightning.callbacks.folder import write_atomically
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.report.columns import Direction
+from dis_lightning.files import write_atomically
+from dis_lightning.metrics.base import Direction
 from dis_lightning.report.exports import to_latex, to_markdown
 from dis_lightning.report.gallery import make_gallery
 from dis_lightning.report.plots import calibration_plot, cost_plots
-from dis_lightning.report.runs import Run, differences, read_runs, same_images
 from dis_lightning.report.tables import make_tables
+from dis_lightning.runs.finished import Run, differences, read_runs, same_images
 
 __all__ = ["render", "report"]
+
+SHOWN = ("title", "better")
+"""Parts of a definition that the headings of the columns say."""
 
 
 def report(folders: Sequence[Path], output: Path, max_images: int = 100, max_samples: int = 8) -> Path:
@@ -74,8 +77,8 @@ def render(runs: Sequence[Run], max_images: int, max_samples: int) -> str:
         plots=[plot for plot in (*cost_plots(runs), calibration_plot(runs)) if plot],
         gallery=gallery,
         differences=differences(runs),
-        configurations={run.label: (run.folder.path / "config.yaml").read_text() for run in runs},
-        titles={column.name: column.metric.title for column in gallery.columns},
+        configurations={run.label: run.folder.configuration.read_text() for run in runs},
+        titles={column.name: column.title for column in gallery.columns},
         aria={Direction.HIGHER: "higher is better", Direction.LOWER: "lower is better", Direction.NEITHER: ""},
         version=__version__,
     )
@@ -86,7 +89,9 @@ def _definitions(runs: Sequence[Run]) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     for run in runs:
         for name, definition in run.summary.get("definitions", {}).items():
-            sharing = names.setdefault("; ".join(f"{key}: {value}" for key, value in definition.items()), [])
+            sharing = names.setdefault(
+                "; ".join(f"{key}: {value}" for key, value in definition.items() if key not in SHOWN), []
+            )
             if name not in sharing:
                 sharing.append(name)
     return names

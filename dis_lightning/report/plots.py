@@ -23,7 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dis_lightning.report.runs import Run
+from dis_lightning.runs.finished import Run
 
 __all__ = ["Key", "Line", "Plot", "calibration_plot", "cost_lines", "cost_plots"]
 

@@ -9,20 +9,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from dis_lightning.report.columns import Direction, Metric, describe
-from dis_lightning.report.runs import Run, defined_differently, same_images
+from dis_lightning.metrics.base import SECTIONS, Direction, Value
+from dis_lightning.report.columns import describe
+from dis_lightning.runs.finished import Run, defined_differently, same_images
 
 __all__ = ["Cell", "Column", "Row", "Table", "best", "make_tables"]
-
-TITLES = {
-    "metrics": "Fidelity to the clean image",
-    "consistency": "Consistency with the measurement",
-    "posterior": "Spread of the posterior samples",
-    "set": "All images together",
-    "chains": "Markov chains",
-    "cost": "Cost of an image",
-}
-"""Headings of known sections, in this order; another one stands under its own name after them."""
 
 
 class Column(NamedTuple):
@@ -30,8 +21,18 @@ class Column(NamedTuple):
 
     name: str
     """Its name in `metrics.json`."""
-    metric: Metric
-    """Its title and better direction."""
+    shown: Value
+    """Its title, better direction and unit."""
+
+    @property
+    def title(self) -> str:
+        """Its title with its unit in brackets."""
+        return f"{self.shown.title} ({self.shown.unit})" if self.shown.unit else self.shown.title
+
+    @property
+    def better(self) -> Direction:
+        """Which direction is better."""
+        return self.shown.better
 
 
 class Cell(NamedTuple):
@@ -83,7 +84,7 @@ def make_tables(runs: Sequence[Run]) -> list[Table]:
     Args:
         runs: the runs to compare.
     """
-    names: dict[str, dict[str, None]] = {section: {} for section in TITLES}
+    names: dict[str, dict[str, None]] = {section: {} for section in SECTIONS}
     for run in runs:
         for section, part in run.sections.items():
             names.setdefault(section, {}).update(dict.fromkeys(part))
@@ -100,14 +101,14 @@ def best(values: Sequence[float | None], direction: Direction) -> list[bool]:
         values: numbers, None or NaN where there is none.
         direction: which are better.
     """
-    given = [direction.value * value for value in values if value is not None and not math.isnan(value)]
+    given = [direction.sign * value for value in values if value is not None and not math.isnan(value)]
     if direction is Direction.NEITHER or len(set(given)) < 2:
         return [False] * len(values)
-    return [value is not None and direction.value * value == max(given) for value in values]
+    return [value is not None and direction.sign * value == max(given) for value in values]
 
 
 def _table(section: str, names: Sequence[str], runs: Sequence[Run]) -> Table:
-    columns = [Column(name, describe(name)) for name in names]
+    columns = [Column(name, describe(name, runs)) for name in names]
     cells = [_cells(section, column, runs) for column in columns]
     rows = [
         Row(run.label, _detail(run), list(row))
@@ -116,11 +117,11 @@ def _table(section: str, names: Sequence[str], runs: Sequence[Run]) -> Table:
     ]
     differing = {column: defined_differently(runs, column.name) for column in columns}
     notes = [
-        f"{column.metric.title}: no best is marked, for the runs' definitions differ in {', '.join(keys)}."
+        f"{column.title}: no best is marked, for the runs' definitions differ in {', '.join(keys)}."
         for column, keys in differing.items()
-        if keys and column.metric.direction is not Direction.NEITHER
+        if keys and column.better is not Direction.NEITHER
     ]
-    return Table(TITLES.get(section, section.capitalize()), columns, rows, notes)
+    return Table(SECTIONS.get(section, section.capitalize()), columns, rows, notes)
 
 
 def _cells(section: str, column: Column, runs: Sequence[Run]) -> list[Cell]:
@@ -129,7 +130,7 @@ def _cells(section: str, column: Column, runs: Sequence[Run]) -> list[Cell]:
     errors = [entry.get("standard_error") for entry in entries]
     show = _format([mean for mean in means if mean is not None], [error for error in errors if error])
     compared = same_images(runs) and not defined_differently(runs, column.name)
-    marks = best(means if compared else [None] * len(means), column.metric.direction)
+    marks = best(means if compared else [None] * len(means), column.better)
     return [
         Cell(
             mean=mean,

@@ -1,5 +1,6 @@
 """The embedded world: endless simple bedrooms, labelled, and the networks that were trained on them."""
 
+from dis_lightning.rooms.data import RoomItem, RoomsData
 from dis_lightning.rooms.export import write_folder, write_lmdb
 from dis_lightning.rooms.operators import RoomsCaption, RoomsClass, RoomsLayout, RoomsSegmentation
 from dis_lightning.rooms.pair import (
@@ -24,8 +25,10 @@ __all__ = [
     "ROOM_CLASSES",
     "SEGMENTATION_CLASSES",
     "Room",
+    "RoomItem",
     "RoomsCaption",
     "RoomsClass",
+    "RoomsData",
     "RoomsLayout",
     "RoomsSegmentation",
     "render_room",

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dis_lightning.callbacks.judges import asked, ready
-from dis_lightning.callbacks.metric import ImageMetric
-from dis_lightning.callbacks.per_sample import over_samples, repeated, sample_rows
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.metrics.base import Direction, ImageMetric, Value
+from dis_lightning.metrics.judges import asked, ready
+from dis_lightning.metrics.per_sample import over_samples, repeated, sample_rows
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.texts import texts
 from dis_lightning.rooms.captions import known_facts
@@ -36,6 +36,7 @@ class CaptionAccuracy(ImageMetric):
     """
 
     section: ClassVar[str] = "consistency"
+    values: ClassVar[dict[str, Value]] = {"y_accuracy": Value("y-accuracy", Direction.HIGHER)}
 
     def __init__(self, judge: RoomsCaption | None = None, noise_std: float = 0.0, name: str = "y_accuracy") -> None:
         super().__init__()

@@ -8,7 +8,7 @@ import torch
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise
 from dis_lightning.priors.gaussian import GaussianPrior
-from dis_lightning.progress import told
+from dis_lightning.progress import counted
 from dis_lightning.rooms.world import render_room
 
 __all__ = ["rooms_gaussian"]
@@ -34,7 +34,7 @@ def rooms_gaussian(size: int = 32, num_images: int = 4000, split: str = "train",
     """
     if num_images < 2:
         raise InvalidValueError(f"A covariance needs two rooms or more, but got num_images={num_images}.")
-    indices = told(range(num_images), "Rendering rooms")
+    indices = counted(range(num_images), "Rendering rooms")
     rooms = np.stack([render_room(split, index, size, seed).image for index in indices])
     pixels = dequantise(torch.from_numpy(rooms)).permute(0, 3, 1, 2).flatten(1)
     if size > LONG:

@@ -16,16 +16,19 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from dis_lightning.cost import CostMeter
 from dis_lightning.data.base import data_of
 from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.images import quantise
+from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.types import Batch, Draws, Measurement, Reconstruction, State
 
 __all__ = ["Solver"]
+
+HALF_LEVEL = 1 / 255
+"""Half the distance of two grey levels: what lies outside [-1, 1] by less is rounded, not clamped."""
 
 
 class Solver(lightning.LightningModule, ABC):
@@ -116,7 +119,7 @@ class Solver(lightning.LightningModule, ABC):
             if draws is None:
                 solver = self if labels is None else self._given(labels)
                 draws = solver._draw(y, noise)
-        return Reconstruction(batch["index"], batch["name"], batch["image"], y, draws)
+        return Reconstruction(batch["index"], batch["name"], quantise(batch["image"]), y, draws, batch.get("label"))
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Read the networks of all parts, once; see `Operator.load` and `Denoiser.load`."""
@@ -150,8 +153,11 @@ class Solver(lightning.LightningModule, ABC):
     def _draw(self, y: Measurement, noise: NoiseSource) -> Draws:
         with CostMeter(self._networks(), noise.device) as meter:
             samples = self.solve(y, noise)
-        diverged = ~samples.isfinite().flatten(2).all(dim=2)
-        return Draws(quantise(samples).cpu(), diverged.cpu(), [meter.per_image(len(noise))] * len(noise))
+        values = samples.flatten(2)
+        diverged = ~values.isfinite().all(dim=2)
+        clamped = (values.abs() > 1 + HALF_LEVEL).double().mean(dim=2)
+        costs = [meter.per_image(len(noise))] * len(noise)
+        return Draws(quantise(samples).cpu(), diverged.cpu(), costs, clamped=clamped.cpu())
 
     def _labels(self, batch: Batch) -> Tensor | None:
         """Check a batch against the prior; give its classes where the prior needs them."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.kernels import Adam, Kernel, Target, differentiate, walk
 from dis_lightning.levels import Levels
-from dis_lightning.metrics.chains import AcceptanceMeter
+from dis_lightning.meters import AcceptanceMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, Operator
 from dis_lightning.priors.base import Denoiser

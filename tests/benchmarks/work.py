@@ -13,8 +13,8 @@ from networks import build
 from settings import Setting
 from torch import Tensor
 
-from dis_lightning.cost import CostMeter
 from dis_lightning.levels import KarrasLevels
+from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import AveragePool
 from dis_lightning.solvers import DPS

@@ -36,15 +36,19 @@ JUDGED = {
     "y_rooms_class": ("rooms_class", {"y_accuracy"}),
     "y_rooms_layout": ("rooms_layout", {"y_miou", "y_miou_of_set"}),
     "y_rooms_segmentation": ("rooms_segmentation", {"y_miou", "y_miou_of_set"}),
+    "y_segmentation_xu2024_model_a": ("rooms_segmentation", {"y_miou_a", "y_miou_a_noisy"}),
 }
 """What a judge of rooms adds, and where: by the file of the operator that measures classes."""
 
-LARGER = ["--data.size=32", "--denoiser=dis_lightning.evaluate.UnreadPrior", "--denoiser.shape=[3, 32, 32]"]
+LARGER = ["--data.size=32", "--denoiser=dis_lightning.commands.evaluate.UnreadPrior", "--denoiser.shape=[3, 32, 32]"]
 """Images that LPIPS can look at, of which none is sampled."""
 
 OTHERS = {"fid_patches", "trajectory", "y_labels"}
 
-pytestmark = [pytest.mark.usefixtures("in_project"), pytest.mark.filterwarnings("ignore:.* images is biased")]
+pytestmark = [
+    pytest.mark.usefixtures("in_project"),
+    pytest.mark.filterwarnings("ignore:.* images is "),
+]
 
 
 def arguments(file: str, folder: Path) -> list[str]:

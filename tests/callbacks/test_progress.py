@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from dis_lightning.callbacks import SamplingProgress
-from dis_lightning.data import RoomsData
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.operators import AveragePool
 from dis_lightning.priors import GaussianPrior
+from dis_lightning.rooms import RoomsData
 from dis_lightning.solvers import Unguided
 
 

@@ -14,12 +14,13 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from PIL import Image, ImageSequence
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dis_lightning.callbacks import Fidelity, Trajectory, Writer, trajectory
-from dis_lightning.callbacks.folder import read_png
-from dis_lightning.data import RoomsData
+from dis_lightning.callbacks import Trajectory, Writer, trajectory
 from dis_lightning.levels import KarrasLevels
+from dis_lightning.metrics import PSNR
 from dis_lightning.operators import AveragePool
 from dis_lightning.priors import GaussianPrior
+from dis_lightning.rooms import RoomsData
+from dis_lightning.runs.folder import read_png
 from dis_lightning.solvers import DPS
 
 QUIET = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -28,7 +29,7 @@ QUIET = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_mo
 def run(folder: Path, *callbacks: lightning.Callback, logger: object = False) -> DPS:
     prior = GaussianPrior(torch.zeros(3, 8, 8), 0.25 * torch.eye(192))
     solver = DPS(AveragePool(4, noise_std=0.1), prior, KarrasLevels(7), scale=1.0, num_samples=2)
-    everything = [Fidelity(), *callbacks, Writer(folder)]
+    everything = [PSNR(), *callbacks, Writer(folder)]
     trainer = lightning.Trainer(accelerator="cpu", callbacks=everything, logger=logger, **QUIET)
     trainer.predict(solver, RoomsData(size=8, num_images=3, batch_size=2), return_predictions=False)
     return solver

@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dis_lightning.callbacks import CostPerImage, Fidelity, MeasurementDistance, Writer
-from dis_lightning.callbacks.configuration import expected_images
-from dis_lightning.callbacks.folder import Kept, RunFolder, read_png, write_atomically
-from dis_lightning.data import RoomsData
-from dis_lightning.images import quantise
+from dis_lightning.callbacks import Writer
+from dis_lightning.files import write_atomically
 from dis_lightning.levels import KarrasLevels
+from dis_lightning.metrics import PSNR, SSIM, CostPerImage, MeasurementDistance
 from dis_lightning.operators import AveragePool
 from dis_lightning.priors import Denoiser, FiniteAtomPrior, GaussianPrior
-from dis_lightning.rooms import RoomsClass
+from dis_lightning.rooms import RoomsClass, RoomsData
+from dis_lightning.runs.configuration import expected_images
+from dis_lightning.runs.folder import Kept, RunFolder, read_png
 from dis_lightning.solvers import DPS, Unguided
 from dis_lightning.types import Cost, Draws
 
@@ -75,7 +75,7 @@ def run(
         accelerator="cpu",
         precision=precision,
         limit_predict_batches=limit,
-        callbacks=[Fidelity(), CostPerImage(), writer],
+        callbacks=[PSNR(), SSIM(), CostPerImage(), writer],
         **quiet,
     )
     trainer.predict(
@@ -150,11 +150,11 @@ def test_values_of_more_images_are_not_taken_for_those_of_fewer(tmp_path: Path) 
 
 
 def test_a_folder_says_from_the_start_how_many_images_its_run_has(tmp_path: Path) -> None:
-    assert expected_images(tmp_path) == 0
+    assert expected_images(RunFolder(tmp_path)) == 0
     with pytest.raises(ValueError, match="cannot divide"):
         run(tmp_path / "begun", factor=3)
     run(tmp_path / "whole", num_images=3)
-    assert expected_images(tmp_path / "whole") == 3
+    assert expected_images(RunFolder(tmp_path / "whole")) == 3
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut short", "no record"])
@@ -292,13 +292,13 @@ def test_what_is_saved_is_the_rounded_image(tmp_path: Path) -> None:
     draws = Draws(image, torch.tensor([[False, False]]), [cost])
 
     measurement = torch.tensor([0.25, -3.0])
-    folder.write([7], [Kept("a name", image[0, 0], measurement, image[0, 1])], draws)
+    folder.write([7], [Kept("a name", image[0, 0], measurement, image[0, 1])], draws, "me")
 
     assert torch.equal(read_png(folder.sample(7, 1)), image[0, 1])
     assert np.load(tmp_path / "measurements" / "00007.npy").tolist() == [0.25, -3.0]
     whole = folder.reconstruction([7])
     assert torch.equal(whole.measurement, measurement[None])
-    assert torch.equal(quantise(whole.source[0]), image[0, 0])
+    assert torch.equal(whole.truth[0], image[0, 0])
     assert (whole.names, whole.indices.tolist()) == (["a name"], [7])
     back = folder.read(7)
     assert back is not None
@@ -317,7 +317,7 @@ def test_a_map_of_classes_is_a_picture_in_their_colours_and_its_numbers_can_be_r
     labels = torch.tensor([[0, 2], [1, 149]])
     palette = torch.randint(256, (150, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     folder, draws = RunFolder(tmp_path), drawn()
-    folder.write([3], [Kept("a", draws.samples[0, 0], labels, labels, palette)], draws)
+    folder.write([3], [Kept("a", draws.samples[0, 0], labels, labels, palette)], draws, "me")
     with Image.open(folder.measurement(3)) as picture:
         assert picture.mode == "P"
         assert np.array(picture).tolist() == labels.tolist()
@@ -328,11 +328,11 @@ def test_a_map_of_classes_is_a_picture_in_their_colours_and_its_numbers_can_be_r
 def test_a_caption_is_kept_as_words(tmp_path: Path) -> None:
     folder, draws = RunFolder(tmp_path), drawn()
     caption = "ein Bett,\neine Lampe \u2013 “rot”"
-    folder.write([3], [Kept("a", draws.samples[0, 0], caption, draws.samples[0, 0])], draws)
+    folder.write([3], [Kept("a", draws.samples[0, 0], caption, draws.samples[0, 0])], draws, "me")
     assert (tmp_path / "measurements" / "00003.txt").read_text(encoding="utf-8") == caption
     assert folder.reconstruction([3]).measurement == [caption]
     (tmp_path / "measurements" / "00003.txt").write_text("another", encoding="utf-8")
-    with pytest.raises(ValueError, match="lacks files of the images 3"):
+    with pytest.raises(ValueError, match=r"00003.txt is gone or damaged; give the command that made .* again"):
         folder.reconstruction([3])
 
 

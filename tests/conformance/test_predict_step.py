@@ -9,8 +9,8 @@ from catalogue import SHAPE, SOLVERS
 from torch.utils.data import DataLoader
 from trials import INDICES, OPERATOR, GreyClasses, TinyNetwork, batch, build, for_every_solver, images, measured
 
-from dis_lightning.cost import CostMeter
 from dis_lightning.images import quantise
+from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors import Denoiser
 
@@ -52,7 +52,7 @@ def test_a_batch_goes_the_straight_line_from_image_to_saved_samples(name: str) -
     y = OPERATOR.measure(images(INDICES), NoiseSource(3, INDICES))
     assert torch.equal(found.measurement, y)
     assert torch.equal(found.draws.samples, quantise(solver.solve(y, NoiseSource(3, INDICES))))
-    assert torch.equal(found.source, images(INDICES))
+    assert torch.equal(found.truth, quantise(images(INDICES)))
     assert (found.indices.tolist(), found.names) == (INDICES, ["4.png", "0.png", "7.png"])
 
 

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dis_lightning.data import RoomsData
-from dis_lightning.rooms import render_room
+from dis_lightning.rooms import RoomsData, render_room
 
 
 @pytest.mark.parametrize(("split", "size", "seed"), [("test", 32, 0), ("train", 24, 3)])

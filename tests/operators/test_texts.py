@@ -7,12 +7,12 @@ import torch
 from lightning import Trainer
 from tiny_networks import blip_matcher, clip_folder
 
-from dis_lightning.data import RoomsData
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import Caption, CLIPText
 from dis_lightning.operators.texts import read_texts, text_of_each, texts
 from dis_lightning.priors import GaussianPrior
+from dis_lightning.rooms import RoomsData
 from dis_lightning.solvers import Unguided
 from dis_lightning.types import State
 

@@ -16,7 +16,7 @@ from dis_lightning.report import report
 from dis_lightning.report.gallery import Gallery, make_gallery
 from dis_lightning.report.pictures import Picture, colour
 from dis_lightning.report.plots import INK, calibration_plot, cost_lines, cost_plots
-from dis_lightning.report.runs import read_runs
+from dis_lightning.runs.finished import read_runs
 
 
 def pixels(picture: Picture | None) -> np.ndarray:
@@ -73,8 +73,7 @@ def test_runs_share_an_image_only_where_the_clean_images_are_equal(tmp_path: Pat
 
 
 def test_different_measurements_of_an_image_are_all_shown(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / name, {"psnr": [1.0]}) for name in "ab"]
-    Image.fromarray(np.full((2, 2, 3), 7, dtype=np.uint8)).save(runs[1] / "measurements" / "00000.png")
+    runs = [write_run(tmp_path / name, {"psnr": [1.0]}, grey=grey) for name, grey in (("a", 0), ("b", 7))]
     titles = [picture.title for picture in gallery(*runs).entries[0].given]
     assert titles == ["truth", "measurement of a", "measurement of b"]
 

@@ -42,7 +42,7 @@ def reconstruction(*measured: Facts) -> Reconstruction:
     samples = images.permute(0, 3, 1, 2).unsqueeze(1).repeat(1, 2, 1, 1, 1)
     draws = Draws(samples, torch.zeros(len(measured), 2) > 0, [Cost(0, 0, 0, 0)] * len(measured))
     texts = [caption(facts) for facts in measured]
-    return Reconstruction(torch.arange(len(measured)), ["room"] * len(measured), samples[:, 0] / 1.0, texts, draws)
+    return Reconstruction(torch.arange(len(measured)), ["room"] * len(measured), samples[:, 0], texts, draws)
 
 
 def test_each_of_six_facts_counts_the_same_and_samples_are_averaged() -> None:

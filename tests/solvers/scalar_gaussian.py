@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dis_lightning.cost import CostMeter
 from dis_lightning.levels import Levels
+from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import MatrixOperator
 from dis_lightning.priors import Denoiser, GaussianPrior

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dis_lightning.cost import CostMeter
+from dis_lightning.meters import CostMeter
 from dis_lightning.priors import Denoiser, FlowMap
 from studies import exact_posteriors
 from studies.calibration import Calibration

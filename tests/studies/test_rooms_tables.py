@@ -22,8 +22,8 @@ def test_the_classical_table_is_printed_and_written_and_has_a_page(
     run = Study.read(file).run(tmp_path / "out" / "pool" / "MPGD", "pool", "MPGD")
     whole = run.folder.reconstruction([0, 1])
     values = [
-        peak_signal_noise_ratio(sample / 255, (truth + 1) / 2, data_range=1.0)
-        for sample, truth in zip(whole.draws.samples[:, 0], whole.source, strict=True)
+        peak_signal_noise_ratio(sample / 255, truth / 255, data_range=1.0)
+        for sample, truth in zip(whole.draws.samples[:, 0], whole.truth, strict=True)
     ]
     error = torch.stack(values).std() / 2**0.5
     fidelity = f"{torch.stack(values).mean():.2f} ± {error:.2f} | {number(found(run, 'ssim'), '.3f')}"

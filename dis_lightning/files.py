@@ -1,0 +1,90 @@
+"""Files that are never half written, and what is said where a place on a disk cannot be used."""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dis_lightning.errors import UnusablePathError
+
+__all__ = ["flush", "place", "usable", "write_atomically"]
+
+REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your share of the disk is used up",
+    errno.EACCES: "you may not write there",
+    errno.EPERM: "you may not write there",
+    errno.EROFS: "it is read-only",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EEXIST: "a file stands where a folder is needed",
+    errno.EISDIR: "a folder stands where a file is needed",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+"""What is wrong with a place, by the system's number."""
+
+
+def place(text: str | Path) -> Path:
+    """A path as a person writes it: a leading `~` is the home folder."""
+    return Path(text).expanduser()
+
+
+@contextmanager
+def usable(where: Path, remedy: str) -> Iterator[None]:
+    """Say what is wrong with a place on a disk, and what to do.
+
+    Args:
+        where: what is written or read.
+        remedy: what the user can do, a sentence.
+
+    Raises:
+        UnusablePathError: if the system refuses for a reason that the user can mend.
+    """
+    try:
+        yield
+    except UnusablePathError:
+        raise
+    except OSError as error:
+        if error.errno not in REASONS:
+            raise
+        raise UnusablePathError(f"{where} cannot be used: {REASONS[error.errno]}. {remedy}") from error
+
+
+def write_atomically(file: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file that is, at any moment, either as it was before or complete.
+
+    Args:
+        file: where; its folder is made.
+        content: all of it.
+        durable: whether it must outlive a power failure from here on; see `flush` for many files at once.
+
+    Raises:
+        UnusablePathError: if the place cannot be written to.
+    """
+    with usable(file, "Make room there or choose another place; the same command goes on from what is finished."):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+        try:
+            with partial.open("wb") as stream:
+                stream.write(content)
+                if durable:
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            partial.replace(file)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def flush(files: Iterable[Path]) -> None:
+    """Have files outlive a power failure: once for all of them, for one flush costs about as much as many.
+
+    Args:
+        files: files that were written.
+    """
+    if hasattr(os, "sync"):
+        os.sync()
+        return
+    for file in files:
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())

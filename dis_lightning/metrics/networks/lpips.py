@@ -1,0 +1,104 @@
+"""LPIPS: how different two images look.
+
+    d(x, y) = sum_l mean_(h, w) w_l . (f_l(x) - f_l(y))^2
+
+with the features `f_l` of layer `l` of an ImageNet network, of unit length over the channels, and weights `w_l` that
+were fitted to people's judgements. Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual
+Metric", 2018; their package `lpips`, version 0.1 of the weights.
+"""
+
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from dis_lightning.errors import InvalidValueError
+from dis_lightning.metrics.networks.base import CHUNK
+from dis_lightning.weights import fetch, file_cards, fill, read_tensors
+from dis_lightning.weights.digests import weights_hashes
+
+__all__ = ["PerceptualDistance"]
+
+TRUNKS = {"alex": "alexnet-owt-7be5be79", "vgg": "vgg16-397923af"}
+"""Cards of the trunks' weights; the fitted ones come with the package."""
+
+SMALLEST = 32
+"""Smaller images have no pixel left in the last layer."""
+
+
+class PerceptualDistance:
+    """LPIPS; see the module.
+
+    Args:
+        network: the trunk.
+        weights: file of the trunk's weights, or a card of `dis_lightning/metrics/networks/cards.yaml`; by default
+            torchvision's.
+    """
+
+    def __init__(self, network: Literal["alex", "vgg"] = "alex", weights: str | None = None) -> None:
+        self.network = network
+        self.weights = weights or TRUNKS[network]
+        self._model: Any = None
+        self._file = Path()
+
+    def check(self, shape: Sequence[int]) -> None:
+        """Refuse images that are too small for the network.
+
+        Args:
+            shape: shape of the images, `(..., H, W)`.
+
+        Raises:
+            ValueError: if a side is below 32 pixels.
+        """
+        height, width = shape[-2:]
+        if min(height, width) < SMALLEST:
+            raise InvalidValueError(
+                f"LPIPS needs images of {SMALLEST} pixels or more a side, but got {height} x {width}; take it out of "
+                "the callbacks."
+            )
+
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """Read the network, once.
+
+        Raises:
+            ConnectionError: if the trunk's file is not here and cannot be downloaded; it says what to put where.
+            ValueError: if the file is damaged or holds another network.
+        """
+        if self._model is None:
+            self._file = file = fetch(self.weights, file_cards("dis_lightning.metrics.networks"))
+            import lpips  # slow to import, for those who ask
+
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # lpips 0.1.4 asks torchvision in an old way
+                model = lpips.LPIPS(net=self.network, pnet_rand=True, verbose=False)
+            tensors = {key: value for key, value in read_tensors(file).items() if key.startswith("features.")}
+            # lpips cuts the trunk into slices, and keeps the layers' numbers.
+            names = {f"features.{key.partition('.')[2]}": key for key in model.net.state_dict()}
+            fill(model.net, {names.get(key, key): value for key, value in tensors.items()}, file, self.network)
+            self._model = model.requires_grad_(False).eval()
+        self._model.to(device)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Distances of images `(N, 3, H, W)` in [-1, 1] to targets of the same shape, `(N,)`.
+
+        Raises:
+            ValueError: if the images are too small for the network.
+        """
+        self.check(images.shape)
+        if images.shape[1] == 1:  # grey
+            images, targets = images.expand(-1, 3, -1, -1), targets.expand(-1, 3, -1, -1)
+        pairs = zip(images.split(CHUNK), targets.split(CHUNK), strict=True)
+        return torch.cat([self._model(one, other).reshape(-1) for one, other in pairs])
+
+    def define(self) -> dict[str, Any]:
+        """What the distance depends on; after `load`."""
+        return {
+            "network": f"LPIPS v0.1 ({self.network}), lpips " + version("lpips"),
+            **weights_hashes(self._model, self._file),
+            "resize": "none",
+        }

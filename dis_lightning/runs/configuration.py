@@ -1,0 +1,134 @@
+"""What a run is made of, kept in its folder, so that two different runs never mix."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dis_lightning.errors import InvalidValueError
+from dis_lightning.files import write_atomically
+from dis_lightning.runs.folder import RunFolder
+
+__all__ = ["check_configuration", "expected_images", "fingerprint", "leaves", "read_configuration"]
+
+FREE = ("trainer.", "writer.", "data.init_args.num_workers")
+"""Keys that change nothing in the images: where and how fast a run is done."""
+
+ROUNDING = ("threads", "data.init_args.batch_size")
+"""Keys that change the order of sums and so the last bits of the images; a run may go on with others."""
+
+IMAGES = "data.init_args.num_images"
+"""The key by which a run may grow."""
+
+
+def check_configuration(folder: RunFolder, configuration: dict[str, Any], *, write: bool) -> None:
+    """Compare a configuration with the one that made a folder, and keep it there.
+
+    A run may go on with more images, another batch size or number of threads, and its data may be named by another
+    path; everything else that the images depend on must be as it was.
+
+    Args:
+        folder: the run folder.
+        configuration: nested keys and plain values.
+        write: whether this process is the one that writes.
+
+    Raises:
+        ValueError: if the folder was made by another configuration, the message names the keys that differ; or if it
+            holds images and nothing says by what they were made.
+    """
+    kept = read_configuration(folder)
+    if kept is None:
+        _check_records(folder, configuration)
+    elif differing := list(_differing(kept, configuration)):
+        raise InvalidValueError(
+            f"The folder {folder.path} holds a run with another configuration:\n"
+            + "\n".join(f"  {key}: {there} there, {now} now" for key, there, now in differing)
+            + "\nChoose another folder (--writer.folder), repeat that configuration, or remove the folder."
+        )
+    if write:
+        write_atomically(folder.configuration, yaml.safe_dump(configuration, sort_keys=False).encode())
+
+
+def read_configuration(folder: RunFolder) -> dict[str, Any] | None:
+    """The configuration of a run; None where there is none.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    if not folder.configuration.exists():
+        return None
+    try:
+        content = yaml.safe_load(folder.configuration.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = str(error).replace("\n", " ")
+        raise InvalidValueError(
+            f"{folder.configuration} is damaged ({reason}). Remove it and give the run's command again: if the images "
+            "were made by the same configuration, it is written anew."
+        ) from error
+    if not isinstance(content, dict):
+        raise InvalidValueError(
+            f"{folder.configuration} is damaged: it holds no keys. Remove it and give the run's command again."
+        )
+    return content
+
+
+def fingerprint(configuration: dict[str, Any]) -> str:
+    """What tells configurations apart by which images come out different; every record carries it."""
+    ignored = (*FREE, *ROUNDING, IMAGES)
+    plain = {key: _plain(value) for key, value in leaves(configuration) if not key.startswith(ignored)}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def expected_images(folder: RunFolder) -> int:
+    """How many images the run of a folder has when it is finished; 0 where its configuration does not say."""
+    configuration = read_configuration(folder) or {}
+    data = configuration.get("data") or {}
+    return int(data.get("init_args", {}).get("num_images") or 0)
+
+
+def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and plain values of nested ones; lists count as values."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from leaves(value, f"{prefix}{key}.")
+    else:
+        yield prefix.removesuffix("."), tree
+
+
+def _differing(kept: dict[str, Any], given: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    there, now = dict(leaves(kept)), dict(leaves(given))
+    for key in sorted(there | now):
+        if key.startswith((*FREE, *ROUNDING)) or _plain(there.get(key)) == _plain(now.get(key)):
+            continue
+        if key == IMAGES and not _fewer(there.get(key), now.get(key)):
+            continue
+        yield key, there.get(key), now.get(key)
+
+
+def _fewer(there: int | None, now: int | None) -> bool:
+    """Whether a run would shrink; None means all images that there are."""
+    return now is not None and (there is None or now < there)
+
+
+def _plain(value: Any) -> Any:
+    """A value in one spelling, where it has several: a path that is there, by its real place."""
+    if isinstance(value, str) and ("/" in value or value.startswith("~")):
+        path = Path(value).expanduser()
+        return str(path.resolve()) if path.exists() else value
+    return value
+
+
+def _check_records(folder: RunFolder, configuration: dict[str, Any]) -> None:
+    """Where no configuration is left, the records must say that they were made by this one."""
+    made = fingerprint(configuration)
+    for index in folder.indices():
+        record = folder.record(index)
+        if record is not None and record.get("made_by") != made:
+            raise InvalidValueError(
+                f"The folder {folder.path} has lost its {folder.configuration.name}, and image {index} in it was not "
+                "made by this configuration (or before records said by which). Choose another folder "
+                "(--writer.folder), or remove this one."
+            )

@@ -1,0 +1,162 @@
+"""Finished runs, read from their folders alone.
+
+A run is finished when its `metrics.json` is there, of all images that its configuration asks for, and every image of
+its `results.csv` still has its record and its files. Runs are called by the shortest end of their paths that tells them
+apart.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dis_lightning.errors import InvalidValueError, MissingFileError
+from dis_lightning.runs.configuration import expected_images, leaves, read_configuration
+from dis_lightning.runs.folder import RunFolder
+from dis_lightning.runs.summary import Summary, read_results, read_summary, sections
+
+__all__ = ["Image", "Run", "defined_differently", "differences", "read_runs", "same_images"]
+
+Image = tuple[int, str]
+"""Position in the data set and SHA-256 of the clean image's file."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder says.
+
+    Attributes:
+        label: what the run is called on the page.
+        folder: its files.
+        configuration: its nested keys, as kept in `config.yaml`.
+        summary: its `metrics.json`.
+        records: the records of its images by index.
+        values: its `results.csv`: the numbers of every image by index and name.
+    """
+
+    label: str
+    folder: RunFolder
+    configuration: dict[str, Any]
+    summary: Summary
+    records: dict[int, dict[str, Any]]
+    values: dict[int, dict[str, float]]
+
+    @property
+    def solver(self) -> str:
+        """The class of the solver; empty where the configuration does not say it."""
+        return self._class("model")
+
+    @property
+    def operator(self) -> str:
+        """The class of the operator; empty where the configuration does not say it."""
+        return self._class("operator")
+
+    @property
+    def data(self) -> str:
+        """The class of the data; empty where the configuration does not say it."""
+        return self._class("data")
+
+    @property
+    def samples(self) -> int:
+        """Number of posterior samples of each image."""
+        return int(self.summary["samples_per_image"])
+
+    @property
+    def images(self) -> list[Image]:
+        """The images of the run: where nobody knows the clean one, its name stands for it."""
+        return [
+            (index, record["sha256"].get(f"sources/{index:05d}.png", record["name"]))
+            for index, record in self.records.items()
+        ]
+
+    @property
+    def sections(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The parts of the summary that hold means, by name."""
+        return sections(self.summary)
+
+    @property
+    def reported(self) -> dict[str, dict[str, float]]:
+        """What a paper reports for this run: values by source and name, from the key `writer.reported`."""
+        values = dict((self.configuration.get("writer") or {}).get("reported") or {})
+        return {str(values.pop("source", "a paper")): values} if values else {}
+
+    def _class(self, key: str) -> str:
+        part = self.configuration.get(key)
+        return str(part["class_path"]).rpartition(".")[2] if isinstance(part, dict) else ""
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read finished runs.
+
+    Args:
+        folders: the run folders, each once.
+
+    Raises:
+        FileNotFoundError: if a folder is not there, or a file of one is gone.
+        ValueError: if there is no folder, one is named twice, one is no run folder, or its run is not finished.
+    """
+    if not folders:
+        raise InvalidValueError("A report needs at least one run folder.")
+    return [_read(folder, label) for folder, label in zip(folders, _labels(folders), strict=True)]
+
+
+def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """What the runs do not share: one text per run, by dotted key of the configuration."""
+    flat = [dict(leaves(run.configuration)) for run in runs]
+    keys = dict.fromkeys(key for one in flat for key in one if not key.startswith(("trainer.", "writer.")))
+    texts = {key: [str(one.get(key, "")) for one in flat] for key in keys}
+    return {key: row for key, row in texts.items() if len(set(row)) > 1}
+
+
+def same_images(runs: Sequence[Run]) -> bool:
+    """Whether the runs have the same clean images, so that their means can be compared."""
+    return len({tuple(run.images) for run in runs}) == 1
+
+
+def defined_differently(runs: Sequence[Run], name: str) -> list[str]:
+    """In which keys the runs' definitions of a metric differ, but for the number of images; none where they agree.
+
+    Args:
+        runs: the runs; those that do not have the metric do not count.
+        name: its name in `metrics.json`.
+    """
+    having = [run for run in runs if any(name in part for part in run.sections.values())]
+    found = [run.summary.get("definitions", {}).get(name, {}) for run in having]
+    keys = dict.fromkeys(key for definition in found for key in definition if key != "n")
+    return [key for key in keys if len({str(definition.get(key)) for definition in found}) > 1]
+
+
+def _read(path: Path, label: str) -> Run:
+    if not path.is_dir():
+        raise MissingFileError(f"There is no folder {path}. Give the folder that a run has written (--writer.folder).")
+    folder = RunFolder(path)
+    configuration = read_configuration(folder)
+    if configuration is None:
+        raise InvalidValueError(
+            f"{path} is not the folder of a run: it lacks {folder.configuration.name}. Give the folder that a run has "
+            "written (--writer.folder)."
+        )
+    summary = read_summary(folder)
+    if summary is None:
+        count = len(folder.indices())
+        raise InvalidValueError(
+            _unfinished(path, f"{count} images have a record, and {folder.metrics.name} is not there, or damaged")
+        )
+    values = read_results(folder.results)
+    if len(values) < (expected := expected_images(folder)):
+        raise InvalidValueError(_unfinished(path, f"{len(values)} of its {expected} images are there and scored"))
+    return Run(label, folder, configuration, summary, {index: folder.require(index) for index in values}, values)
+
+
+def _unfinished(path: Path, reason: str) -> str:
+    return f"The run in {path} is not finished: {reason}. Give its command again, which computes what is missing."
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths, all of one length, that differ."""
+    parts = [folder.resolve().parts for folder in folders]
+    if len(set(parts)) < len(parts):
+        twice = next(folder for folder, tail in zip(folders, parts, strict=True) if parts.count(tail) > 1)
+        raise InvalidValueError(f"The run {twice} is named twice; name every run once.")
+    length = next(n for n in range(1, 1 + max(map(len, parts))) if len({tail[-n:] for tail in parts}) == len(parts))
+    return ["/".join(tail[-length:]) for tail in parts]

@@ -1,0 +1,325 @@
+"""The run folder: a ledger with one record per finished image. Every file of it is named here.
+
+    config.yaml               the whole configuration
+    samples/00017_00.png      posterior sample 0 of image 17, 8 bit; none for a sample that diverged
+    sources/00017.png         the clean image
+    measurements/00017.png    the measurement, as a picture; a map of classes is an indexed one, in the classes' colours
+    measurements/00017.npy    the measurement itself; a caption is 00017.txt
+    records/00017.json        written last: its presence means that image 17 is done; holds the others' SHA-256
+    trajectories/00017.gif    how it came to be, where somebody asked for that
+    results.csv, metrics.json a row per image; means and their definitions
+    grid.png, report.html     to look at
+
+Every file is written beside its place and then moved there, so that none is ever half written. The files of a batch are
+flushed to the disk together, before their records are written: a record means "done" after a power failure too.
+"""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dis_lightning.errors import InvalidValueError, MissingFileError
+from dis_lightning.files import flush, write_atomically
+from dis_lightning.types import Cost, Draws, Measurement, Reconstruction
+
+__all__ = ["Kept", "RunFolder", "read_png"]
+
+
+class Kept(NamedTuple):
+    """What is kept of the image of a batch beside its samples."""
+
+    name: str
+    """Where the image came from."""
+    source: Tensor | None
+    """The clean image, 8 bit, `(C, H, W)`; None where nobody knows it."""
+    measurement: Tensor | str
+    """The measurement itself."""
+    picture: Tensor
+    """The measurement as a picture, 8 bit: `(C, h, w)`, or classes `(h, w)` where there is a palette."""
+    palette: Tensor | None = None
+    """Colours of the classes, 8 bit, `(K, 3)`."""
+    label: int | None = None
+    """The class of the image, where it is known."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Files of one run.
+
+    Args:
+        path: the folder; made on the first write.
+    """
+
+    path: Path
+
+    @property
+    def configuration(self) -> Path:
+        """What the run is made of."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """Means and their definitions."""
+        return self.path / "metrics.json"
+
+    @property
+    def results(self) -> Path:
+        """The values of every image."""
+        return self.path / "results.csv"
+
+    @property
+    def grid(self) -> Path:
+        """The first images at a glance."""
+        return self.path / "grid.png"
+
+    @property
+    def page(self) -> Path:
+        """All of it on one page."""
+        return self.path / "report.html"
+
+    @property
+    def samples(self) -> Path:
+        """The folder of the posterior samples."""
+        return self.path / "samples"
+
+    def sample(self, index: int, sample: int) -> Path:
+        """Where a posterior sample is kept."""
+        return self.samples / f"{index:05d}_{sample:02d}.png"
+
+    def source(self, index: int) -> Path:
+        """Where a clean image is kept."""
+        return self.path / "sources" / f"{index:05d}.png"
+
+    def measurement(self, index: int) -> Path:
+        """Where the picture of a measurement is kept."""
+        return self.path / "measurements" / f"{index:05d}.png"
+
+    def trajectory(self, index: int, kind: str) -> Path:
+        """Where a film is kept, a file of some kind."""
+        return self.path / "trajectories" / f"{index:05d}.{kind}"
+
+    def indices(self) -> list[int]:
+        """The images that have a record, in order."""
+        return sorted(int(file.stem) for file in self._records.glob("*.json"))
+
+    def finished(self, index: int) -> bool:
+        """Whether an image has a record that is whole."""
+        return self.record(index) is not None
+
+    def record(self, index: int) -> dict[str, Any] | None:
+        """The record of a finished image; None where there is none, or it is damaged."""
+        try:
+            content: dict[str, Any] = json.loads(self._record(index).read_text(encoding="utf-8"))
+        except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+            return None
+        known = isinstance(content, dict) and content.pop("digest", None) == _digest(content)
+        return content if known else None
+
+    def require(self, index: int) -> dict[str, Any]:
+        """The record of an image that must be there, with all its files as they were written.
+
+        Raises:
+            ValueError: if it or one of its files is gone or damaged; the message says which, and what mends it.
+        """
+        record = self.record(index)
+        wrong = [self._record(index)] if record is None else self._wrong(record)
+        if record is None or wrong:
+            raise InvalidValueError(
+                f"{wrong[0]} is gone or damaged; give the command that made {self.path} again, which mends it."
+            )
+        return record
+
+    def forget(self, index: int) -> None:
+        """Take away the record of an image, so that it counts as not finished."""
+        self._record(index).unlink(missing_ok=True)
+
+    def write(self, batch: list[int], kept: list[Kept], draws: Draws, made_by: str) -> None:
+        """Write all files of the images of a batch that have no record yet, and then their records.
+
+        Args:
+            batch: positions of the images in the data set.
+            kept: what is kept of each of them.
+            draws: their posterior samples.
+            made_by: fingerprint of the configuration.
+
+        Raises:
+            UnusablePathError: if the folder cannot be written to.
+        """
+        new = {index: row for row, index in enumerate(batch) if not self.finished(index)}
+        files = {index: self._files(index, kept[row], draws, row) for index, row in new.items()}
+        for content in files.values():
+            for file, some in content.items():
+                write_atomically(file, some, durable=False)
+        if new:
+            flush(file for content in files.values() for file in content)
+        for index, row in new.items():
+            record = {
+                "index": index,
+                "name": kept[row].name,
+                **({} if kept[row].label is None else {"label": kept[row].label}),
+                "batch": batch,
+                "shape": list(draws.samples.shape[2:]),
+                "diverged": draws.diverged[row].tolist(),
+                "clamped": None if draws.clamped is None else draws.clamped[row].tolist(),
+                "cost": draws.costs[row]._asdict(),
+                "acceptance": None if draws.acceptance is None else float(draws.acceptance[row]),
+                "made_by": made_by,
+                "sha256": {self._name(file): hashlib.sha256(some).hexdigest() for file, some in files[index].items()},
+            }
+            text = json.dumps({**record, "digest": _digest(record)}, indent=1)
+            write_atomically(self._record(index), text.encode(), durable=False)
+
+    def read(self, index: int) -> Draws | None:
+        """The draws of one image, `B = 1`, or None while it is not finished or if a file of it is gone or damaged."""
+        record = self.record(index)
+        if record is None or self._wrong(record):
+            return None
+        # A sample that diverged has no file; mid-grey stands for it.
+        grey = torch.full(record["shape"], 128, dtype=torch.uint8)
+        samples = [
+            grey if diverged else read_png(self.sample(index, sample))
+            for sample, diverged in enumerate(record["diverged"])
+        ]
+        rate, clamped = record["acceptance"], record["clamped"]
+        return Draws(
+            torch.stack(samples)[None],
+            torch.tensor([record["diverged"]]),
+            [Cost(**record["cost"])],
+            None if rate is None else torch.tensor([rate], dtype=torch.float64),
+            None if clamped is None else torch.tensor([clamped], dtype=torch.float64),
+        )
+
+    def reconstruction(self, indices: list[int]) -> Reconstruction:
+        """Everything that was known about finished images when they were sampled.
+
+        Args:
+            indices: their positions in the data set, one at least.
+
+        Raises:
+            ValueError: if a file of them is gone or damaged.
+        """
+        records = [self.require(index) for index in indices]
+        draws = self.recall(indices)
+        assert draws is not None  # for all are there
+        files = [self.source(index) for index in indices]
+        known = all(self._name(file) in record["sha256"] for file, record in zip(files, records, strict=True))
+        labels = [record["label"] for record in records if "label" in record]
+        return Reconstruction(
+            torch.tensor(indices),
+            [record["name"] for record in records],
+            torch.stack([read_png(file) for file in files]) if known else None,
+            _together([self._value(index) for index in indices]),
+            draws,
+            torch.tensor(labels) if labels else None,
+        )
+
+    def recall(self, indices: list[int]) -> Draws | None:
+        """The draws of several images, or None if one of them is not finished, or a file of it is gone or damaged."""
+        parts = [part for part in map(self.read, indices) if part is not None]
+        if len(parts) < len(indices):
+            return None
+        rates = [part.acceptance for part in parts if part.acceptance is not None]
+        clamped = [part.clamped for part in parts if part.clamped is not None]
+        return Draws(
+            torch.cat([part.samples for part in parts]),
+            torch.cat([part.diverged for part in parts]),
+            [cost for part in parts for cost in part.costs],
+            torch.cat(rates) if rates else None,
+            torch.cat(clamped) if clamped else None,
+        )
+
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the images, `(C, H, W)`.
+
+        Raises:
+            FileNotFoundError: if there is none yet.
+        """
+        for record in filter(None, map(self.record, self.indices())):
+            return tuple(record["shape"])
+        raise MissingFileError(f"{self.path} holds no images; give the folder of a run (--writer.folder).")
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written."""
+        for partial in self.path.rglob(".*.partial"):
+            partial.unlink(missing_ok=True)
+
+    @property
+    def _records(self) -> Path:
+        return self.path / "records"
+
+    def _record(self, index: int) -> Path:
+        return self._records / f"{index:05d}.json"
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self.path).as_posix()
+
+    def _wrong(self, record: dict[str, Any]) -> list[Path]:
+        """The files of an image that are not as they were written."""
+        files = {self.path / name: digest for name, digest in record["sha256"].items()}
+        return [file for file, digest in files.items() if _sha256(file) != digest]
+
+    def _files(self, index: int, kept: Kept, draws: Draws, row: int) -> dict[Path, bytes]:
+        picture = self.measurement(index)
+        words = isinstance(kept.measurement, str)
+        files = {} if kept.source is None else {self.source(index): _png(kept.source)}
+        files[picture] = _png(kept.picture, kept.palette)
+        files[picture.with_suffix(".txt" if words else ".npy")] = _bytes(kept.measurement)
+        for sample, (image, diverged) in enumerate(zip(draws.samples[row], draws.diverged[row], strict=True)):
+            if not diverged:
+                files[self.sample(index, sample)] = _png(image)
+        return files
+
+    def _value(self, index: int) -> Tensor | str:
+        words, numbers = (self.measurement(index).with_suffix(suffix) for suffix in (".txt", ".npy"))
+        if words.exists():
+            return words.read_text(encoding="utf-8")
+        return torch.from_numpy(np.load(numbers, allow_pickle=False))
+
+
+def read_png(file: Path) -> Tensor:
+    """Read an image as 8 bit, `(3, H, W)`, or `(1, H, W)` where it is grey."""
+    with Image.open(file) as image:
+        pixels = np.array(image if image.mode == "L" else image.convert("RGB"))
+    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
+
+
+def _png(image: Tensor, palette: Tensor | None = None) -> bytes:
+    """An 8-bit image, `(3, H, W)` or grey `(1, H, W)`, or with a palette classes, `(H, W)`, as a PNG."""
+    if palette is None:
+        pixels = image.permute(1, 2, 0).cpu().numpy()
+        picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    else:
+        picture = Image.fromarray(image.to(torch.uint8).cpu().numpy(), mode="P")
+        picture.putpalette(palette.flatten().tolist())
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _bytes(measurement: Tensor | str) -> bytes:
+    if isinstance(measurement, str):
+        return measurement.encode()
+    buffer = io.BytesIO()
+    np.save(buffer, measurement.cpu().numpy(), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _together(values: list[Tensor | str]) -> Measurement:
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    return torch.stack(tensors) if tensors else [value for value in values if isinstance(value, str)]
+
+
+def _sha256(file: Path) -> str | None:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
+
+
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,57 @@
+"""The means of a run as a table in the terminal."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dis_lightning.runs.folder import RunFolder
+from dis_lightning.runs.summary import Summary, sections
+
+__all__ = ["print_summary"]
+
+MANY = 0.05
+"""Share of values outside [-1, 1] from which on something is amiss; saturated pixels alone are fewer."""
+
+
+def print_summary(summary: Summary, folder: RunFolder, reused: int = 0) -> None:
+    """Show the means, what diverged and where the files are.
+
+    Args:
+        summary: content of `metrics.json`.
+        folder: the run folder.
+        reused: number of images that an earlier run had finished.
+    """
+    table = Table(title=f"Images: {summary['images']}, posterior samples of each: {summary['samples_per_image']}")
+    table.add_column("metric")
+    table.add_column("mean", justify="right")
+    table.add_column("standard error", justify="right")
+    table.add_column("unit")
+    missing: list[str] = []
+    for values in sections(summary).values():
+        for name, value in values.items():
+            unit = summary["definitions"].get(name, {}).get("unit", "")
+            table.add_row(name, *(_number(value[key]) for key in ("mean", "standard_error")), unit)
+            if why := value.get("missing"):
+                missing.append(f"No {name}: {why}.")
+        table.add_section()
+    console = Console()
+    console.print(table)
+    for line in missing:
+        console.print(line, soft_wrap=True, highlight=False)
+    if summary["diverged"]["count"]:
+        console.print("Diverged samples:", ", ".join(summary["diverged"]["samples"]))
+    if (share := summary["clamped"].get("mean", 0.0)) > MANY:
+        console.print(
+            f"Clamped: {share:.0%} of the values of the samples lay outside [-1, 1]; is the guidance too strong?",
+            highlight=False,
+        )
+    if reused:
+        console.print(f"Reused: {reused} of {summary['images']} images were finished before.", highlight=False)
+    console.print(f"Pictures: {folder.grid}", soft_wrap=True, highlight=False)
+    if folder.samples.exists():  # not where all diverged
+        console.print(f"Samples:  {folder.samples}", soft_wrap=True, highlight=False)
+
+
+def _number(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}"
