@@ -59,6 +59,8 @@ class Study(NamedTuple):
     """Rooms that metrics compare with; empty where none do."""
     choices: dict[str, dict[str, Choice]]
     """What was tuned, by problem and solver."""
+    note: str
+    """What else is to be said of the tuning, in a sentence; mostly nothing."""
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -72,9 +74,10 @@ class Study(NamedTuple):
         """
         study = yaml.safe_load(file.read_text())
         beside = tuned_file(file)
-        chosen = yaml.safe_load(beside.read_text())["choices"] if beside.exists() else {}
-        choices = {p: {s: Choice(**choice) for s, choice in row.items()} for p, row in chosen.items()}
-        return cls(**{name: study.get(name, {}) for name in cls._fields[:-1]}, choices=choices)
+        chosen = yaml.safe_load(beside.read_text()) if beside.exists() else {"choices": {}}
+        choices = {p: {s: Choice(**choice) for s, choice in row.items()} for p, row in chosen["choices"].items()}
+        parts = {name: study.get(name, {}) for name in cls._fields[:-2]}
+        return cls(**parts, choices=choices, note=chosen.get("note", ""))
 
     def configuration(self, problem: str, solver: str, factor: float | None = None) -> Configuration:
         """A row as the command line takes it.

@@ -85,8 +85,8 @@ def described(study: Study) -> str:
         return "Step sizes are not tuned."
     return (
         f"Step sizes are the best of {tried} for each solver and problem on {rooms['num_images']} other rooms "
-        f'(split "{rooms["split"]}").'
-    )
+        f'(split "{rooms["split"]}"). {study.note}'
+    ).rstrip()
 
 
 def _best(scores: dict[float, float]) -> float:

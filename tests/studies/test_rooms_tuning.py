@@ -57,7 +57,9 @@ def test_all_rows_are_tuned_as_often_as_each_other_and_what_is_written_is_what_w
         best = study.run(tmp_path / "again" / name, "pool", name, choice.factor)
         assert found(best, "psnr")["mean"] == pytest.approx(max(choice.scores.values()), abs=1e-6)
         assert study.configuration("pool", name)["model"]["init_args"]["scale"] == float(f"{2 * choice.factor:.3g}")
-    assert 'best of 7 for each solver and problem on 3 other rooms (split "tune")' in described(study)
+    told = 'Step sizes are the best of 7 for each solver and problem on 3 other rooms (split "tune").'
+    assert described(study) == told
+    assert described(study._replace(note="They are old.")) == f"{told} They are old."
 
 
 @pytest.mark.filterwarnings("ignore:.* images is biased")
