@@ -29,11 +29,13 @@ from typing import Any
 
 import torch
 import yaml
+from jsonargparse import auto_cli
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from dis_lightning.commands.parts import build_solver
+from dis_lightning.progress import counted
 from dis_lightning.types import Cost
 
 __all__ = ["METHODS", "NUMBERS", "costs", "print_costs"]
@@ -85,6 +87,11 @@ def print_costs(table: Mapping[str, Sequence[Cost]], numbers: Sequence[int] = NU
     Console().print(shown)
 
 
-if __name__ == "__main__":
+def reconstruction_time() -> None:
+    """Measure what an image costs with 1, 5, 10 and 25 samples, by three methods; minutes of one core."""
     torch.set_num_threads(1)
-    print_costs({method: costs(method) for method in METHODS})
+    print_costs({method: costs(method) for method in counted(METHODS, "Timing methods")})
+
+
+if __name__ == "__main__":
+    auto_cli(reconstruction_time, as_positional=False)

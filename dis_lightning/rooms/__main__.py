@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from jsonargparse import auto_cli
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.commands.quiet import quieten
+from dis_lightning.errors import InvalidValueError, UserError
 from dis_lightning.rooms.export import write_folder, write_lmdb
 from dis_lightning.rooms.training.examine import examine
 from dis_lightning.rooms.training.fit import fit
@@ -50,15 +51,26 @@ def export(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the subcommand named by the arguments, by default those of the process; `--a-b` may be written `--a_b`."""
+    """Run the subcommand named by the arguments; `--a-b` may be written `--a_b`.
+
+    Args:
+        arguments: by default those of the process.
+
+    Raises:
+        SystemExit: with one message on a user's mistake.
+    """
+    quieten()
     given = sys.argv[1:] if arguments is None else arguments
     names = [re.sub(r"^--[\w-]+", lambda name: "--" + name[0][2:].replace("-", "_"), word) for word in given]
     torch.manual_seed(0)  # networks that are to be trained are built while the arguments are read
-    auto_cli(
-        {"export": export, "fit": fit, "score": score, "examine": examine, "retrieve": retrieve},
-        args=names,
-        as_positional=False,
-    )
+    try:
+        auto_cli(
+            {"export": export, "fit": fit, "score": score, "examine": examine, "retrieve": retrieve},
+            args=names,
+            as_positional=False,
+        )
+    except UserError as error:
+        sys.exit(f"dis_lightning.rooms: {error}")
 
 
 if __name__ == "__main__":

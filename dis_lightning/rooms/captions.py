@@ -21,7 +21,7 @@ from dis_lightning.rooms.colours import BED_PAINTS, RUG_PAINTS, SKIES, WALL_PAIN
 from dis_lightning.rooms.scene import WALL_NAMES, Lamp, Painting, Panel, Rug, Scene, Window
 from dis_lightning.rooms.world import caption_of, draw_scene
 
-__all__ = ["ANSWERS", "LENGTH", "Facts", "all_captions", "caption", "facts", "tokens", "vocabulary"]
+__all__ = ["ANSWERS", "LENGTH", "Facts", "all_captions", "caption", "facts", "known_facts", "tokens", "vocabulary"]
 
 
 class Facts(NamedTuple):
@@ -92,6 +92,21 @@ def all_captions() -> tuple[str, ...]:
     return tuple(caption(Facts(*answers)) for answers in itertools.product(*map(range, ANSWERS)))
 
 
+def known_facts(captions: Sequence[str]) -> Tensor:
+    """What sentences of the grammar say, `(N, 6)`, as `Facts`: the other way round of `caption`.
+
+    Raises:
+        ValueError: if one is no sentence of the grammar.
+    """
+    places = _places()
+    if strange := [text for text in captions if text not in places]:
+        raise InvalidValueError(
+            f"Captions of rooms were needed, such as {all_captions()[-1]!r}; but got {strange[0]!r}."
+        )
+    found = torch.tensor([places[text] for text in captions], dtype=torch.long)
+    return torch.stack(torch.unravel_index(found, tuple(ANSWERS)), dim=1)
+
+
 @functools.cache
 def vocabulary() -> tuple[str, ...]:
     """Every word of the grammar, in alphabetical order."""
@@ -118,6 +133,11 @@ def tokens(captions: Sequence[str]) -> Tensor:
             )
         row[: len(words)] = torch.tensor([known[word] for word in words])
     return rows
+
+
+@functools.cache
+def _places() -> dict[str, int]:
+    return {caption: place for place, caption in enumerate(all_captions())}
 
 
 def _words(text: str) -> list[str]:

@@ -5,7 +5,8 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
-from rich.progress import track
+
+from dis_lightning.progress import counted
 
 __all__ = ["interleave"]
 
@@ -27,7 +28,7 @@ def interleave(
         Seconds per item, one per repetition.
     """
     names, seconds = list(workloads), {name: list[float]() for name in workloads}
-    for repetition in track(range(repetitions), "Timing"):
+    for repetition in counted(range(repetitions), "Timing"):
         first = repetition % len(names)
         for name in names[first:] + names[:first]:
             seconds[name].append(_time(workloads[name], steps, device))

@@ -16,6 +16,8 @@ from rich import print as show
 from settings import Setting, settings
 from work import matrix_products, peak_memory, product_cost, start
 
+from dis_lightning.progress import counted
+
 __all__ = ["guided_step"]
 
 
@@ -103,9 +105,10 @@ def _start(
     ways: list[Setting], arguments: dict[str, Any], device: torch.device
 ) -> tuple[dict[Setting, Iterator[Any]], dict[Setting, float]]:
     # On a CPU the memory is asked for first: see `peak_memory`.
-    alone = {way: peak_memory(way, arguments) for way in ways} if device.type == "cpu" else {}
+    asked = counted(ways, "Measuring memory") if device.type == "cpu" else ()
+    alone = {way: peak_memory(way, arguments) for way in asked}
     work, memory = {}, {}
-    for way in ways:
+    for way in counted(ways, "Taking the first steps"):
         try:
             work[way], used = start(way, arguments, device)
         except torch.OutOfMemoryError:

@@ -32,6 +32,7 @@ DOWNLOADS = {
 
 JUDGED = {
     "y_room_layout_xu2024": ("rooms_layout", {"y_miou"}),
+    "y_rooms_caption": ("rooms_caption", {"y_accuracy"}),
     "y_rooms_class": ("rooms_class", {"y_accuracy"}),
     "y_rooms_layout": ("rooms_layout", {"y_miou", "y_miou_of_set"}),
     "y_rooms_segmentation": ("rooms_segmentation", {"y_miou", "y_miou_of_set"}),

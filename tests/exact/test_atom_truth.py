@@ -7,9 +7,9 @@ from torch import Tensor
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.operators import HDR, MatrixOperator, PhaseRetrieval
 from dis_lightning.solvers import DPS, Unguided
-from dis_lightning.studies.measurements import LinearLogits
-from dis_lightning.studies.problems import Problem, atom_problems
-from dis_lightning.studies.scores import total_variation
+from studies.measurements import LinearLogits
+from studies.problems import Problem, atom_problems
+from studies.scores import total_variation
 
 COUNT = 1000
 LEVELS = KarrasLevels(50, sigma_min=0.02, sigma_max=20)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from dis_lightning.levels import KarrasLevels, Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.solvers import DPS, Unguided
-from dis_lightning.studies.problems import Problem, gaussian_problem
-from dis_lightning.studies.scores import coverage
 from dis_lightning.transitions import AncestralEuler
+from studies.problems import Problem, gaussian_problem
+from studies.scores import coverage
 
 Array = NDArray[np.float64]
 MANY = KarrasLevels(200)

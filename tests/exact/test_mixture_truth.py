@@ -13,8 +13,8 @@ from torch import Tensor
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.operators import GaussianOperator, Operator
 from dis_lightning.solvers import DPS, Unguided
-from dis_lightning.studies.problems import Problem, mixture_problem
 from dis_lightning.transitions import AncestralEuler, ProbabilityFlow, Transition
+from studies.problems import Problem, mixture_problem
 
 COUNT = 400
 """Samples of the tests of guidance, whose errors are far above the floor of 0.06 to 0.27 at this number."""

@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from dis_lightning.rooms import render_room
-from dis_lightning.rooms.captions import ANSWERS, LENGTH, Facts, all_captions, caption, facts, tokens, vocabulary
+from dis_lightning.rooms.captions import (
+    ANSWERS,
+    LENGTH,
+    Facts,
+    all_captions,
+    caption,
+    facts,
+    known_facts,
+    tokens,
+    vocabulary,
+)
 from dis_lightning.rooms.world import draw_scene
 
 
@@ -56,3 +66,10 @@ def test_sentences_become_numbers_of_words_and_back() -> None:
 def test_sentences_that_cannot_be_read_are_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=rf"1 \.\. 32 words, all among a, an, and, .*{message}\."):
         tokens([text])
+
+
+def test_sentences_give_their_facts_back() -> None:
+    some = [Facts(3, 2, 7, 1, 2, 4), Facts(0, 0, 0, 0, 0, 0), Facts(*(answers - 1 for answers in ANSWERS))]
+    assert known_facts([caption(known) for known in some]).tolist() == [list(known) for known in some]
+    with pytest.raises(ValueError, match="but got 'a bed'"):
+        known_facts(["a bed"])

@@ -122,5 +122,5 @@ def test_the_command_line_writes_both_and_takes_either_spelling(tmp_path: Path) 
 
 
 def test_the_command_line_needs_a_target() -> None:
-    with pytest.raises(ValueError, match="--folder"):
+    with pytest.raises(SystemExit, match=r"dis_lightning\.rooms: export needs a target: --folder"):
         main(["export"])

@@ -2,7 +2,7 @@ import warnings
 
 import pytest
 import torch
-from lightning import Trainer
+from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
@@ -93,6 +93,41 @@ def test_the_sharp_average_weighs_steps_by_a_power():
         weights[step - 1] = 1 - decay
     assert average == pytest.approx(2000 * 7 / 8, rel=1e-3)  # the mean of density 7 u^6 on [0, 1]
     assert (weights[1999] / weights[999]).item() == pytest.approx(2**6, rel=0.01)
+
+
+class Keeping(Callback):
+    """Keeps what the model holds after each step."""
+
+    def __init__(self):
+        self.states = []
+
+    def on_train_batch_end(self, trainer, training, *_):
+        self.states.append({name: value.clone() for name, value in training.model.state_dict().items()})
+
+
+def test_the_statistics_of_batch_norms_are_averaged_with_the_weights(tmp_path):
+    torch.manual_seed(0)
+    training = ReaderTraining(ReaderA((8, 8, 8, 8)))
+    keeping, run = Keeping(), trainer(tmp_path, 4)
+    run.callbacks.append(keeping)
+    run.fit(training, batches(tmp_path))
+    average = training.average.state_dict()
+    moving = [name for name, value in average.items() if value.is_floating_point()]
+    assert any(name.endswith("running_var") for name in moving)
+    for name in moving:
+        expected = torch.zeros_like(average[name])
+        for step, state in enumerate(keeping.states, start=1):
+            expected = expected.lerp(state[name], 1 - average_decay(step, training.sharpness))
+        torch.testing.assert_close(average[name], expected, msg=name)
+        if name.endswith("running_mean"):
+            assert not torch.equal(average[name], keeping.states[-1][name])
+
+
+def test_a_run_says_how_far_it_is_as_often_as_it_is_logged(tmp_path, capsys):
+    run = trainer(tmp_path, 5)
+    run.log_every_n_steps = 2
+    run.fit(Counting(sharpness=0.0), batches(tmp_path))
+    assert capsys.readouterr().out.splitlines() == ["Step 2 of 5: loss -1", "Step 4 of 5: loss -3"]
 
 
 def test_the_rate_warms_up_and_falls_with_the_root_of_the_steps():

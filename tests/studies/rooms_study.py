@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from dis_lightning.studies.rooms_rows import Configuration
+from studies.rooms_rows import Configuration
 
 LEVELS = {"class_path": "KarrasLevels", "init_args": {"steps": 2}}
 GAUSSIAN = {"class_path": "dis_lightning.rooms.rooms_gaussian", "init_args": {"size": 16, "num_images": 30}}
@@ -20,7 +20,7 @@ def write_study(folder: Path, **changes: object) -> Path:
     """A study of two solvers on two rooms of 16 pixels, tuned on three others."""
     study = {
         "data": {"class_path": "RoomsData", "init_args": {"split": "test", "size": 16, "num_images": 2}},
-        "tuning": {"split": "tune", "num_images": 3},
+        "tuning": {"data": {"split": "tune", "num_images": 3}, "metric": "psnr", "better": "higher"},
         "problems": {"pool": POOL},
         "solvers": {"prior": solver("Unguided"), "MPGD": solver("MPGD", ("scale",), scale=2.0)},
     }

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from dis_lightning.operators import Operator
 from dis_lightning.priors import ExactPrior, FiniteAtomPrior, GaussianMixturePrior, GaussianPrior
-from dis_lightning.studies.clouds import posterior_cloud
 from dis_lightning.types import Measurement
+from studies.clouds import posterior_cloud
 
 GENERATOR = torch.Generator().manual_seed(0)
 SIGMA = 0.8

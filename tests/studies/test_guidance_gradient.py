@@ -1,6 +1,6 @@
 """The first paper's claim on exact priors: guidance at the posterior mean, over posterior samples, and the exact one.
 
-Every statement of the text of `dis_lightning.studies.guidance_gradient` is shown here.
+Every statement of the text of `studies.guidance_gradient` is shown here.
 """
 
 import math
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from dis_lightning.operators import MatrixOperator, Operator
 from dis_lightning.priors import FiniteAtomPrior, GaussianMixturePrior, GaussianPrior
-from dis_lightning.studies.clouds import posterior_cloud
-from dis_lightning.studies.guidance_gradient import (
+from studies.clouds import posterior_cloud
+from studies.guidance_gradient import (
     Comparison,
     agreement,
     compare,
@@ -25,8 +25,8 @@ from dis_lightning.studies.guidance_gradient import (
     gradient_at_mean,
     print_comparisons,
 )
-from dis_lightning.studies.measurements import Pointwise, clipped
-from dis_lightning.studies.problems import small_problems
+from studies.measurements import Pointwise, clipped
+from studies.problems import small_problems
 
 GENERATOR = torch.Generator().manual_seed(0)
 NOISE_STD = 0.4

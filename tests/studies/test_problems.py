@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from dis_lightning.operators import GaussianOperator
-from dis_lightning.studies.measurements import LinearLogits
-from dis_lightning.studies.problems import (
+from studies.measurements import LinearLogits
+from studies.problems import (
     Problem,
     atom_problems,
     gaussian_problem,

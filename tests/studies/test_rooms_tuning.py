@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 from rooms_study import solver, write_study
+from torch.nn import functional as F
 
-from dis_lightning.studies.rooms_classical import psnr
-from dis_lightning.studies.rooms_rows import Configuration, Study, tuned_file
-from dis_lightning.studies.rooms_tuning import COARSE, FINE, choose, described, tune
+from dis_lightning.images import dequantise
+from dis_lightning.rooms import rooms_reader_b
+from studies import rooms_semantic
+from studies.rooms_rows import Study, found, tuned_file
+from studies.rooms_tuning import COARSE, FINE, choose, described, score, tune
 
 
 @pytest.mark.parametrize("best", [1 / 32, 1 / 4, 1.0, 2.0, 16.0, 32.0])
@@ -27,32 +30,48 @@ def test_a_factor_with_which_a_sample_diverged_is_never_chosen() -> None:
         choose(lambda _: math.nan)
 
 
-def test_all_rows_are_scored_on_the_rooms_for_tuning_as_often_as_each_other(tmp_path: Path) -> None:
-    asked: list[Configuration] = []
+def test_a_factor_with_which_a_sample_diverges_has_no_score(tmp_path: Path) -> None:
+    wild = Study.read(write_study(tmp_path, solvers={"DPS": solver("DPS", ("scale",), scale=3e38)}))
+    assert math.isnan(score(wild, tmp_path / "run", "pool", "DPS", 1.0))
 
-    def score(configuration: Configuration) -> float:
-        asked.append(configuration)
-        return -abs(configuration["model"]["init_args"]["scale"] - 5.0)
 
+def test_what_is_better_lower_has_the_opposite_score(tmp_path: Path) -> None:
+    study = Study.read(write_study(tmp_path))
+    distance = study._replace(tuning={**study.tuning, "metric": "distance", "better": "lower"})
+    run = study.run(tmp_path / "run" / "1", "pool", "MPGD", 1.0)
+    assert score(study, tmp_path / "run", "pool", "MPGD", 1.0) == found(run, "psnr")["mean"] > 0
+    assert score(distance, tmp_path / "run", "pool", "MPGD", 1.0) == -found(run, "distance")["mean"] < 0
+
+
+def test_all_rows_are_tuned_as_often_as_each_other_and_what_is_written_is_what_was_found(tmp_path: Path) -> None:
     solvers = {name: solver(name, ("scale",), scale=2.0) for name in ("DPS", "MPGD")} | {"prior": solver("Unguided")}
     file = write_study(tmp_path, solvers=solvers)
-    rows = [(problem, name) for problem, name, _ in tune(file, score)]
-    assert rows == [("pool", "DPS"), ("pool", "MPGD")]
-    assert {one["data"]["init_args"]["split"] for one in asked} == {"tune"}
-    assert [sum(one["model"]["class_path"] == name for one in asked) for name in ("DPS", "MPGD")] == [7, 7]
+    rows = list(tune(file, tmp_path / "runs"))
+    assert [(problem, name) for problem, name, _ in rows] == [("pool", "DPS"), ("pool", "MPGD")]
+    assert [len(list((tmp_path / "runs" / "pool" / name).iterdir())) for name in ("DPS", "MPGD")] == [7, 7]
 
-    study = Study.read(file)
-    assert study.configuration("pool", "DPS")["model"]["init_args"]["scale"] == 4.0
-    assert 'best of 7 for each solver and problem on 3 other rooms (split "tune")' in described(study)
-
-
-def test_what_is_written_is_the_score_on_the_rooms_it_names(tmp_path: Path) -> None:
-    file = write_study(tmp_path)
-    (*_, choice), *_ = tune(file, psnr)
-    record = yaml.safe_load(tuned_file(file).read_text())
+    record, study = yaml.safe_load(tuned_file(file).read_text()), Study.read(file)
     assert (record["split"], record["num_images"]) == ("tune", 3)
-    again = Study.read(file).configuration("pool", "MPGD") | {
-        "data": {"class_path": "RoomsData", "init_args": {"split": "tune", "size": 16, "num_images": 3}}
-    }
-    assert psnr(again) == pytest.approx(max(choice.scores.values()), abs=1e-6)
-    assert record["choices"]["pool"]["MPGD"]["factor"] == choice.factor
+    for _, name, choice in rows:
+        assert record["choices"]["pool"][name]["factor"] == choice.factor == study.choices["pool"][name].factor
+        best = study.run(tmp_path / "again" / name, "pool", name, choice.factor)
+        assert found(best, "psnr")["mean"] == pytest.approx(max(choice.scores.values()), abs=1e-6)
+        assert study.configuration("pool", name)["model"]["init_args"]["scale"] == float(f"{2 * choice.factor:.3g}")
+    told = 'Step sizes are the best of 7 for each solver and problem on 3 other rooms (split "tune").'
+    assert described(study) == told
+    assert described(study._replace(note="They are old.")) == f"{told} They are old."
+
+
+@pytest.mark.filterwarnings("ignore:.* images is biased")
+def test_the_semantic_study_is_tuned_to_the_cross_entropy_of_the_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = Study.read(rooms_semantic.STUDY)
+    rooms, tuning = {**study.reference, "num_images": 2}, {**study.tuning, "data": {"split": "tune", "num_images": 2}}
+    few = study._replace(reference=rooms, tuning=tuning)
+    value = score(few, tmp_path / "run", "segmentation", "CM", 1.0)
+    run = few.run(tmp_path / "run" / "1", "segmentation", "CM", 1.0)
+    whole = run.folder.reconstruction([0, 1])
+    logits = rooms_reader_b()(dequantise(whole.draws.samples[:, 0])).segmentation
+    assert value == pytest.approx(-float(F.cross_entropy(logits, whole.measurement.long())), rel=1e-5)

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from dis_lightning.studies.rooms_reading import Read
-from dis_lightning.studies.rooms_verdicts import Comparison, Difference, difference, in_words, verdict, verdicts
+from studies.rooms_verdicts import Comparison, Difference, Read, difference, in_words, verdict, verdicts
 
 IMAGES, DEPTH = 40, 3
 GENERATOR = torch.Generator().manual_seed(0)

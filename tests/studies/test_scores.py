@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors import ExactPrior, FiniteAtomPrior, GaussianMixturePrior, GaussianPrior
-from dis_lightning.studies.scores import (
+from studies.scores import (
     coverage,
     density_coverage,
     log_density,

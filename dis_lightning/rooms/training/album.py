@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.progress import counted
 from dis_lightning.rooms.captions import ANSWERS, facts
 from dis_lightning.rooms.world import draw_scene, render_room
 
@@ -71,7 +72,7 @@ def _rendered(split: str, num_images: int, size: int, seed: int) -> Album:
         labels=np.empty(num_images, np.uint8),
         facts=_known(split, num_images, seed),
     )
-    for index in range(num_images):
+    for index in counted(range(num_images), "Rendering rooms"):
         room = render_room(split, index, size, seed)
         pages.images[index] = room.image.transpose(2, 0, 1)
         pages.segmentation[index], pages.layout[index] = room.segmentation, room.layout
@@ -81,7 +82,7 @@ def _rendered(split: str, num_images: int, size: int, seed: int) -> Album:
 
 def _known(split: str, num_images: int, seed: int) -> NDArray[np.uint8]:
     known = np.empty((num_images, len(ANSWERS)), np.uint8)
-    for index in range(num_images):
+    for index in counted(range(num_images), "Drawing rooms"):
         known[index] = facts(draw_scene(split, index, seed))
     return known
 

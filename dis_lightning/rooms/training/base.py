@@ -76,6 +76,12 @@ class Training(lightning.LightningModule, ABC):
         self.log("loss", loss, prog_bar=True)
         return loss
 
+    def on_train_batch_end(self, outputs: Any, batch: RoomBatch, batch_idx: int) -> None:
+        """Say how far the run is, as often as it is logged."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined] # set by Lightning out of mypy's sight
+        if self.trainer.is_global_zero and self.global_step % every == 0:
+            print(f"Step {self.global_step:,} of {self.trainer.max_steps:,}: loss {outputs['loss']:.4g}", flush=True)
+
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:
         """Step, and take the new weights into the average, before anybody saves it."""
         super().optimizer_step(*arguments, **options)

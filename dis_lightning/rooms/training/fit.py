@@ -1,5 +1,6 @@
 """From a configuration to a file of weights."""
 
+import warnings
 from pathlib import Path
 
 from lightning import Trainer
@@ -29,6 +30,8 @@ def fit(training: Training, batches: RoomBatches, trainer: Trainer, output: Path
         raise InvalidValueError(
             "A fit needs trainer.max_steps, the number of steps; trainer.max_time may end it earlier."
         )
-    trainer.fit(training, batches, ckpt_path=resume if resume and resume.exists() else None, weights_only=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Found .* module.* in eval mode")  # the average, and a teacher
+        trainer.fit(training, batches, ckpt_path=resume if resume and resume.exists() else None, weights_only=True)
     if trainer.is_global_zero:
         training.save(output)

@@ -13,6 +13,7 @@ from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.metrics.functional import frechet
 from dis_lightning.noise import NoiseSource
+from dis_lightning.progress import counted
 from dis_lightning.rooms.pair import rooms_reader_a
 from dis_lightning.rooms.readers import Reader
 from dis_lightning.rooms.training.album import album
@@ -37,7 +38,7 @@ def score(solver: Solver, num_images: int = 5000, batch_size: int = 100, grid: P
     """
     reader = rooms_reader_a()
     batches = torch.arange(num_images).split(batch_size)
-    samples = torch.cat([_drawn(solver, indices) for indices in batches])
+    samples = torch.cat([_drawn(solver, indices) for indices in counted(batches, "Drawing samples, by batches")])
     rooms = torch.from_numpy(album("test", 2 * num_images, solver.denoiser.shape[-1]).images.copy())
     held_out, others = (_features(reader, half) for half in rooms.split(num_images))
     if grid is not None:

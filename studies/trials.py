@@ -14,8 +14,8 @@ from torch import Tensor
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.priors import Denoiser, ExactPrior, FiniteAtomPrior
 from dis_lightning.solvers import Solver
-from dis_lightning.studies.problems import Problem, measured
-from dis_lightning.studies.scores import density_coverage, log_density, moment_errors, moments, total_variation
+from studies.problems import Problem, measured
+from studies.scores import density_coverage, log_density, moment_errors, moments, total_variation
 
 __all__ = ["AtomTrial", "PosteriorTrial", "Trial"]
 

@@ -29,9 +29,9 @@ from dis_lightning.operators import HDR, MatrixOperator, Operator, PhaseRetrieva
 from dis_lightning.operators.base import tensor
 from dis_lightning.priors import ExactPrior, FiniteAtomPrior, GaussianMixturePrior, GaussianPrior
 from dis_lightning.solvers import Solver, Unguided
-from dis_lightning.studies.measurements import LinearLogits, Pointwise, clipped
-from dis_lightning.studies.scores import sliced_wasserstein
 from dis_lightning.transitions import Transition
+from studies.measurements import LinearLogits, Pointwise, clipped
+from studies.scores import sliced_wasserstein
 
 __all__ = [
     "Problem",

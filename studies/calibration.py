@@ -17,9 +17,9 @@ from torch import Tensor
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors import Denoiser, GaussianPrior
 from dis_lightning.solvers import Solver
-from dis_lightning.studies.problems import EXACT_SAMPLES
-from dis_lightning.studies.scores import density_coverage, log_density, moments, sliced_wasserstein
-from dis_lightning.studies.trials import Trial
+from studies.problems import EXACT_SAMPLES
+from studies.scores import density_coverage, log_density, moments, sliced_wasserstein
+from studies.trials import Trial
 
 __all__ = ["Calibration"]
 

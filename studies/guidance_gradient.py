@@ -24,7 +24,7 @@ the expected one is `erf(|m| / sqrt(2 v))` times as long.
 `(A C_t A^T + s^2 I)^-1` and the energy with `1 / s^2`. The direction is the same if `A C_t A^T` is a multiple of I, as
 for one number; then the energy's is too long by `(a C_t a^T + s^2) / s^2`.
 
-**Measured** by `python -m dis_lightning.studies.guidance_gradient`, cosines for the energy at sigma = 1:
+**Measured** by `python -m studies.guidance_gradient`, cosines for the energy at sigma = 1:
 
     law, operator          mean : expected    mean : exact    expected : exact
     Gaussian, linear             1.00             0.92              0.92
@@ -46,11 +46,12 @@ for one number; then the energy's is too long by `(a C_t a^T + s^2) / s^2`.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from itertools import groupby, product
 from operator import attrgetter
 from typing import NamedTuple
 
 import torch
+from jsonargparse import auto_cli
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -63,9 +64,10 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import Operator
 from dis_lightning.operators.base import tensor
 from dis_lightning.priors import Denoiser, ExactPrior
-from dis_lightning.studies.clouds import Cloud, posterior_cloud
-from dis_lightning.studies.problems import Problem, small_problems
+from dis_lightning.progress import counted
 from dis_lightning.types import Measurement
+from studies.clouds import Cloud, posterior_cloud
+from studies.problems import Problem, small_problems
 
 __all__ = [
     "Agreement",
@@ -193,13 +195,13 @@ def compare(
     if draws < 1:
         raise InvalidValueError(f"A comparison needs draws >= 1, but got {draws}.")
     table = []
-    for problem in small_problems() if problems is None else problems:
-        for sigma in sigmas:
-            # (draws, losses, gradients, D)
-            gradients = torch.stack([_gradients(problem, sigma, NoiseSource(seed, [draw])) for draw in range(draws)])
-            for loss, (at_mean, expected, exact) in zip(("distance", "energy"), gradients.movedim(0, 2), strict=True):
-                pairs = ((at_mean, expected), (at_mean, exact), (expected, exact))
-                table.append(Comparison(problem.name, loss, sigma, *(agreement(*pair) for pair in pairs)))
+    chosen = small_problems() if problems is None else problems
+    for problem, sigma in counted(list(product(chosen, sigmas)), "Comparing gradients"):
+        # (draws, losses, gradients, D)
+        gradients = torch.stack([_gradients(problem, sigma, NoiseSource(seed, [draw])) for draw in range(draws)])
+        for loss, (at_mean, expected, exact) in zip(("distance", "energy"), gradients.movedim(0, 2), strict=True):
+            pairs = ((at_mean, expected), (at_mean, exact), (expected, exact))
+            table.append(Comparison(problem.name, loss, sigma, *(agreement(*pair) for pair in pairs)))
     return table
 
 
@@ -236,5 +238,15 @@ def _against(measure: Callable[[Tensor, Measurement], Tensor], y: Tensor) -> Los
     return lambda x_0: measure(x_0, y.expand(len(x_0), *y.shape[1:]))
 
 
+def guidance_gradient(draws: int = 64, seed: int = 0) -> None:
+    """Compare guidance gradients at the posterior mean and expected over samples with the exact ones.
+
+    Args:
+        draws: number of images, their measurements and noisy versions, for each problem and level.
+        seed: chooses them.
+    """
+    print_comparisons(compare(draws=draws, seed=seed))
+
+
 if __name__ == "__main__":
-    print_comparisons(compare())
+    auto_cli(guidance_gradient, as_positional=False)

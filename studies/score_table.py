@@ -6,7 +6,7 @@ from typing import NamedTuple
 from rich.box import SIMPLE
 from rich.table import Table
 
-from dis_lightning.studies.trials import Trial
+from studies.trials import Trial
 
 __all__ = ["Row", "as_markdown", "as_table"]
 

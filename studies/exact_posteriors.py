@@ -1,9 +1,9 @@
 """Every solver on problems whose posterior is known exactly, in one table.
 
-    python -m dis_lightning.studies.exact_posteriors [--markdown]
+    python -m studies.exact_posteriors [--markdown]
 
-Rows are the solvers of `dis_lightning.studies.contestants`, below exact samples, the unguided prior and the exact
-conditional denoiser. Columns are the problems and scores of `dis_lightning.studies.trials`:
+Rows are the solvers of `studies.contestants`, below exact samples, the unguided prior and the exact conditional
+denoiser. Columns are the problems and scores of `studies.trials`:
 
     SW       sliced Wasserstein distance to exact samples; the first row is its floor
     mean     error of the mean over the root of the total variance
@@ -37,15 +37,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
 
 from dis_lightning.operators import LinearOperator
 from dis_lightning.priors import FlowMap
-from dis_lightning.studies.calibration import Calibration
-from dis_lightning.studies.contestants import CONTESTANTS, Contestant
-from dis_lightning.studies.problems import Problem, atom_problems, gaussian_problem, mixture_problem, walk_problem
-from dis_lightning.studies.score_table import Row, as_markdown, as_table
-from dis_lightning.studies.trials import AtomTrial, PosteriorTrial, Trial
+from dis_lightning.progress import counted
+from studies.calibration import Calibration
+from studies.contestants import CONTESTANTS, Contestant
+from studies.problems import Problem, atom_problems, gaussian_problem, mixture_problem, walk_problem
+from studies.score_table import Row, as_markdown, as_table
+from studies.trials import AtomTrial, PosteriorTrial, Trial
 
 __all__ = ["all_trials", "applies", "compare", "strength", "tune"]
 
@@ -78,7 +78,7 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
     "MALA, 1 step": (0.05, 0.002, 0.01, 0.05, 0.05, 0.2, 0.2, 0.002),
     "HMC, 1 step": (0.2, 0.1, 0.05, 0.4, 0.4, 0.8, 0.4, 0.05),
 }
-"""The tuned number of each contestant for each of `PROBLEMS`."""
+"""The tuned number of each contestant for each of `PROBLEMS`, where it was tuned."""
 
 
 def all_trials(num_samples: int = 400, images: int = 50) -> list[Trial]:
@@ -122,9 +122,10 @@ def all_trials(num_samples: int = 400, images: int = 50) -> list[Trial]:
 
 
 def strength(contestant: Contestant, trial: Trial) -> float:
-    """The tuned number of a contestant for a trial; 0 where it has none."""
-    values = STRENGTHS.get(contestant.tuned_as or contestant.name)
-    return values[PROBLEMS.index(trial.problem.name)] if values else 0.0
+    """The tuned number of a contestant for a trial, or its middle candidate; 0 where it has nothing to tune."""
+    if values := STRENGTHS.get(contestant.tuned_as or contestant.name):
+        return values[PROBLEMS.index(trial.problem.name)]
+    return contestant.candidates[len(contestant.candidates) // 2] if contestant.candidates else 0.0
 
 
 def applies(contestant: Contestant, trial: Trial) -> bool:
@@ -143,7 +144,7 @@ def compare(trials: Sequence[Trial], contestants: Sequence[Contestant] = CONTEST
         A row of exact samples, which shows what each score is at best, and one per contestant.
     """
     rows = [Row("exact samples", tuple(trial.scores(trial.exact()) for trial in trials))]
-    for contestant in track(contestants, "Trying every solver", console=Console(stderr=True), transient=True):
+    for contestant in counted(contestants, "Trying every solver"):
         scores = tuple(
             trial.scores(trial.draw(contestant.build(trial, strength(contestant, trial))))
             if applies(contestant, trial)
@@ -192,7 +193,7 @@ def _short_chains(num_samples: int) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, or choose the strengths anew."""
     parser = argparse.ArgumentParser(
-        prog="python -m dis_lightning.studies.exact_posteriors", description=(__doc__ or "").splitlines()[0]
+        prog="python -m studies.exact_posteriors", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--tune", action="store_true", help="choose the strengths anew and print them; takes minutes")

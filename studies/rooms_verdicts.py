@@ -17,10 +17,9 @@ import torch
 from torch import Tensor
 
 from dis_lightning.rooms.training.score import frechet_distance
-from dis_lightning.studies.rooms_reading import Read
-from dis_lightning.studies.rooms_table import markdown_table
+from studies.rooms_table import markdown_table
 
-__all__ = ["COLUMNS", "Comparison", "Difference", "Reported", "difference", "in_words", "verdict", "verdicts"]
+__all__ = ["COLUMNS", "Comparison", "Difference", "Read", "Reported", "difference", "in_words", "verdict", "verdicts"]
 
 Reported = dict[str, dict[str, dict[str, float]]]
 """A paper's numbers by problem, solver and column."""
@@ -29,6 +28,19 @@ COLUMNS = {"guide": "A", "noisy": "A, noise", "judge": "B", "distance": "Fréche
 """Names in the table of what is compared: three fields of `Read`, and the quality of the samples."""
 
 DRAWS = 50
+
+
+class Read(NamedTuple):
+    """What was read off N samples, one per image."""
+
+    guide: Tensor
+    """Agreement with the measurement by the network that guided, `(N,)`, in [0, 1]."""
+    noisy: Tensor
+    """The same, on samples with noise."""
+    judge: Tensor
+    """Agreement by the network that judges."""
+    features: Tensor
+    """Features of the samples by the reader that judges, `(N, D)`."""
 
 
 class Comparison(NamedTuple):

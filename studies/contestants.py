@@ -1,4 +1,4 @@
-"""Every solver of the package, ready to be tried: what it is called, how it is built, and what there is to tune.
+"""Solvers, ready to be tried: what it is called, how it is built, and what there is to tune.
 
 A sample costs at most `EVALUATIONS` evaluations of a network: a method with two networks or two visits has half the
 levels. A chain costs what its trial allows, a quarter of it each for the warm start and the burn-in.
@@ -25,7 +25,7 @@ from dis_lightning.solvers import (
     Solver,
     Unguided,
 )
-from dis_lightning.studies.trials import Trial
+from studies.trials import Trial
 
 __all__ = ["CONTESTANTS", "Contestant"]
 
