@@ -58,6 +58,7 @@ class FeatureDistance(SetMetric):
             raise InvalidValueError(f"{type(self).__name__} needs patch >= 1, or none, but got {patch}.")
         self.features = InceptionFeatures() if features is None else features
         self.reference = OwnSources() if reference is None else reference
+        self.needs_truth = isinstance(self.reference, OwnSources)
         self.patch = patch
         self.name = name
         self._facts: dict[str, Any] = {}
@@ -128,7 +129,7 @@ class FeatureDistance(SetMetric):
         digest = digest_of_set(bytes(row["digests"].tolist()) for row in rows.values() if "digests" in row)
         reference = self.reference.know(Looker(self._rows, f"{self.features.define()} {self.patch}"), own, digest)
         self._facts |= reference.definition
-        self._warn(len(groups.unique()), reference.groups)
+        self._facts |= self._caution(len(groups.unique()), reference.groups)
         return {self.section: {self.key: entry(*self.distance(x, groups, reference), images=len(rows))}}
 
     def define(self, name: str) -> dict[str, Any]:
@@ -136,12 +137,14 @@ class FeatureDistance(SetMetric):
         cut = "whole images" if self.patch is None else f"squares of {self.patch} pixels"
         return {"what": f"{self.what} of features of {cut}, float64", **self.features.define(), **self._facts}
 
-    def _warn(self, images: int, references: Tensor | None) -> None:
-        """Warn of few images; several samples or pieces of one count once."""
+    def _caution(self, images: int, references: Tensor | None) -> dict[str, str]:
+        """Warn of few images, for the definition too; several samples or pieces of one count once."""
         others = None if references is None else len(references.unique())
-        if min(images, others or images) < ENOUGH:
-            against = "known statistics" if others is None else f"{others} images"
-            warnings.warn(self.few(images, against), stacklevel=4)
+        if min(images, others or images) >= ENOUGH:
+            return {}
+        caution = self.few(images, "known statistics" if others is None else f"{others} images")
+        warnings.warn(caution, stacklevel=4)
+        return {"caution": caution}
 
     def few(self, images: int, against: str) -> str:
         """What is to be said of few images.
