@@ -1,9 +1,11 @@
 """DataModules: the first N images of a data set in a defined order."""
 
 from dis_lightning.data.base import ImageData, ImageSet, Item
-from dis_lightning.data.folder import FolderData
+from dis_lightning.data.folder import FolderData, folder_images
 from dis_lightning.data.imagenet import ImageNetData
 from dis_lightning.data.lsun import LSUNData
+from dis_lightning.data.measurements import MeasurementData
+from dis_lightning.data.synsets import imagenet_classes
 from dis_lightning.data.transforms import (
     CenterCropLanczos,
     ExactResize,
@@ -23,8 +25,11 @@ __all__ = [
     "ImageTransform",
     "Item",
     "LSUNData",
+    "MeasurementData",
     "ShorterSideBilinear",
     "ShorterSideBox",
+    "folder_images",
+    "imagenet_classes",
 ]
 
 __getattr__ = elsewhere(__name__)

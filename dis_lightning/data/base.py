@@ -10,6 +10,7 @@ split.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from math import ceil
 from typing import NotRequired, TypedDict
 
@@ -18,6 +19,8 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from dis_lightning.data.arguments import require_whole
+from dis_lightning.data.synsets import imagenet_classes
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.types import Batch
 
@@ -27,8 +30,10 @@ __all__ = ["ImageData", "ImageSet", "Item", "data_of"]
 class Item(TypedDict):
     """One image and what is known about it; `Batch` is the same for several."""
 
-    image: Tensor
-    """Clean image, float32, `(3, H, W)`, in [-1, 1]."""
+    image: NotRequired[Tensor]
+    """Clean image, float32, `(C, H, W)`, in [-1, 1]."""
+    measurement: NotRequired[Tensor]
+    """In place of it where nobody knows it: a picture of what was measured, `(c, h, w)`, in [-1, 1]."""
     index: int
     """Position in the data set, from 0."""
     name: str
@@ -41,10 +46,14 @@ class ImageSet(Dataset[Item], ABC):
     """Images of one size in a fixed order, read when they are asked for.
 
     Attributes:
-        shape: shape of every image, `(3, H, W)`.
+        shape: shape of every image, `(C, H, W)`.
+        classes: names of the classes that the labels count, 0 .. len - 1, where they are known.
+        truth: whether these are clean images, and not what was measured of images that nobody knows.
     """
 
     shape: tuple[int, int, int]
+    classes: tuple[str, ...] | None = None
+    truth: bool = True
 
     @abstractmethod
     def __len__(self) -> int:
@@ -54,12 +63,41 @@ class ImageSet(Dataset[Item], ABC):
     def __getitem__(self, index: int) -> Item:
         """The image at position `index`, 0 .. len - 1."""
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The name of every image, in their order."""
+        return [self[index]["name"] for index in range(len(self))]
+
+    def require_labels(self, num_classes: int) -> None:
+        """Refuse to give labels to a prior of other classes; called before anything is sampled.
+
+        Args:
+            num_classes: number of classes of the prior. One of 1,000 classes counts those of ImageNet.
+
+        Raises:
+            ValueError: if the images have no labels, or if these count other classes than the prior does.
+        """
+        if "label" not in self[0]:
+            raise InvalidValueError(
+                f"The prior is conditional on one of {num_classes} classes, but the data has no labels; use data with "
+                "labels (--data=ImageNetData), or an unconditional prior."
+            )
+        own, published = self.classes, imagenet_classes()
+        if own is None or (len(own) == num_classes and (own == published or num_classes != len(published))):
+            return
+        counted = "ImageNet" if own == published else ", ".join(own[:3]) + ", ..." * (len(own) > 3)
+        ids = f"WordNet ids ({published[0]}) or by " if num_classes == len(published) else ""
+        raise InvalidValueError(
+            f"The labels of the data count its own {len(own)} classes ({counted}), which say nothing of the prior's "
+            f"{num_classes}; name the class folders by {ids}the prior's numbers (0 .. {num_classes - 1})."
+        )
+
 
 class ImageData(lightning.LightningDataModule, ABC):
     """The first images of a source, in its order, for `Trainer.predict`.
 
     Args:
-        num_images: number of images N, >= 1.
+        num_images: number of images N, >= 1; None takes all.
         batch_size: images per batch B, >= 1.
         num_workers: processes that read images ahead, for each process that samples; 0 reads in the process itself.
 
@@ -67,13 +105,12 @@ class ImageData(lightning.LightningDataModule, ABC):
         ValueError: if an argument is out of range.
     """
 
-    def __init__(self, num_images: int, batch_size: int, num_workers: int) -> None:
+    def __init__(self, num_images: int | None, batch_size: int, num_workers: int) -> None:
         super().__init__()
-        if num_images < 1 or batch_size < 1 or num_workers < 0:
-            raise InvalidValueError(
-                f"{type(self).__name__} needs num_images >= 1, batch_size >= 1 and num_workers >= 0, but got "
-                f"num_images={num_images}, batch_size={batch_size} and num_workers={num_workers}."
-            )
+        if num_images is not None:
+            require_whole(self, 1, num_images=num_images)
+        require_whole(self, 1, batch_size=batch_size)
+        require_whole(self, 0, num_workers=num_workers)
         self.num_images = num_images
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -81,7 +118,7 @@ class ImageData(lightning.LightningDataModule, ABC):
 
     @abstractmethod
     def find(self) -> ImageSet:
-        """Find the first `num_images` images and check every one of them.
+        """Find the first `num_images` images, or all, and check every one of them.
 
         Raises:
             FileNotFoundError: if there are none.
@@ -99,8 +136,8 @@ class ImageData(lightning.LightningDataModule, ABC):
             ValueError: if the images cannot be used, or if there are fewer batches than processes.
         """
         processes, _ = self._world()
-        _require_work(self.num_images, self.batch_size, processes)
         self._images = self.find()
+        _require_work(len(self._images), self.batch_size, processes)
 
     @property
     def images(self) -> ImageSet:
@@ -115,7 +152,7 @@ class ImageData(lightning.LightningDataModule, ABC):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of every image, `(3, H, W)`, known after `setup`.
+        """Shape of every image, `(C, H, W)`, known after `setup`.
 
         Raises:
             RuntimeError: before `setup`.

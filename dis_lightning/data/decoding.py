@@ -12,6 +12,7 @@
 | CMYK and other colour spaces | Pillow's conversion; embedded colour profiles are not applied |
 | turned (EXIF orientation) | turned upright |
 | several frames | the first |
+| HEIC | as its plug-in decodes it: `pip install 'dis-lightning[heic]'` |
 
 Pillow finds the format from the bytes; names and endings do not matter.
 """
@@ -21,38 +22,24 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise
+from dis_lightning.picture_files import open_picture
 
 __all__ = ["decode", "to_tensor"]
 
 
 def decode(stream: BinaryIO) -> Image.Image:
-    """Read a picture as 8-bit RGB.
-
-    Raises:
-        Exception: if the bytes are not a whole picture; Pillow's formats raise errors of many kinds.
-        ValueError: if the values are real numbers or beyond 16 bit, whose range nobody can know.
-    """
-    with Image.open(stream) as image:
-        upright = ImageOps.exif_transpose(image)
-    if upright.mode == "F" or upright.mode.startswith("I"):
-        upright = _eight_bit(upright)
-    elif upright.mode in ("P", "PA"):
-        upright = upright.convert("RGBA")  # Straight to RGB, Pillow warns about transparent colours.
-    return upright.convert("RGB")
+    """Read a picture as 8-bit RGB; errors as for `open_picture`."""
+    image = open_picture(stream)
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA")  # Straight to RGB, Pillow warns about transparent colours.
+    return image.convert("RGB")
 
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
-    """Turn 8-bit pixels `(H, W, 3)` into a float32 tensor `(3, H, W)` in [-1, 1]."""
-    return dequantise(torch.from_numpy(pixels).permute(2, 0, 1).contiguous())
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-        raise InvalidValueError(f"its values are {values.dtype} from {values.min()} to {values.max()}, not 8 or 16 bit")
-    return Image.fromarray(((values.astype(np.int64) + 128) // 257).astype(np.uint8))
+    """Turn 8-bit pixels, `(H, W, 3)` or grey `(H, W)`, into a float32 tensor `(3, H, W)` or `(1, H, W)` in [-1, 1]."""
+    channels = torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1)
+    return dequantise(channels.permute(2, 0, 1).contiguous())

@@ -1,23 +1,30 @@
 """Images in a folder and in the folders below it."""
 
-from dis_lightning.data.base import ImageSet
-from dis_lightning.data.stored import ImageFile, StoredData, StoredImages, find_files, require_folder, require_images
+from pathlib import Path
 
-__all__ = ["FolderData"]
+from dis_lightning.data.base import ImageSet
+from dis_lightning.data.stored import Channels, ImageFile, StoredData, StoredImages, require_folder, require_images
+from dis_lightning.data.transforms import ImageTransform
+from dis_lightning.picture_files import find_files
+
+__all__ = ["FolderData", "folder_images"]
 
 
 class FolderData(StoredData):
     """The first images below a folder, sorted by their paths relative to it.
 
-    The order is that of POSIX paths as strings: `10.png`, `2.png`, `a-b/0.png`, `a/0.png`. Hidden files and folders
-    (the name starts with a dot) are passed over; every other file must be an image.
+    The order is that of POSIX paths as strings: `10.png`, `2.png`, `a-b/0.png`, `a/0.png`. Passed over are hidden files
+    and folders (the name starts with a dot), and files that are no pictures by their names (`labels.csv`, `LICENSE`);
+    every other file must be an image. Links are followed, but not to a folder that they lie in, and no file counts
+    twice.
 
     Args:
         root: the folder.
-        num_images: number of images, >= 1.
+        num_images: number of images, >= 1; None takes all.
         transform: what makes the images one size; None takes them as they are.
         batch_size: images per batch, >= 1.
         num_workers: processes that read images ahead, for each process that samples.
+        channels: 3 for RGB, 1 for grey, of which colour becomes 0.299 R + 0.587 G + 0.114 B (ITU-R 601-2).
 
     Raises:
         ValueError: if an argument is out of range.
@@ -25,8 +32,37 @@ class FolderData(StoredData):
 
     def find(self) -> ImageSet:
         """See `ImageData.find`."""
-        root = require_folder(self.root)
-        names = find_files(root)
-        require_images(len(names), self.num_images, root)
-        files = [ImageFile(root / name, name) for name in names[: self.num_images]]
-        return StoredImages(files, self.transform)
+        return folder_images(self.root, self.transform, self.num_images, self.channels)
+
+
+def folder_images(
+    root: str | Path,
+    transform: ImageTransform | None = None,
+    num_images: int | None = None,
+    channels: Channels = 3,
+    option: str = "--data.root",
+) -> ImageSet:
+    """The first images below a folder, found and chosen as `FolderData` does it.
+
+    All are decoded once, here, so that a damaged one is found now; kept are only their places.
+
+    Args:
+        root: the folder; a leading `~` is the home folder.
+        transform: what makes the images one size; None takes them as they are.
+        num_images: number of images, >= 1; None takes all.
+        channels: 3 for RGB, 1 for grey.
+        option: what the user sets to name the folder, for messages.
+
+    Returns:
+        The images, read when they are asked for.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or no image in it.
+        OSError: if a folder cannot be read.
+        ValueError: if there are too few images, if any cannot be read, or if their sizes differ.
+        ModuleNotFoundError: if it takes a plug-in to read them.
+    """
+    folder = require_folder(root, option)
+    names = find_files(folder)
+    require_images(len(names), num_images, folder, option)
+    return StoredImages([ImageFile(folder / name, name) for name in names[:num_images]], transform, channels)

@@ -26,11 +26,12 @@ class LSUNData(StoredData):
 
     Args:
         root: the unpacked folder, such as `bedroom_val_lmdb`, which holds `data.mdb`.
-        num_images: number of images, >= 1.
+        num_images: number of images, >= 1; None takes all.
         transform: what makes the images one size; None takes them as they are. The published pictures have a shorter
             side of 256 pixels.
         batch_size: images per batch, >= 1.
         num_workers: processes that read images ahead, for each process that samples.
+        channels: 3 for RGB, 1 for grey, of which colour becomes 0.299 R + 0.587 G + 0.114 B (ITU-R 601-2).
 
     Raises:
         ValueError: if an argument is out of range.
@@ -47,7 +48,8 @@ class LSUNData(StoredData):
             found = transaction.stat()["entries"]
             keys = [bytes(key) for key in islice(transaction.cursor().iternext(values=False), self.num_images)]
         require_images(found, self.num_images, root)
-        return StoredImages([_Entry(root, key, key.decode(errors="backslashreplace")) for key in keys], self.transform)
+        entries = [_Entry(root, key, key.decode(errors="backslashreplace")) for key in keys]
+        return StoredImages(entries, self.transform, self.channels)
 
 
 @dataclass(frozen=True)

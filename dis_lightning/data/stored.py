@@ -4,13 +4,13 @@ Only places are kept in memory. Every image is decoded once before the first is 
 before it has cost anything.
 """
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image
@@ -18,9 +18,23 @@ from PIL import Image
 from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.decoding import decode, to_tensor
 from dis_lightning.data.transforms import ImageTransform
-from dis_lightning.errors import InvalidValueError, MissingFileError, UnusablePathError
+from dis_lightning.errors import (
+    InvalidTypeError,
+    InvalidValueError,
+    MissingFileError,
+    MissingPackageError,
+    UnusablePathError,
+    UserError,
+)
+from dis_lightning.files import expanded
 
-__all__ = ["ImageFile", "StoredData", "StoredImage", "StoredImages", "find_files", "require_folder", "require_images"]
+__all__ = ["Channels", "ImageFile", "StoredData", "StoredImage", "StoredImages", "require_folder", "require_images"]
+
+Channels = Literal[3, 1]
+"""Colour (RGB), or grey."""
+
+NAMED = 3
+"""How many damaged images a message names."""
 
 
 class StoredData(ImageData, ABC):
@@ -28,26 +42,34 @@ class StoredData(ImageData, ABC):
 
     Args:
         root: where they lie.
-        num_images: number of images, >= 1.
+        num_images: number of images, >= 1; None takes all.
         transform: what makes the images one size; None takes them as they are.
         batch_size: images per batch, >= 1.
         num_workers: processes that read images ahead, for each process that samples.
+        channels: 3 for RGB, 1 for grey, of which colour becomes 0.299 R + 0.587 G + 0.114 B (ITU-R 601-2).
 
     Raises:
+        TypeError: if there is no root.
         ValueError: if an argument is out of range.
     """
 
     def __init__(
         self,
         root: str | Path,
-        num_images: int = 1000,
+        num_images: int | None = 1000,
         transform: ImageTransform | None = None,
         batch_size: int = 1,
         num_workers: int = 0,
+        channels: Channels = 3,
     ) -> None:
         super().__init__(num_images, batch_size, num_workers)
+        if not isinstance(root, str | Path):
+            raise InvalidTypeError(f"{type(self).__name__} needs a path as root, but got root={root}.")
         self.root = root
         self.transform = transform
+        self.channels = channels
+        if channels not in (3, 1):
+            raise InvalidValueError(f"{type(self).__name__} needs channels 3 or 1, but got channels={channels}.")
 
 
 class StoredImage(ABC):
@@ -91,16 +113,27 @@ class StoredImages(ImageSet):
     Args:
         stored: where they are, in order, one at least.
         transform: what makes them one size; None takes them as they are.
+        channels: 3 for RGB, 1 for grey.
+        classes: names of the classes that their labels count, where they are known.
 
     Raises:
-        ValueError: if one cannot be read, or if their sizes differ.
+        ValueError: if any cannot be read, the first of which are named, or if their sizes differ.
+        ModuleNotFoundError: if it takes a plug-in to read them.
     """
 
-    def __init__(self, stored: Sequence[StoredImage], transform: ImageTransform | None) -> None:
+    def __init__(
+        self,
+        stored: Sequence[StoredImage],
+        transform: ImageTransform | None = None,
+        channels: Channels = 3,
+        classes: tuple[str, ...] | None = None,
+    ) -> None:
         self._stored = stored
         self._transform = transform
+        self._mode = "RGB" if channels == 3 else "L"
+        self.classes = classes
         width, height = self._size()
-        self.shape = (3, height, width)
+        self.shape = (channels, height, width)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -114,79 +147,113 @@ class StoredImages(ImageSet):
             item["label"] = stored.label
         return item
 
+    @property
+    def names(self) -> list[str]:
+        """See `ImageSet`."""
+        return [stored.name for stored in self._stored]
+
+    def require_labels(self, num_classes: int) -> None:
+        """See `ImageSet`; also refuses labels beyond the prior's."""
+        super().require_labels(num_classes)
+        for stored in self._stored:
+            if stored.label is not None and stored.label >= num_classes:
+                raise InvalidValueError(
+                    f"{stored} has the label {stored.label}, but the prior's classes are 0 .. {num_classes - 1}; give "
+                    "the image another, or take a prior that knows its class."
+                )
+
     def _load(self, stored: StoredImage) -> Image.Image:
         try:
             with stored.open() as stream:
                 image = decode(stream)
+        except MissingPackageError as error:
+            raise MissingPackageError(f"{stored} cannot be read as an image: {error}") from error
         except Exception as error:  # Pillow's formats raise errors of many kinds.
             raise InvalidValueError(
                 f"{stored} cannot be read as an image: {error}. Repair, remove or hide it (a name that starts with a "
-                "dot); every visible file must be an image."
+                "dot)."
             ) from error
-        return image if self._transform is None else self._transform(image)
+        return (image if self._transform is None else self._transform(image)).convert(self._mode)
 
     def _size(self) -> tuple[int, int]:
+        """Decode every image, and give the size of all."""
         with ThreadPoolExecutor() as pool:
-            sizes = list(pool.map(lambda stored: self._load(stored).size, self._stored))
-        for stored, size in zip(self._stored, sizes, strict=True):
-            if size != sizes[0]:
+            found = dict(zip(self._stored, pool.map(self._size_or_error, self._stored), strict=True))
+        _require_whole({stored: what for stored, what in found.items() if isinstance(what, UserError)}, len(found))
+        sizes = {stored: what for stored, what in found.items() if not isinstance(what, UserError)}
+        first, size = next(iter(sizes.items()))
+        for stored, other in sizes.items():
+            if other != size:
                 raise InvalidValueError(
-                    f"All images must have one size, but {self._stored[0]} is {_times(sizes[0])} and {stored} is "
-                    f"{_times(size)}; set --data.transform, for example to ShorterSideBilinear."
+                    f"All images must have one size, but {first} is {_times(size)} and {stored} is {_times(other)}; "
+                    "set --data.transform, for example to ShorterSideBilinear."
                 )
-        return sizes[0]
+        return size
+
+    def _size_or_error(self, stored: StoredImage) -> tuple[int, int] | UserError:
+        try:
+            return self._load(stored).size
+        except UserError as error:
+            return error
 
 
-def find_files(folder: Path) -> list[str]:
-    """All files below a folder, as POSIX paths relative to it, sorted as strings, code point by code point.
-
-    So `10.png` comes before `2.png`. Links are followed; files and folders whose names start with a dot are passed
-    over.
-
-    Raises:
-        OSError: if a folder cannot be read.
-    """
-    found = []
-    for place, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = Path(place).relative_to(folder)
-        found += [(below / name).as_posix() for name in files if not name.startswith(".")]
-    return sorted(found)
-
-
-def require_folder(root: str | Path) -> Path:
+def require_folder(root: str | Path, option: str = "--data.root") -> Path:
     """The folder at `root`, with a leading `~` replaced.
+
+    Args:
+        root: where it should be.
+        option: what the user sets to name it, for messages.
 
     Raises:
         FileNotFoundError: if nothing is there.
-        NotADirectoryError: if it is a file.
+        OSError: if it is a file, or the way to it is closed.
     """
-    folder = Path(root).expanduser()
-    if not folder.exists():
-        raise MissingFileError(f"{folder} does not exist; set --data.root to the folder of the data set.")
+    folder = expanded(root)
+    try:
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise MissingFileError(f"{folder} does not exist; set {option} to the folder of the images.") from None
+    except OSError as error:
+        raise UnusablePathError(f"{folder} cannot be read: {error.strerror}; set {option} to another.") from error
     if not folder.is_dir():
-        raise UnusablePathError(f"{folder} is a file; set --data.root to the folder of the data set.")
+        raise UnusablePathError(f"{folder} is a file; set {option} to the folder of the images.")
     return folder
 
 
-def require_images(found: int, needed: int, root: Path) -> None:
+def require_images(found: int, needed: int | None, root: Path, option: str = "--data.root") -> None:
     """Check that a data set has enough images.
+
+    Args:
+        found: how many there are.
+        needed: how many there must be; None is content with one.
+        root: where they lie.
+        option: what the user sets to name it, for messages.
 
     Raises:
         FileNotFoundError: if there are none.
         ValueError: if there are fewer than needed.
     """
     if found == 0:
-        raise MissingFileError(f"{root} holds no images; set --data.root to a folder that does.")
-    if found < needed:
+        raise MissingFileError(f"{root} holds no images; set {option} to a folder that does.")
+    if needed is not None and found < needed:
         raise InvalidValueError(
-            f"{root} holds too few images, {found}, but num_images is {needed}; set --data.num_images={found}."
+            f"{root} holds too few images, {found}, but num_images is {needed}; set --data.num_images={found}, or "
+            "null for all."
         )
 
 
-def _raise(error: OSError) -> NoReturn:
-    # os.walk passes over folders that it cannot read unless it is told what to do.
-    raise error
+def _require_whole(damaged: dict[StoredImage, UserError], images: int) -> None:
+    """Refuse images that cannot be read, all at once."""
+    errors = list(damaged.values())
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        named = "; ".join(f"{stored}: {error.__cause__}" for stored, error in islice(damaged.items(), NAMED))
+        more = f"; and {len(errors) - NAMED} more" if len(errors) > NAMED else ""
+        told = f"{len(errors)} of {images} images cannot be read: {named}{more}"
+        if all(isinstance(error, MissingPackageError) for error in errors):
+            raise MissingPackageError(told)
+        raise InvalidValueError(f"{told}. Repair, remove or hide them (a name that starts with a dot).")
 
 
 def _times(size: tuple[int, int]) -> str:

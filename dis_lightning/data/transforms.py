@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.data.arguments import require_whole
 
 __all__ = ["CenterCropLanczos", "ExactResize", "ImageTransform", "ShorterSideBilinear", "ShorterSideBox"]
 
@@ -46,7 +46,7 @@ class CenterCropLanczos(ImageTransform):
     size: int = 256
 
     def __post_init__(self) -> None:
-        _require_size(self, self.size)
+        require_whole(self, 1, size=self.size)
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """See the class."""
@@ -71,7 +71,7 @@ class ShorterSideBilinear(ImageTransform):
     size: int = 256
 
     def __post_init__(self) -> None:
-        _require_size(self, self.size)
+        require_whole(self, 1, size=self.size)
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """See the class."""
@@ -100,7 +100,7 @@ class ExactResize(ImageTransform):
     size: int = 64
 
     def __post_init__(self) -> None:
-        _require_size(self, self.size)
+        require_whole(self, 1, size=self.size)
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """See the class."""
@@ -123,7 +123,7 @@ class ShorterSideBox(ImageTransform):
     size: int = 256
 
     def __post_init__(self) -> None:
-        _require_size(self, self.size)
+        require_whole(self, 1, size=self.size)
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """See the class."""
@@ -136,8 +136,3 @@ class ShorterSideBox(ImageTransform):
 
 def _crop(image: Image.Image, left: int, top: int, side: int) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
-
-
-def _require_size(transform: ImageTransform, size: int) -> None:
-    if size < 1:
-        raise InvalidValueError(f"{type(transform).__name__} needs a size >= 1, but got {size}.")

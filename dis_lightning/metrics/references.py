@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dis_lightning.data import ImageTransform
-from dis_lightning.data.stored import ImageFile, StoredImages, find_files
+from dis_lightning.data import ImageSet, ImageTransform, folder_images
+from dis_lightning.data.stored import Channels
 from dis_lightning.errors import InvalidValueError, MissingFileError
-from dis_lightning.files import write_atomically
+from dis_lightning.files import expanded, write_atomically
 from dis_lightning.images import quantise
 from dis_lightning.metrics.functional.frechet import Gaussian, fit_gaussian, known_gaussian
+from dis_lightning.picture_files import find_files
 from dis_lightning.weights import file_sha256
 
 __all__ = ["ImageFolder", "Known", "OwnSources", "Reference", "Statistics", "digest_of", "digest_of_set"]
@@ -135,19 +136,18 @@ class ImageFolder(Reference):
     def __init__(
         self, root: str | Path, transform: ImageTransform | None = None, keep: str | Path | None = None
     ) -> None:
-        self.root = Path(root).expanduser()
+        self.root = expanded(root)
         self.transform = transform
-        self.keep = None if keep is None else Path(keep).expanduser()
-        self._images: StoredImages | None = None
+        self.keep = None if keep is None else expanded(keep)
+        self._images: ImageSet | None = None
 
     def check(self, shape: tuple[int, ...], transform: ImageTransform | None) -> None:
         """See `Reference`."""
         if self._images is None:
             chosen = self.transform or transform
-            files = [ImageFile(self.root / name, name) for name in find_files(self.root)] if self.root.is_dir() else []
-            if not files:
-                raise MissingFileError(f"{self.root} holds no images; give the reference another folder.")
-            self._images, self._chosen = StoredImages(files, chosen), chosen
+            channels: Channels = 1 if shape[0] == 1 else 3
+            self._images = folder_images(self.root, chosen, channels=channels, option="the reference's root")
+            self._chosen = chosen
         (height, width), (rows, columns) = self._images.shape[1:], shape[1:]
         if (height, width) != (rows, columns):
             raise InvalidValueError(
@@ -227,7 +227,7 @@ class Statistics(Reference):
     """
 
     def __init__(self, file: str | Path) -> None:
-        self.file = Path(file).expanduser()
+        self.file = expanded(file)
 
     def check(self, shape: tuple[int, ...], transform: ImageTransform | None) -> None:
         """See `Reference`."""
@@ -342,7 +342,7 @@ def digest_of_set(digests: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def _parts(images: StoredImages, title: str) -> Iterator[Tensor]:
+def _parts(images: ImageSet, title: str) -> Iterator[Tensor]:
     """8-bit images, a few at a time, with a bar for who waits."""
     with tqdm(total=len(images), desc=title, unit="image", disable=None) as bar:
         for first in range(0, len(images), CHUNK):

@@ -44,6 +44,22 @@ class Operator(nn.Module, ABC):
     def picture(self, y: Measurement) -> Tensor:
         """The measurement as images for people, `(B, 3, h, w)`, in [-1, 1]."""
 
+    def adopt(self, y: Tensor, noise: NoiseSource, shape: tuple[int, ...]) -> Measurement:
+        """Take pictures that the world measured as `y`.
+
+        Args:
+            y: the pictures, `(B, c, h, w)`, in [-1, 1].
+            noise: one stream per image, for what a measurement draws beside its noise.
+            shape: shape of the clean images that nobody knows, `(C, H, W)`.
+
+        Raises:
+            ValueError: if a picture is no measurement of this kind, or not of this size.
+        """
+        raise InvalidValueError(
+            f"{type(self).__name__} does not measure pictures, so that a picture is no measurement of it; choose an "
+            "operator that does, or data of clean images."
+        )
+
     def accept(self, shape: tuple[int, ...]) -> None:
         """Refuse images of a shape that cannot be measured; called before anything is read.
 
@@ -65,14 +81,14 @@ class Operator(nn.Module, ABC):
             ValueError: if a file is damaged or holds another network.
         """
 
-    def require(self, images: int) -> None:
-        """Refuse a run of more images than can be measured; called after `load`, before anything is sampled.
+    def require(self, names: Sequence[str]) -> None:
+        """Refuse a run of images that cannot be measured; called after `load`, before anything is sampled.
 
         Args:
-            images: how many images the run has.
+            names: the name of each image of the run, in their order.
 
         Raises:
-            ValueError: if there are too many.
+            ValueError: if there are too many, or others than were measured.
         """
 
 
@@ -96,6 +112,17 @@ class GaussianOperator(Operator):
         """Measure with noise; see `Operator.measure`."""
         y: Tensor = self(x_0)
         return torch.add(y, noise.like(y), alpha=self.noise_std)
+
+    def adopt(self, y: Tensor, noise: NoiseSource, shape: tuple[int, ...]) -> Measurement:
+        """See `Operator.adopt`."""
+        measured: Tensor = self(torch.zeros(1, *shape, device=y.device))
+        if y.shape[1:] != measured.shape[1:]:
+            raise InvalidValueError(
+                f"{type(self).__name__} of an image of shape {shape} gives {tuple(measured.shape[1:])}, but the "
+                f"pictures that were measured have {tuple(y.shape[1:])}; give the data a transform to that size "
+                "(--data.transform), or choose another prior or operator."
+            )
+        return y
 
     def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
         """Euclidean norm of the residual, `|A(x_0) - y|`, per image."""

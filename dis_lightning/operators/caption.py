@@ -110,10 +110,10 @@ class Caption(TextOperator):
             self._tokenizers["captioner"] = _read_tokenizer(self.captioner)
             self._require_room()
 
-    def require(self, images: int) -> None:
+    def require(self, names: Sequence[str]) -> None:
         """See `Operator.require`."""
         if self.captions is not None:
-            require_texts(self._lines, images)
+            require_texts(self._lines, len(names))
 
     def forward(self, x_0: Tensor) -> Tensor:
         """What the matching network sees: features `(B, patches + 1, D)`."""

@@ -10,6 +10,7 @@ where the sum over all texts there are, which depends on the image and cannot be
 squared distance `|f - t|^2` of other works is twice ours. The networks are those of `open_clip`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,10 @@ class CLIPText(TextOperator):
             self._tokens(self._lines)
             self._network = network.to(device, self.dtype).requires_grad_(False).eval()
 
-    def require(self, images: int) -> None:
+    def require(self, names: Sequence[str]) -> None:
         """See `Operator.require`."""
         if self.file:
-            require_texts(self._lines, images)
+            require_texts(self._lines, len(names))
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Unit vectors of pictures, `(B, D)`."""

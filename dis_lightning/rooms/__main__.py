@@ -33,7 +33,7 @@ def export(
         folder: empty or new folder for `images/`, `segmentation/`, `layout/` and `captions.csv`.
         lmdb: empty or new folder for the LMDB.
         num_images: how many rooms.
-        split: any name, such as "train" or "test".
+        split: which rooms: train, val, tune, test or reference.
         size: height and width in pixels.
         seed: number of the world.
         image_format: how the LMDB's images are encoded; "webp" is lossless.

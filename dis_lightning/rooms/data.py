@@ -5,9 +5,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dis_lightning.data.arguments import require_whole
 from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.decoding import to_tensor
-from dis_lightning.rooms.world import Room, render_room
+from dis_lightning.rooms.world import ROOM_CLASSES, SMALLEST_ROOM, Room, render_room, require_split
 
 __all__ = ["RoomItem", "RoomsData"]
 
@@ -27,8 +28,8 @@ class RoomsData(ImageData):
     """The first rooms of a split, numbered from 0.
 
     Args:
-        split: which rooms; splits have no room in common.
-        size: side of the images in pixels.
+        split: which rooms: train, val, tune, test or reference, which have no room in common.
+        size: side of the images in pixels, >= 8.
         seed: which world, >= 0.
         num_images: number of images, >= 1; there is no end to them.
         batch_size: images per batch, >= 1.
@@ -37,6 +38,8 @@ class RoomsData(ImageData):
     Raises:
         ValueError: if an argument is out of range.
     """
+
+    num_images: int
 
     def __init__(
         self,
@@ -48,6 +51,10 @@ class RoomsData(ImageData):
         num_workers: int = 0,
     ) -> None:
         super().__init__(num_images, batch_size, num_workers)
+        require_whole(self, 1, num_images=num_images)  # there is no end to rooms: all are none
+        require_whole(self, SMALLEST_ROOM, size=size)
+        require_whole(self, 0, seed=seed)
+        require_split(split)
         self.split = split
         self.size = size
         self.seed = seed
@@ -58,13 +65,14 @@ class RoomsData(ImageData):
 
 
 class _Rooms(ImageSet):
+    classes = ROOM_CLASSES
+
     def __init__(self, split: str, size: int, seed: int, num_images: int) -> None:
         self.split = split
         self.size = size
         self.seed = seed
         self.num_images = num_images
         self.shape = (3, size, size)
-        self._render(0)  # Refuses wrong arguments before the run starts.
 
     def __len__(self) -> int:
         return self.num_images
@@ -74,12 +82,20 @@ class _Rooms(ImageSet):
         return {
             "image": to_tensor(room.image),
             "index": index,
-            "name": f"{self.split}/{index:05d}",
+            "name": self._name(index),
             "label": room.label,
             "segmentation": _labels(room.segmentation),
             "layout": _labels(room.layout),
             "caption": room.caption,
         }
+
+    @property
+    def names(self) -> list[str]:
+        """See `ImageSet`."""
+        return [self._name(index) for index in range(len(self))]
+
+    def _name(self, index: int) -> str:
+        return f"{self.split}/{index:05d}"
 
     def _render(self, index: int) -> Room:
         return render_room(self.split, index, self.size, self.seed)

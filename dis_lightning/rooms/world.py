@@ -4,6 +4,7 @@ The key `"{seed}/{split}/{index}"` names a room. Its SHA-256 seeds the random st
 split of every seed has the same distribution, rooms are independent, and none depends on the picture's size.
 """
 
+from difflib import get_close_matches
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -15,12 +16,12 @@ from dis_lightning.rooms.colours import BED_PAINTS
 from dis_lightning.rooms.furnish import furnish
 from dis_lightning.rooms.render import render
 from dis_lightning.rooms.scene import WALL_NAMES, Scene
-from dis_lightning.rooms.surfaces import Kind
+from dis_lightning.rooms.surfaces import SurfaceKind
 
-__all__ = ["LAYOUT_CLASSES", "ROOM_CLASSES", "SEGMENTATION_CLASSES", "Room", "describe", "draw_scene", "render_room"]
-__all__ += ["room_key"]
+__all__ = ["LAYOUT_CLASSES", "ROOM_CLASSES", "SEGMENTATION_CLASSES", "SMALLEST_ROOM", "SPLITS", "Room"]
+__all__ += ["caption_of", "draw_scene", "render_room", "require_split", "room_key"]
 
-SEGMENTATION_CLASSES = tuple(kind.name.lower() for kind in Kind)
+SEGMENTATION_CLASSES = tuple(kind.name.lower() for kind in SurfaceKind)
 """Names of the values of `Room.segmentation`."""
 
 LAYOUT_CLASSES = ("frontal", "left", "right", "floor", "ceiling")
@@ -29,7 +30,11 @@ LAYOUT_CLASSES = ("frontal", "left", "right", "floor", "ceiling")
 ROOM_CLASSES = tuple(f"{paint.name} bed" for paint in BED_PAINTS)
 """Names of the values of `Room.label`, all equally likely."""
 
-SMALLEST = 8  # pixels; below, nothing can be recognised
+SMALLEST_ROOM = 8
+"""Least side of a picture in pixels; below, nothing can be recognised."""
+
+SPLITS = ("train", "val", "tune", "test", "reference")
+"""To train on, to watch a training by, to choose step sizes by, to report on, and to measure distances of sets to."""
 
 
 class Room(NamedTuple):
@@ -54,7 +59,7 @@ def render_room(split: str, index: int, size: int = 32, seed: int = 0) -> Room:
     """Render one room.
 
     Args:
-        split: any non-empty name, such as "train" or "test".
+        split: one of `SPLITS`.
         index: number of the room, >= 0.
         size: height and width in pixels, >= 8. The room is the same at every size.
         seed: number of the world, >= 0.
@@ -65,28 +70,39 @@ def render_room(split: str, index: int, size: int = 32, seed: int = 0) -> Room:
     Raises:
         ValueError: if an argument is out of range.
     """
-    if size < SMALLEST:
-        raise InvalidValueError(f"A room needs size >= {SMALLEST} pixels to be recognised, but got size={size}.")
+    if size < SMALLEST_ROOM:
+        raise InvalidValueError(f"A room needs size >= {SMALLEST_ROOM} pixels to be recognised, but got size={size}.")
+    require_split(split)
     scene = draw_scene(split, index, seed)
-    return Room(*render(scene, size), caption=describe(scene), label=scene.bed.paint)
+    return Room(*render(scene, size), caption=caption_of(scene), label=scene.bed.paint)
+
+
+def require_split(split: str) -> None:
+    """Refuse a split that is none of `SPLITS`: any other word names a world of its own, a mistyped one too.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if split not in SPLITS:
+        near = get_close_matches(str(split), SPLITS, n=1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        raise InvalidValueError(f"A room needs a split, one of {', '.join(SPLITS)}, but got {split!r}.{meant}")
 
 
 def draw_scene(split: str, index: int, seed: int = 0) -> Scene:
-    """The geometry and colours of a room; arguments and errors as for `render_room`."""
+    """The geometry and colours of a room; arguments and errors as for `render_room`, but any split."""
     digest = sha256(room_key(split, index, seed).encode()).digest()
     return furnish(np.random.default_rng(int.from_bytes(digest, "little")))
 
 
 def room_key(split: str, index: int, seed: int = 0) -> str:
     """The name of a room, `"{seed}/{split}/{index}"`; arguments and errors as for `render_room`."""
-    if not split:
-        raise InvalidValueError('A room needs a non-empty split, such as "train" or "test".')
     if index < 0 or seed < 0:
         raise InvalidValueError(f"A room needs index >= 0 and seed >= 0, but got index={index} and seed={seed}.")
     return f"{seed}/{split}/{index}"
 
 
-def describe(scene: Scene) -> str:
+def caption_of(scene: Scene) -> str:
     """A caption such as "a bedroom at night with green walls, a red bed, a window on the left wall and a blue rug"."""
     facts = [f"{scene.shell.wall_name} walls", f"a {BED_PAINTS[scene.bed.paint].name} bed"]
     if scene.window:

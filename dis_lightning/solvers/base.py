@@ -23,6 +23,7 @@ from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import Denoiser
+from dis_lightning.solvers.batches import require_batch
 from dis_lightning.types import Batch, Draws, Measurement, Reconstruction, State
 
 __all__ = ["Solver"]
@@ -106,20 +107,26 @@ class Solver(lightning.LightningModule, ABC):
         """Measure and reconstruct a batch.
 
         Raises:
-            ValueError: if the images do not have the prior's shape, or their classes are needed and missing.
+            TypeError: if it is no `Batch`.
+            ValueError: if the images do not have the prior's shape or range, or their classes are needed and missing.
         """
         # A plain Trainer calls this in inference mode, where no gradient can be taken, not even with respect to
         # copies of tensors that were made there.
         with torch.inference_mode(False), torch.no_grad():
-            batch = tree_map_only(Tensor, torch.clone, batch)
-            labels = self._labels(batch)
-            noise = NoiseSource(self.seed, batch["index"], batch["image"].device)
-            y = self.operator.measure(batch["image"], noise)
+            batch = tree_map_only(Tensor, torch.clone, require_batch(batch, self.denoiser))
+            labels = None if self.denoiser.num_classes is None else batch["label"]
+            noise = NoiseSource(self.seed, batch["index"], batch["index"].device)
+            source = quantise(batch["image"]) if "image" in batch else None
+            y = (
+                self.operator.measure(batch["image"], noise)
+                if "image" in batch
+                else self.operator.adopt(batch["measurement"], noise, tuple(self.denoiser.shape))
+            )
             draws = self.recall(batch["index"]) if self.recall else None
             if draws is None:
                 solver = self if labels is None else self._given(labels)
                 draws = solver._draw(y, noise)
-        return Reconstruction(batch["index"], batch["name"], quantise(batch["image"]), y, draws, batch.get("label"))
+        return Reconstruction(batch["index"], batch["name"], source, y, draws, batch.get("label"))
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Read the networks of all parts, once; see `Operator.load` and `Denoiser.load`."""
@@ -128,19 +135,23 @@ class Solver(lightning.LightningModule, ABC):
         self.operator.load(device)
 
     def setup(self, stage: str) -> None:
-        """Read the networks, and have the operator refuse what it cannot measure, before anything is sampled.
+        """Read the networks, and refuse what cannot be measured or is of no class of the prior, before any sampling.
 
         Raises:
-            ValueError: if the trainer would round the operators too, or the operator cannot measure so many images.
+            ValueError: if the trainer would round the operators too, if the operator cannot measure these images, or if
+                their labels are not of the prior's classes.
         """
         if self.trainer.precision != "32-true":
             raise InvalidValueError(
                 f"The trainer's precision {self.trainer.precision} would round measurements and noise too; leave it at "
                 "32-true and give the prior a dtype (--denoiser.dtype=torch.bfloat16)."
             )
+        data = data_of(self.trainer)
+        if data and self.denoiser.num_classes is not None:
+            data.images.require_labels(self.denoiser.num_classes)
         self.load(self.device)
-        if data := data_of(self.trainer):
-            self.operator.require(len(data.images))
+        if data:
+            self.operator.require(data.images.names)
 
     def extra_repr(self) -> str:
         """All arguments that are not parts, for `repr`; a run folder tells by it which solver made it."""
@@ -158,23 +169,6 @@ class Solver(lightning.LightningModule, ABC):
         clamped = (values.abs() > 1 + HALF_LEVEL).double().mean(dim=2)
         costs = [meter.per_image(len(noise))] * len(noise)
         return Draws(quantise(samples).cpu(), diverged.cpu(), costs, clamped=clamped.cpu())
-
-    def _labels(self, batch: Batch) -> Tensor | None:
-        """Check a batch against the prior; give its classes where the prior needs them."""
-        shape = tuple(batch["image"].shape[1:])
-        if shape != tuple(self.denoiser.shape):
-            raise InvalidValueError(
-                f"The prior is for images of shape {tuple(self.denoiser.shape)}, but the data has {shape}; "
-                "give the data a transform to that size (--data.transform), or choose another prior."
-            )
-        if self.denoiser.num_classes is None:
-            return None
-        if "label" not in batch:
-            raise InvalidValueError(
-                f"{type(self.denoiser).__name__} is conditional on one of {self.denoiser.num_classes} classes, but the "
-                "data has no labels; use data with labels (--data=ImageNetData), or an unconditional prior."
-            )
-        return batch["label"]
 
     def _given(self, labels: Tensor) -> Self:
         """This solver with the labels of B images bound to its networks, for every row of the loop."""

@@ -1,4 +1,4 @@
-"""What the conformance suites need to know of each solver and operator: one entry per class, nothing else.
+"""What the conformance suites need to know of each solver, operator and data set: one entry per class, nothing else.
 
 A new class needs an entry here and gets all tests. The suites find the classes by themselves.
 """
@@ -15,13 +15,14 @@ import torch
 from published_files import mobilenet, small_layout, small_wizard
 from tiny_networks import blip_captioner, blip_matcher, classifier_file, clip_folder
 
-from dis_lightning import operators, solvers
+from dis_lightning import operators, rooms, solvers
 from dis_lightning.kernels import EulerMaruyama
 from dis_lightning.levels import KarrasLevels, MultistepLevels
 from dis_lightning.operators import Operator, TorchvisionClassifier
 from dis_lightning.solvers import Solver
 
-__all__ = ["OPERATORS", "SHAPE", "SOLVERS", "SolverCase", "build_operator", "build_solver", "concrete"]
+__all__ = ["DATA", "IMAGES", "OPERATORS", "SHAPE", "SOLVERS", "SolverCase"]
+__all__ += ["build_operator", "build_solver", "concrete"]
 
 SHAPE = (3, 8, 8)
 """Images of both suites."""
@@ -97,11 +98,46 @@ OPERATORS: dict[str, dict[str, Any] | Callable[[], dict[str, Any]]] = {
     "Segmentation": lambda: {"network": mobilenet()},
 }
 
+IMAGES = 5
+"""Images that each data set of the catalogue has at least."""
+
+
+def class_folders(folder: Path) -> Path:
+    """Rooms in three folders, named by WordNet ids."""
+    rooms.write_folder(folder / "rooms", IMAGES, size=SHAPE[-1])
+    for index, file in enumerate(sorted((folder / "rooms" / "images").iterdir())):
+        home = folder / "classes" / ("n01440764", "n02123045", "n15075141")[index % 3]
+        home.mkdir(parents=True, exist_ok=True)
+        file.rename(home / file.name)
+    return folder / "classes"
+
+
+def plain_folder(folder: Path) -> Path:
+    """Rooms in a folder."""
+    rooms.write_folder(folder / "rooms", IMAGES, size=SHAPE[-1])
+    return folder / "rooms" / "images"
+
+
+def database(folder: Path) -> Path:
+    """Rooms in an LMDB."""
+    rooms.write_lmdb(folder / "lmdb", IMAGES, size=SHAPE[-1])
+    return folder / "lmdb"
+
+
+# What has to be written into an empty folder first, and the arguments then; sides are those of `SHAPE`.
+DATA: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "FolderData": lambda folder: {"root": plain_folder(folder)},
+    "ImageNetData": lambda folder: {"root": class_folders(folder)},
+    "LSUNData": lambda folder: {"root": database(folder)},
+    "RoomsData": lambda folder: {"size": SHAPE[-1]},
+}
+
 
 def concrete(package: ModuleType, kind: type) -> list[type]:
     """The public classes of a kind that can be built."""
     public = (getattr(package, name) for name in package.__all__)
-    return [found for found in public if issubclass(found, kind) and not inspect.isabstract(found)]
+    classes = (found for found in public if inspect.isclass(found))
+    return [found for found in classes if issubclass(found, kind) and not inspect.isabstract(found)]
 
 
 def build_solver(name: str, **parts: Any) -> Solver:

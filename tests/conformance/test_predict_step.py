@@ -6,12 +6,14 @@ import lightning
 import pytest
 import torch
 from catalogue import SHAPE, SOLVERS
+from torch import Tensor
 from torch.utils.data import DataLoader
 from trials import INDICES, OPERATOR, GreyClasses, TinyNetwork, batch, build, for_every_solver, images, measured
 
 from dis_lightning.images import quantise
 from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
+from dis_lightning.operators import AveragePool
 from dis_lightning.priors import Denoiser
 
 
@@ -23,11 +25,19 @@ def test_a_seed_gives_the_same_bits_and_another_seed_other_samples(name: str) ->
     assert not torch.equal(first.draws.samples, other.draws.samples)
 
 
+class Broken(AveragePool):
+    """Has lost its second measurement."""
+
+    def measure(self, x_0: Tensor, noise: NoiseSource) -> Tensor:
+        y = super().measure(x_0, noise)
+        y[1] = torch.nan
+        return y
+
+
 @for_every_solver
 def test_a_measurement_that_is_not_a_number_spoils_its_own_image_alone_and_is_reported(name: str) -> None:
-    whole, broken = batch(INDICES), batch(INDICES)
-    broken["image"][1] = torch.nan
-    expected, found = (build(name).predict_step(given).draws for given in (whole, broken))
+    operators = OPERATOR, Broken(2, noise_std=0.1)
+    expected, found = (build(name, operator=operator).predict_step(batch(INDICES)).draws for operator in operators)
     assert torch.equal(found.samples[[0, 2]], expected.samples[[0, 2]])
     assert not expected.diverged.any()
     assert found.diverged.tolist() == [[False] * 2, [SOLVERS[name].looks] * 2, [False] * 2]

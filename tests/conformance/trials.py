@@ -48,7 +48,7 @@ OPERATOR = AveragePool(2, noise_std=0.1)
 
 def images(indices: list[int]) -> Tensor:
     """Clean images by their indices."""
-    return PRIOR.sample(NoiseSource(99, indices))
+    return PRIOR.sample(NoiseSource(99, indices)).clamp(-1, 1)
 
 
 def measured(indices: list[int], operator: nn.Module = OPERATOR) -> tuple[Tensor, NoiseSource]:

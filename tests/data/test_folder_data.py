@@ -1,4 +1,5 @@
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dis_lightning.data import FolderData, ShorterSideBilinear
-from dis_lightning.errors import UnusablePathError
+from dis_lightning.data import FolderData, ShorterSideBilinear, folder_images
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, MissingPackageError, UnusablePathError
 
 TREE = ["10.png", "2.png", "B.png", "a-b/0.png", "a.png", "a/0.png", "a/b/c/1.png", "a/z.png", "b.png", "é.png"]
 
@@ -130,9 +131,119 @@ def test_a_file_that_is_no_image_is_named_before_anything_is_sampled(tmp_path, s
     for name in ("3.bad", "2.bad"):
         Image.fromarray(random_pixels(60, 50)).save(tmp_path / name, format=form)
         spoil(tmp_path / name, how)
-    with pytest.raises(ValueError, match=r"2\.bad cannot be read as an image: .+\. Repair, remove or hide it"):
+    with pytest.raises(
+        ValueError, match=r"^2 of 5 images cannot be read: \S*2\.bad: .+; \S*3\.bad: .+\. Repair, remove"
+    ):
         FolderData(tmp_path, num_images=5).setup()
+    with pytest.raises(ValueError, match=r"2\.bad cannot be read as an image: .+\. Repair, remove or hide it"):
+        FolderData(tmp_path, num_images=3).setup()
     FolderData(tmp_path, num_images=2).setup()  # What comes after the first images does not matter.
+
+
+def test_of_many_damaged_images_the_first_are_named_and_all_counted(tmp_path, save_pictures):
+    save_pictures(tmp_path, "a.png")
+    for index in range(7):
+        (tmp_path / f"{index}.png").write_text("no image")
+    with pytest.raises(
+        InvalidValueError, match=r"^7 of 8 images .*0\.png: .*1\.png: .*2\.png: .*; and 4 more\. Repair"
+    ) as error:
+        FolderData(tmp_path, num_images=None).setup()
+    assert "3.png" not in str(error.value)
+
+
+def test_images_that_need_a_plugin_say_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for name in ("IMG_1.HEIC", "IMG_2.HEIC"):
+        (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    with pytest.raises(MissingPackageError, match=r"IMG_1\.HEIC cannot be read as an image: .*'dis-lightning\[heic\]'"):
+        FolderData(tmp_path, num_images=1).setup()
+    with pytest.raises(MissingPackageError, match=r"2 of 2 images .*IMG_2\.HEIC: .*'dis-lightning\[heic\]'"):
+        FolderData(tmp_path, num_images=None).setup()
+
+
+def test_an_error_of_a_transform_is_not_taken_for_a_damaged_image(tmp_path, save_pictures):
+    save_pictures(tmp_path, "a.png")
+
+    class Wrong(ShorterSideBilinear):
+        def __call__(self, image: Image.Image) -> Image.Image:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        FolderData(tmp_path, num_images=1, transform=Wrong(4)).setup()
+
+
+def test_an_image_that_went_away_after_the_check_is_named(tmp_path, save_pictures):
+    save_pictures(tmp_path, "a.png")
+    data = FolderData(tmp_path, num_images=1)
+    data.setup()
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(InvalidValueError, match=r"a\.png cannot be read as an image: .*No such file"):
+        data.images[0]
+
+
+def test_null_takes_all_images(tmp_path, save_pictures):
+    save_pictures(tmp_path, *TREE)
+    data = FolderData(tmp_path, num_images=None, batch_size=4)
+    data.setup()
+    assert data.images.names == TREE
+    assert [len(batch["name"]) for batch in data.predict_dataloader()] == [4, 4, 2]
+
+
+def test_what_lies_beside_the_images_is_passed_over(tmp_path, save_pictures):
+    save_pictures(tmp_path, "a.png", "b")
+    for name in ("labels.csv", "LICENSE.txt", "README.md", "Thumbs.db", "LICENSE"):
+        (tmp_path / name).write_text("no image")
+    data = FolderData(tmp_path, num_images=None)
+    data.setup()
+    assert data.images.names == ["a.png", "b"]
+    (tmp_path / "b").write_text("no image")  # without an ending it should be one
+    with pytest.raises(InvalidValueError, match=r"/b cannot be read as an image"):
+        data.setup()
+
+
+def test_a_folder_that_links_to_itself_counts_each_image_once(tmp_path, save_pictures):
+    save_pictures(tmp_path, "a.png", "below/b.png")
+    (tmp_path / "below" / "up").symlink_to(tmp_path, target_is_directory=True)
+    data = FolderData(tmp_path, num_images=None)
+    data.setup()
+    assert data.images.names == ["a.png", "below/b.png"]
+
+
+def test_grey_images_have_one_channel_where_one_is_asked_for(tmp_path, save_pictures):
+    (pixels,) = save_pictures(tmp_path, "a.png").values()
+    grey = pixels[..., :1]
+    Image.fromarray(grey[..., 0]).save(tmp_path / "b.png")
+    for channels in (3, 1):
+        data = FolderData(tmp_path, num_images=2, channels=channels)
+        data.setup()
+        assert data.shape == data.images[0]["image"].shape == (channels, 4, 6)
+        stored = torch.from_numpy(grey / 127.5 - 1).permute(2, 0, 1).float()
+        torch.testing.assert_close(data.images[1]["image"], stored.expand(channels, 4, 6), rtol=0, atol=2**-23)
+    luma = torch.from_numpy(pixels @ np.array([0.299, 0.587, 0.114]) / 127.5 - 1)
+    torch.testing.assert_close(data.images[0]["image"][0].double(), luma, rtol=0, atol=1 / 127.5)
+
+
+def test_a_folder_without_a_data_set_is_read_alike(tmp_path, save_pictures):
+    save_pictures(tmp_path, "a.png", "b/c.png", ".ipynb_checkpoints/a.png", width=9, height=7)
+    Image.fromarray(np.full((9, 9), 40000, dtype=np.uint16)).save(tmp_path / "grey.png")
+    data = FolderData(tmp_path, num_images=None, transform=ShorterSideBilinear(5))
+    data.setup()
+    images = folder_images(tmp_path, ShorterSideBilinear(5))
+    assert images.names == data.images.names == ["a.png", "b/c.png", "grey.png"]
+    for index in range(3):
+        assert torch.equal(images[index]["image"], data.images[index]["image"])
+    assert images[2]["image"].unique() == pytest.approx(round(40000 / 257) / 127.5 - 1)
+    assert folder_images(tmp_path, ShorterSideBilinear(5), num_images=2).names == ["a.png", "b/c.png"]
+
+
+def test_a_folder_without_a_data_set_is_checked_and_named_by_its_own_option(tmp_path, save_pictures):
+    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist; set --metric\.reference\.root"):
+        folder_images(tmp_path / "nowhere", option="--metric.reference.root")
+    with pytest.raises(FileNotFoundError, match=r"holds no images; set --metric\.reference\.root"):
+        folder_images(tmp_path, option="--metric.reference.root")
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(InvalidValueError, match=r"a\.png cannot be read as an image"):
+        folder_images(tmp_path)
 
 
 def test_a_link_to_nothing_is_named(tmp_path):
@@ -148,11 +259,32 @@ def test_sizes_that_differ_need_a_transform(tmp_path, save_pictures):
         FolderData(tmp_path, num_images=3).setup()
 
 
-@pytest.mark.parametrize("wrong", [{"num_images": 0}, {"batch_size": 0}, {"num_workers": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"num_images": 0},
+        {"batch_size": 0},
+        {"num_workers": -1},
+        {"num_images": 1.5},
+        {"batch_size": True},
+        {"batch_size": "2"},
+    ],
+)
 def test_arguments_out_of_range_are_refused_at_once(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=rf"FolderData needs .*{name} >= .*but got .*{name}={value}"):
         FolderData("anywhere", **wrong)
+
+
+@pytest.mark.parametrize("channels", [0, 2, None])
+def test_other_numbers_of_channels_are_refused(channels):
+    with pytest.raises(InvalidValueError, match=f"needs channels 3 or 1, but got channels={channels}"):
+        FolderData("anywhere", channels=channels)
+
+
+def test_no_root_is_refused():
+    with pytest.raises(InvalidTypeError, match="needs a path as root, but got root=None"):
+        FolderData(None)
 
 
 def test_shape_is_known_only_after_setup():

@@ -102,5 +102,5 @@ def test_sizes_default_to_those_of_the_papers():
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_a_size_below_one_is_refused(transform):
-    with pytest.raises(ValueError, match=rf"{transform.__name__} needs a size >= 1, but got 0"):
+    with pytest.raises(ValueError, match=rf"{transform.__name__} needs size >= 1, a whole number, but got size=0"):
         transform(0)

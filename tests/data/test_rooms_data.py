@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from dis_lightning.rooms import RoomsData, render_room
+from dis_lightning.errors import InvalidValueError
+from dis_lightning.rooms import ROOM_CLASSES, RoomsData, render_room
+from dis_lightning.rooms.world import SPLITS
 
 
 @pytest.mark.parametrize(("split", "size", "seed"), [("test", 32, 0), ("train", 24, 3)])
@@ -38,6 +40,37 @@ def test_defaults_are_a_thousand_test_rooms_of_32_pixels():
     assert (len(data.images), data.shape) == (1000, (3, 32, 32))
 
 
-def test_wrong_arguments_are_refused_at_setup():
-    with pytest.raises(ValueError, match="split"):
-        RoomsData(split="").setup()
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"split": ""}, "needs a split, one of train, val, tune, test, reference, but got ''"),
+        ({"split": "tset"}, r"but got 'tset'\. Did you mean test\?"),
+        ({"split": "Train"}, r"Did you mean train\?"),
+        ({"split": None}, "needs a split, .* but got None"),
+        ({"size": 7}, "RoomsData needs size >= 8, a whole number, but got size=7"),
+        ({"size": None}, "size=null"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": None}, "seed=null"),
+        ({"num_images": None}, "RoomsData needs num_images >= 1, a whole number, but got num_images=null"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(wrong, message):
+    with pytest.raises(InvalidValueError, match=message):
+        RoomsData(**wrong)
+
+
+def test_every_split_is_another_set_of_rooms():
+    pictures = {render_room(split, 0).image.tobytes() for split in SPLITS}
+    assert len(pictures) == len(SPLITS)
+    for split in SPLITS:
+        data = RoomsData(split, num_images=1)
+        data.setup()
+        assert data.images.names == [f"{split}/00000"]
+
+
+def test_labels_serve_a_prior_of_the_classes_of_rooms_alone():
+    data = RoomsData(num_images=1)
+    data.setup()
+    data.images.require_labels(len(ROOM_CLASSES))
+    with pytest.raises(InvalidValueError, match=f"own {len(ROOM_CLASSES)} classes .* prior's 1000"):
+        data.images.require_labels(1000)

@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from PIL import Image
 
+from dis_lightning.errors import InvalidValueError
+from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import BoxInpainting, Inpainting, MaskInpainting, Operator, RandomInpainting
 from dis_lightning.priors import FiniteAtomPrior
+from dis_lightning.rooms import RoomsData
+from dis_lightning.solvers import Unguided
 
 
 def images(count: int = 2, height: int = 32, width: int = 32) -> torch.Tensor:
@@ -234,11 +239,176 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path) -> No
         MaskInpainting(str(tmp_path / "mask.npy"))(images(1, 8, 8))
 
 
-@pytest.mark.parametrize("mask", [np.zeros((4, 4)), np.ones((3, 4, 4)), np.ones(4)])
-def test_a_mask_that_hides_all_or_is_no_map_is_refused(mask: np.ndarray, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mask", [np.ones((3, 4, 4)), np.ones(4)])
+def test_a_mask_that_is_no_map_is_refused(mask: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "mask.npy", mask)
-    with pytest.raises(ValueError, match="must be one map with at least one pixel that is seen"):
+    with pytest.raises(ValueError, match=r"must be one map, \(H, W\), but has the shape"):
         MaskInpainting(str(tmp_path / "mask.npy"))
+
+
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize("name", ["mask.npy", "mask.png"])
+@pytest.mark.parametrize(("value", "where"), [(0, "nowhere"), (1, "everywhere")])
+def test_a_mask_that_hides_all_or_nothing_is_refused(
+    value: int, where: str, name: str, invert: bool, tmp_path: Path
+) -> None:
+    file, mask = tmp_path / name, np.full((4, 4), value, dtype=np.uint8)
+    np.save(file, mask) if name.endswith("npy") else Image.fromarray(mask * 255).save(file)
+    with pytest.raises(ValueError, match=rf"must show some pixels and hide others, but is .* {where}"):
+        MaskInpainting(str(file), invert=invert)
+
+
+@pytest.mark.parametrize("name", ["mask.npy", "mask.png"])
+def test_an_inverted_mask_has_white_holes(name: str, tmp_path: Path) -> None:
+    mask = half_seen(tmp_path / name)
+    x = images(2, 8, 6)
+    np.testing.assert_array_equal(MaskInpainting(str(tmp_path / name), invert=True)(x), x.numpy() * ~mask)
+
+
+def with_a_hole(file: Path, mask: np.ndarray, form: str = "RGBA") -> None:
+    """A picture of noise that is opaque where it is seen, and nearly transparent elsewhere."""
+    noise = np.random.default_rng(0).integers(0, 256, (*mask.shape, 3), dtype=np.uint8)
+    opacity = np.where(mask, 128, 127).astype(np.uint8)
+    Image.fromarray(np.dstack([noise, opacity])).convert(form).save(file)
+
+
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize("form", ["RGBA", "LA"])
+def test_a_mask_in_the_alpha_channel_is_read_whatever_the_colours(form: str, invert: bool, tmp_path: Path) -> None:
+    mask = half_seen(tmp_path / "mask.npy")
+    with_a_hole(tmp_path / "photo.png", mask, form)
+    operator, x = MaskInpainting(str(tmp_path / "photo.png"), alpha=True, invert=invert), images(1, 8, 6)
+    np.testing.assert_array_equal(operator(x), x.numpy() * (mask != invert))
+
+
+def test_a_palette_with_a_transparent_colour_is_a_mask_in_the_alpha_channel(tmp_path: Path) -> None:
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([10, 20, 30, 200, 100, 50])
+    picture.putdata([0, 1])
+    picture.save(tmp_path / "mask.png", transparency=0)
+    assert MaskInpainting(str(tmp_path / "mask.png"), alpha=True).mask(images(1, 1, 2)).tolist() == [[0, 1]]
+
+
+def test_what_alpha_says_is_not_ignored(tmp_path: Path) -> None:
+    with_a_hole(tmp_path / "photo.png", half_seen(tmp_path / "mask.png"))
+    with pytest.raises(InvalidValueError, match=r"photo\.png has transparent pixels: set alpha=true if"):
+        MaskInpainting(str(tmp_path / "photo.png"))
+    with pytest.raises(InvalidValueError, match=r"mask\.png must show some .* is more than half opaque everywhere"):
+        MaskInpainting(str(tmp_path / "mask.png"), alpha=True)
+    half_seen(tmp_path / "mask.npy")
+    with pytest.raises(InvalidValueError, match=r"mask\.npy must be one map.*; an array has no alpha channel"):
+        MaskInpainting(str(tmp_path / "mask.npy"), alpha=True)
+
+
+def test_an_opaque_alpha_channel_does_not_matter(tmp_path: Path) -> None:
+    mask = half_seen(tmp_path / "mask.png")
+    Image.open(tmp_path / "mask.png").convert("RGBA").save(tmp_path / "opaque.png")
+    np.testing.assert_array_equal(MaskInpainting(str(tmp_path / "opaque.png")).mask(images(1, 8, 6)), mask)
+
+
+def test_a_mask_of_16_bit_is_seen_where_it_is_brighter_than_half(tmp_path: Path) -> None:
+    values = np.array([[0, 300, 32767, 32768, 65535]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "mask.png")
+    assert MaskInpainting(str(tmp_path / "mask.png")).mask(images(1, 1, 5)).tolist() == [[0, 0, 0, 1, 1]]
+
+
+def test_a_tilde_in_the_path_of_a_mask_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = half_seen(tmp_path / "mask.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.testing.assert_array_equal(MaskInpainting("~/mask.png").mask(images(1, 8, 6)), mask)
+
+
+def masks_of(folder: Path, *names: str, size: tuple[int, int] = (4, 5)) -> dict[str, np.ndarray]:
+    """Write random masks, pictures and arrays, other ones for each name."""
+    generator = np.random.default_rng(0)
+    masks = {name: generator.permutation(math.prod(size)).reshape(size) % 3 == 0 for name in names}
+    for name, mask in masks.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / name, mask) if name.endswith(".npy") else Image.fromarray(mask).save(folder / name)
+    return masks
+
+
+def test_each_image_has_the_mask_of_its_index_in_any_batch(tmp_path: Path) -> None:
+    masks = masks_of(tmp_path, "10.png", "2.npy", "a/0.png", ".hidden/1.png")
+    (tmp_path / "LICENSE.txt").touch()
+    operator, x = MaskInpainting(str(tmp_path), noise_std=0.1), images(3, 4, 5)
+    indices = [2, 0, 1]
+    together = operator.measure(x, NoiseSource(3, indices))
+    for row, index in enumerate(indices):
+        alone = operator.measure(x[row : row + 1], NoiseSource(3, [index]))
+        torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=0, equal_nan=True)
+        mask = masks[["10.png", "2.npy", "a/0.png"][index]]
+        assert np.array_equal(~together[row].isnan().numpy(), np.broadcast_to(mask, (3, 4, 5)))
+        seen = together[row].numpy()[:, mask]
+        noise = (seen - x[row].numpy()[:, mask]) / 0.1
+        assert 0.3 < np.abs(noise).mean() < 1.5
+
+
+def test_masks_for_each_image_can_be_inverted_or_in_the_alpha_channel(tmp_path: Path) -> None:
+    mask = half_seen(tmp_path / "elsewhere.npy")
+    (tmp_path / "masks").mkdir()
+    with_a_hole(tmp_path / "masks" / "0.png", mask)
+    operator = MaskInpainting(str(tmp_path / "masks"), alpha=True, invert=True)
+    y = operator.measure(images(1, 8, 6), NoiseSource(0, [0]))
+    assert np.array_equal(y[0, 0].isnan(), mask)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a.jpg", "b.jpg", "c.jpg", "d.jpg"], r"holds masks for 3 images, but there is an image 3; .*num_images=3"),
+        (
+            ["a.jpg", "c.jpg"],
+            r"Image 1 is c\.jpg, but mask 1 of \S+ is b\.png; give a mask for each image in their order",
+        ),
+        (["n01440764/b.JPEG", "n01440764/c.JPEG"], r"Image 0 is n01440764/b\.JPEG, but mask 0 of \S+ is a\.png"),
+    ],
+)
+def test_masks_that_are_too_few_or_of_other_images_are_refused(names: list[str], message: str, tmp_path: Path) -> None:
+    masks_of(tmp_path, "a.png", "b.png", "c.png")
+    operator = MaskInpainting(str(tmp_path))
+    with pytest.raises(InvalidValueError, match=message):
+        operator.require(names)
+    for right in (["a.jpg", "b.jpg"], ["val/a", "val/b", "val/c"], ["test/00000", "test/00001"], ["0.png"]):
+        operator.require(right)
+
+
+def test_masks_in_folders_belong_to_images_in_the_same(tmp_path: Path) -> None:
+    masks_of(tmp_path, "a/0.png", "b/0.png")
+    MaskInpainting(str(tmp_path)).require(["a/0.jpg", "b/0.jpg"])
+    with pytest.raises(InvalidValueError, match=r"Image 0 is b/0\.jpg, but mask 0"):
+        MaskInpainting(str(tmp_path)).require(["b/0.jpg"])
+
+
+def test_a_folder_of_masks_is_checked_before_anything_is_sampled(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="holds no masks"):
+        MaskInpainting(str(tmp_path))
+    masks_of(tmp_path, "0.png", "1.png")
+    with pytest.raises(InvalidValueError, match=r"0\.png has \(4, 5\) pixels and the images have \(8, 8\)"):
+        MaskInpainting(str(tmp_path)).accept((3, 8, 8))
+    Image.fromarray(np.ones((4, 5), dtype=bool)).save(tmp_path / "2.png")
+    masks_of(tmp_path, "3.png", size=(5, 4))
+    operator = MaskInpainting(str(tmp_path))
+    operator.require(["x", "y"])
+    with pytest.raises(InvalidValueError, match=r"2\.png must show some pixels and hide others"):
+        operator.require(["x", "y", "z"])
+    (tmp_path / "2.png").unlink()
+    with pytest.raises(InvalidValueError, match=r"3\.png has \(5, 4\) pixels and the images have \(4, 5\)"):
+        MaskInpainting(str(tmp_path)).require(["x", "y", "z"])
+
+
+def test_a_run_meets_the_mask_of_each_image_whatever_the_batches(tmp_path: Path) -> None:
+    masks = masks_of(tmp_path / "masks", *(f"0000{index}.png" for index in range(3)), size=(8, 8))
+    seen = [torch.from_numpy(mask).expand(3, 8, 8) for mask in masks.values()]
+    for batch_size in (1, 2, 3):
+        trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+        solver = Unguided(
+            MaskInpainting(str(tmp_path / "masks")), FiniteAtomPrior(images(2, 8, 8) - 1), KarrasLevels(2)
+        )
+        found = trainer.predict(solver, RoomsData(size=8, num_images=3, batch_size=batch_size))
+        assert torch.equal(~torch.cat([batch.measurement for batch in found]).isnan(), torch.stack(seen))
+    with pytest.raises(InvalidValueError, match="holds masks for 3 images, but there is an image 3"):
+        trainer.predict(solver, RoomsData(size=8, num_images=4))
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_a_file_with_too_few_lines_is_refused_before_anything_is_sampled(tmp_pat
         Caption(str(blip_matcher()), captions=tmp_path / "texts.txt"),
     ]
     words[0].load()
-    words[0].require(2)
+    words[0].require(["a", "b"])
     prior = GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192))
     trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, inference_mode=False)
     for operator in words:

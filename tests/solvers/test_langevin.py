@@ -158,15 +158,23 @@ def test_a_further_sample_costs_one_evaluation_and_one_gradient_per_step_of_the_
 
 def test_a_chain_that_diverges_is_recorded_and_alone() -> None:
     """By a measurement that is not finite, or by a step that is too large."""
+
+    class Overflowing(MatrixOperator):
+        """What is darkest becomes infinite."""
+
+        def measure(self, x_0: Tensor, noise: NoiseSource) -> Tensor:
+            y = super().measure(x_0, noise)
+            return y.masked_fill((x_0 == -1).flatten(1), math.inf)
+
     prior = GaussianPrior(torch.zeros(3, 2, 2), torch.eye(12, dtype=torch.float64))
-    operator = MatrixOperator(torch.eye(12), noise_std=0.5, shape=(3, 2, 2))
+    operator = Overflowing(torch.eye(12), noise_std=0.5, shape=(3, 2, 2))
 
     def predict(kernel: Kernel, rows: slice) -> Tensor:
         parts = {"kernel": kernel, "warm_start": 2, "burn_in": 40, "num_samples": 4}
         solver = NoiseSpaceLangevin(operator, prior.consistency_map(), ONE_STEP, **parts)
         return solver.predict_step({key: value[rows] for key, value in batch.items()}).draws.diverged
 
-    images = torch.stack([torch.zeros(3, 2, 2), torch.full((3, 2, 2), math.inf), torch.ones(3, 2, 2)])
+    images = torch.stack([torch.zeros(3, 2, 2), -torch.ones(3, 2, 2), torch.ones(3, 2, 2)])
     batch = {"image": images, "index": torch.tensor([0, 1, 2]), "name": ["a", "b", "c"]}
     assert predict(EulerMaruyama(0.01), slice(None)).tolist() == [[False] * 4, [True] * 4, [False] * 4]
     assert predict(EulerMaruyama(30.0), slice(1))[0].any()

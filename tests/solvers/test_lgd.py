@@ -26,7 +26,7 @@ from scalar_gaussian import (
 
 from dis_lightning.guidance import LogMeanExp, MeanDistance, Reduction, SumDistance
 from dis_lightning.noise import NoiseSource
-from dis_lightning.posteriors import PixelStd, PosteriorSpread
+from dis_lightning.posteriors import PosteriorSpread, Spread
 from dis_lightning.solvers.dps import DPS
 from dis_lightning.solvers.lgd import LGD
 
@@ -56,7 +56,7 @@ SPREADS = [(0.2, lambda sigma: 0.2), (PosteriorSpread(), lambda sigma: sigma / m
 @pytest.mark.parametrize("draws", [1, 3])
 def test_the_walk_is_that_of_the_papers(
     estimate: Estimate,
-    spread: float | PixelStd,
+    spread: float | Spread,
     rule: Callable[[float], float],
     reduction: Reduction,
     derivative: Callable[[list[Array]], Array],
