@@ -112,13 +112,13 @@ def _write_image(
 
 
 def repaint(folder: Path, index: int, *samples: np.ndarray) -> None:
-    """Give the samples of an image other pixels, `(H, W, 3)` or `(H, W)`."""
+    """Give samples of an image other pixels, `(H, W, 3)` or `(H, W)`, and take its files as they are now."""
     record = json.loads((folder / "records" / f"{index:05d}.json").read_text())
     del record["digest"]
     for number, pixels in enumerate(samples):
         name = f"samples/{index:05d}_{number:02d}.png"
         Image.fromarray(pixels).save(folder / name)
-        record["sha256"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    record["sha256"] = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record["sha256"]}
     _write_record(folder, record)
 
 

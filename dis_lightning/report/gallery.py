@@ -15,6 +15,7 @@ from dis_lightning.report.columns import describe
 from dis_lightning.report.pictures import Encoder, Picture, choose_encoder, colour
 from dis_lightning.report.tables import Column, best
 from dis_lightning.runs.finished import Image, Run, defined_differently
+from dis_lightning.runs.folder import read_legend
 from dis_lightning.runs.spread import Spread, spread
 
 __all__ = ["Entry", "Gallery", "Strip", "Value", "make_gallery"]
@@ -75,6 +76,8 @@ class Gallery(NamedTuple):
     """The colours from 0 to there."""
     shrunk: bool
     """Whether pictures were made smaller to save space."""
+    legend: dict[str, str]
+    """Colours of the classes in the measurements, by their names."""
 
 
 def make_gallery(runs: Sequence[Run], max_images: int, max_samples: int) -> Gallery:
@@ -103,7 +106,9 @@ def make_gallery(runs: Sequence[Run], max_images: int, max_samples: int) -> Gall
     names = dict.fromkeys(value.column for entry in entries for strip in entry.strips for value in strip.values)
     scale = Encoder(side=None).array(colour(np.linspace(0, 1, 64)[None], 1.0), "colours of the standard deviation")
     columns = [Column(name, describe(name, runs)) for name in names]
-    return Gallery(entries, columns, len(images), largest, scale, encoder.side is not None)
+    maps_of_classes = [run.folder.measurement(image[0]) for image in shown for run in runs if image in run.images]
+    legend = {name: f"rgb{found}" for file in maps_of_classes for name, found in read_legend(file).items()}
+    return Gallery(entries, columns, len(images), largest, scale, encoder.side is not None, legend)
 
 
 def _entry(

@@ -4,11 +4,13 @@ import base64
 import io
 import math
 import re
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from runs_by_hand import repaint, write_run
 
@@ -17,6 +19,8 @@ from dis_lightning.report.gallery import Gallery, make_gallery
 from dis_lightning.report.pictures import Picture, choose_encoder, colour
 from dis_lightning.report.plots import INK, calibration_plot, cost_lines, cost_plots
 from dis_lightning.runs.finished import read_runs
+from dis_lightning.runs.folder import Kept, RunFolder, read_legend
+from dis_lightning.types import Cost, Draws
 
 
 def pixels(picture: Picture | None) -> np.ndarray:
@@ -108,6 +112,25 @@ def test_where_nobody_knows_the_clean_images_there_is_no_picture_of_them(tmp_pat
     assert [[picture.title for picture in entry.given] for entry in made.entries] == [["measurement"]] * 2
     assert [[strip.run for strip in entry.strips] for entry in made.entries] == [[0, 1]] * 2
     assert 'alt="measurement: 0 test/0, 2' in report(runs, tmp_path / "report.html").read_text()
+
+
+def test_the_classes_in_the_measurements_have_a_legend(tmp_path: Path) -> None:
+    folder, classes = tmp_path / "run", ("wall", "bed", "lamp <3")
+    write_run(folder, {"psnr": [1.0]})
+    colours = torch.tensor([[250, 0, 0], [0, 250, 0], [1, 2, 3]], dtype=torch.uint8)
+    picture = torch.tensor([[0, 2], [2, 2]])
+    samples, source = torch.zeros(1, 1, 3, 2, 2, dtype=torch.uint8), torch.zeros(3, 2, 2, dtype=torch.uint8)
+    draws = Draws(samples, torch.zeros(1, 1, dtype=torch.bool), [Cost(0.0, 0.0, 0.0, 0.0)])
+    run = RunFolder(tmp_path / "maps")
+    run.write([0], [Kept("room", source, picture, picture, colours, classes=classes)], draws, "hand")
+    assert read_legend(run.measurement(0)) == {"wall": (250, 0, 0), "lamp <3": (1, 2, 3)}
+    assert read_legend(run.sample(0, 0)) == {}
+    shutil.copy(run.measurement(0), folder / "measurements" / "00000.png")
+    repaint(folder, 0)
+    assert gallery(folder).legend == {"wall": "rgb(250, 0, 0)", "lamp <3": "rgb(1, 2, 3)"}
+    page = report([folder], tmp_path / "report.html").read_text()
+    assert '<li><span style="background: rgb(1, 2, 3)"></span> lamp &lt;3</li>' in page
+    assert gallery(write_run(tmp_path / "none", {"psnr": [1.0]})).legend == {}
 
 
 def test_only_the_first_images_are_shown_and_all_are_counted(tmp_path: Path) -> None:

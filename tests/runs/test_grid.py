@@ -41,6 +41,8 @@ def panels(
         picture.verify()
     axes = drawn[0].axes
     found = [np.asarray(axis.images[0].get_array()) if axis.images else axis.texts[0].get_text() for axis in axes]
+    maps = [axis.images[0] for axis in axes if axis.images and axis.images[0].get_array().ndim == 2]
+    assert {shown.get_clim() for shown in maps} == {(0, max(float(shown.get_array().max()) for shown in maps))}
     columns = len(axes) // len(folder.indices())
     pixels = [np.rint(255 * panel) if getattr(panel, "ndim", 0) == 3 else panel for panel in found]
     return [axis.get_title() for axis in axes[:columns]], [
