@@ -85,7 +85,7 @@ class FeatureDistance(SetMetric):
 
     def require(self, solver: Solver, images: int) -> None:
         """See `Metric.require`."""
-        if isinstance(self.reference, OwnSources) and not self.truth:
+        if self.needs_truth and not self.truth:
             raise InvalidValueError(
                 f"{self.key} would compare with the run's own clean images, which nobody knows; give it a reference, "
                 f"or take {type(self).__name__} out."
@@ -117,7 +117,7 @@ class FeatureDistance(SetMetric):
         samples, diverged, *_ = reconstruction.draws
         drawn = self._rows(samples.flatten(0, 1)).unflatten(0, samples.shape[:2])
         found = {"samples": drawn.masked_fill(diverged.cpu()[:, :, None, None], torch.nan)}
-        if isinstance(self.reference, OwnSources):
+        if self.needs_truth:
             digests = [list(digest_of(source)) for source in reconstruction.truth]
             found |= {"sources": self._rows(reconstruction.truth), "digests": torch.tensor(digests, dtype=torch.uint8)}
         return found

@@ -116,28 +116,13 @@ def best(values: Sequence[float | None], direction: Direction) -> list[bool]:
 
 def _table(section: str, names: Sequence[str], runs: Sequence[Run]) -> Table:
     columns = [Column(name, describe(name, runs)) for name in names]
-    having = [run for run in runs if section in run.sections]
     cells = [_cells(section, column, runs) for column in columns]
     rows = [
         Row(run.label, _detail(run), list(row))
         for run, row in zip(runs, zip(*cells, strict=True), strict=True)
         if section in run.sections or any(cell.reported for cell in row)
     ]
-    differing = {column: defined_differently(runs, column.name) for column in columns}
-    notes = [
-        f"{column.title}: no best is marked, for the runs' definitions differ in {', '.join(keys)}."
-        for column, keys in differing.items()
-        if keys and column.better is not Direction.NEITHER
-    ]
-    notes += [
-        f"No {column.shown.title}{f' of {run.label}' if len(runs) > 1 else ''}: {why}."
-        for column in columns
-        for run in having
-        if (why := _missing(run.sections[section].get(column.name, {})))
-    ]
-    cautions = [_definition(run, column.name).get("caution", "") for column in columns for run in having]
-    notes += filter(None, dict.fromkeys(cautions))
-    return Table(SECTIONS.get(section, section.capitalize()), columns, rows, notes)
+    return Table(SECTIONS.get(section, section.capitalize()), columns, rows, _notes(section, columns, runs))
 
 
 def _cells(section: str, column: Column, runs: Sequence[Run]) -> list[Cell]:
@@ -159,6 +144,24 @@ def _cells(section: str, column: Column, runs: Sequence[Run]) -> list[Cell]:
         )
         for run, entry, mean, error, marked in zip(runs, entries, means, errors, marks, strict=True)
     ]
+
+
+def _notes(section: str, columns: Sequence[Column], runs: Sequence[Run]) -> list[str]:
+    differing = {column: defined_differently(runs, column.name) for column in columns}
+    notes = [
+        f"{column.title}: no best is marked, for the runs' definitions differ in {', '.join(keys)}."
+        for column, keys in differing.items()
+        if keys and column.better is not Direction.NEITHER
+    ]
+    having = [run for run in runs if section in run.sections]
+    missing: dict[tuple[str, str], list[str]] = {}
+    for run in having:
+        for column in columns:
+            if why := _missing(run.sections[section].get(column.name, {})):
+                missing.setdefault((f" of {run.label}" if len(runs) > 1 else "", why), []).append(column.shown.title)
+    notes += [f"No {', '.join(titles)}{whose}: {why}." for (whose, why), titles in missing.items()]
+    cautions = [_definition(run, column.name).get("caution") for column in columns for run in having]
+    return [*notes, *dict.fromkeys(filter(None, cautions))]
 
 
 def _missing(entry: dict[str, Any]) -> str:

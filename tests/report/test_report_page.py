@@ -340,11 +340,11 @@ def test_a_value_that_is_missing_is_a_dash_with_the_reason_below(browser: Browse
     missing = {"mean": None, "standard_error": None, "images": 0, "infinite": 0, "missing": "all samples diverged"}
     one, other = ({"fid": missing}, {"fid": {**missing, "mean": 5.0}})
     runs = [write_run(tmp_path / name, {"psnr": [1.0]}, set=part) for name, part in (("a", one), ("b", other))]
-    nothing = {"ssim": {**missing, "missing": ""}}
+    nothing = {name: {**missing, "missing": ""} for name in ("ssim", "kid")}
     runs.append(write_run(tmp_path / "c", {"psnr": [1.0]}, set=nothing))
     visit = Visit(browser, report(runs, tmp_path / "report.html"), "laptop")
-    assert visit.texts("table.results >> nth=1 >> td .number") == ["-", "-", "5", "-", "-", "-"]
-    notes = ["No FID of a: all samples diverged.", "No SSIM of c: no image has one."]
+    assert visit.texts("table.results >> nth=1 >> td .number") == ["-", "-", "-", "5", *"-----"]
+    notes = ["No FID of a: all samples diverged.", "No SSIM, KID of c: no image has one."]
     assert [note for note in visit.texts(".tables .note") if note.startswith("No ")] == notes
     assert all(note in (tmp_path / "report.md").read_text() for note in notes)
 
