@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-__all__ = ["write_run"]
+__all__ = ["repaint", "write_run"]
 
 
 def write_run(
@@ -24,6 +24,7 @@ def write_run(
     side: int = 8,
     grey: int = 0,
     section: str = "metrics",
+    truth: bool = True,
     configuration: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Path:
@@ -39,12 +40,13 @@ def write_run(
         side: height and width of the images.
         grey: colour of the first measurement.
         section: where the metrics stand in `metrics.json`.
+        truth: whether the clean images are known.
         configuration: more of the configuration.
         more: more of `metrics.json`.
     """
     count = len(next(iter(values.values())))
     for index in range(count):
-        _write_image(folder, index, samples, seconds, diverged, world, side, grey)
+        _write_image(folder, index, samples, seconds, diverged, world, side, grey, truth)
     names = list(values)
     table = [",".join(["index", "name", *names, "seconds", "diverged"])]
     table += [
@@ -80,10 +82,12 @@ def _write_image(
     world: int,
     side: int,
     grey: int,
+    truth: bool,
 ) -> None:
     lost = [(index, number) == diverged for number in range(samples)]
     random = np.random.default_rng([world, index])
-    pictures = {f"sources/{index:05d}.png": random.integers(0, 256, (side, side, 3), dtype=np.uint8)}
+    source = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
+    pictures = {f"sources/{index:05d}.png": source} if truth else {}
     pictures[f"measurements/{index:05d}.png"] = np.full((2, 2, 3), grey + index, dtype=np.uint8)
     # Sample s is a picture of the one grey 50 s.
     for number in range(samples):
@@ -103,9 +107,24 @@ def _write_image(
         "acceptance": None,
         "sha256": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in pictures},
     }
-    record["digest"] = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
     (folder / "records").mkdir(exist_ok=True)
-    (folder / "records" / f"{index:05d}.json").write_text(json.dumps(record))
+    _write_record(folder, record)
+
+
+def repaint(folder: Path, index: int, *samples: np.ndarray) -> None:
+    """Give samples of an image other pixels, `(H, W, 3)` or `(H, W)`, and take its files as they are now."""
+    record = json.loads((folder / "records" / f"{index:05d}.json").read_text())
+    del record["digest"]
+    for number, pixels in enumerate(samples):
+        name = f"samples/{index:05d}_{number:02d}.png"
+        Image.fromarray(pixels).save(folder / name)
+    record["sha256"] = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record["sha256"]}
+    _write_record(folder, record)
+
+
+def _write_record(folder: Path, record: dict[str, Any]) -> None:
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    (folder / "records" / f"{record['index']:05d}.json").write_text(json.dumps({**record, "digest": digest}))
 
 
 def _mean(numbers: Sequence[float]) -> dict[str, Any]:

@@ -210,8 +210,9 @@ def _kept(outputs: Reconstruction, operator: Operator) -> list[Kept]:
     sources = [None] * images if outputs.source is None else list(outputs.source)
     labels = [None] * images if outputs.labels is None else outputs.labels.tolist()
     pictures, palette = _pictures(values, operator)
+    classes = operator.classes if isinstance(operator, LabelOperator) else ()
     return [
-        Kept(name, source, value, picture, palette, label)
+        Kept(name, source, value, picture, palette, label, classes)
         for name, source, value, picture, label in zip(outputs.names, sources, values, pictures, labels, strict=True)
     ]
 

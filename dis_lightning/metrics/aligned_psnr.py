@@ -28,7 +28,7 @@ class AlignedPSNR(ImageMetric):
     """
 
     values: ClassVar[dict[str, Value]] = {"psnr_aligned": Value("PSNR aligned", Direction.HIGHER, "dB")}
-    needs_truth: ClassVar[bool] = True
+    needs_truth = True
 
     def __init__(self, signs: bool = False) -> None:
         super().__init__()

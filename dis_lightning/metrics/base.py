@@ -112,7 +112,7 @@ class Metric(Callback, ABC):
 
     section: ClassVar[str]
     values: ClassVar[dict[str, Value]] = {}
-    needs_truth: ClassVar[bool] = False
+    needs_truth: bool = False
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[str, Any]] = {}
@@ -159,7 +159,8 @@ class Metric(Callback, ABC):
 
         Returns:
             Plain values by key: `what` (a sentence), networks and the hash of their weights, sizes, reference sets,
-            versions of libraries.
+            versions of libraries; `level`, what the value should be, where neither direction is better; `caution`, what
+            its reader must know of this run.
         """
         return {}
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.base import Direction, SetMetric, Value, entry
 from dis_lightning.metrics.functional.coverage import coverage, coverage_levels
 from dis_lightning.solvers.base import Solver
@@ -26,7 +27,12 @@ class Calibration(SetMetric):
         "coverage": Value("coverage", Direction.NEITHER),
         "calibration_error": Value("calibration error", Direction.LOWER),
     }
-    needs_truth: ClassVar[bool] = True
+    needs_truth = True
+
+    @property
+    def key(self) -> str:
+        """See `Metric.key`."""
+        return "coverage"
 
     def extract(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See `SetMetric.extract`."""
@@ -42,7 +48,7 @@ class Calibration(SetMetric):
         shares = torch.stack([row["coverage"] for row in rows.values()])
         shares = shares[shares.isfinite().all(dim=1)]
         if len(shares) == 0:
-            return {}
+            raise InvalidValueError("of every image a sample diverged")
         levels = coverage_levels(self._samples)
         curve = shares.mean(dim=0)
         widest = float(shares[:, 0].std() / len(shares) ** 0.5) if len(shares) > 1 else None
@@ -66,4 +72,5 @@ class Calibration(SetMetric):
             "calibration_error": "mean absolute difference between coverage and level over the intervals",
             "calibration": "coverage of the clean image by central pixel-wise intervals, against their level",
         }
-        return {"what": what[name], "level": float(coverage_levels(self._samples)[0]), "samples": self._samples}
+        level = {"level": float(coverage_levels(self._samples)[0])} if name == "coverage" else {}
+        return {"what": what[name], **level, "samples": self._samples}

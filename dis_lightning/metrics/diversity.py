@@ -147,14 +147,16 @@ class FeatureSimilarity(ImageMetric):
     """
 
     section: ClassVar[str] = "posterior"
-    values: ClassVar[dict[str, Value]] = {
-        "clip_similarity": Value("CLIP similarity", Direction.LOWER),
-        "rooms_similarity": Value("rooms similarity", Direction.LOWER),
-    }
+    values: ClassVar[dict[str, Value]] = {"clip_similarity": Value("CLIP similarity", Direction.LOWER)}
 
     def __init__(self, features: FeatureNetwork | None = None) -> None:
         super().__init__()
         self.features = CLIPFeatures() if features is None else features
+
+    @property
+    def key(self) -> str:
+        """See `Metric.key`."""
+        return f"{self.features.name}_similarity"
 
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
@@ -167,7 +169,7 @@ class FeatureSimilarity(ImageMetric):
         device = reconstruction.device
         sets = [self.features.rows(s.to(device)) for s in _finite_samples(reconstruction, at_least=1)]
         values = [mean_cosine(features) for features in sets]
-        return {f"{self.features.name}_similarity": torch.tensor(values, dtype=torch.float64)}
+        return {self.key: torch.tensor(values, dtype=torch.float64)}
 
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""

@@ -58,6 +58,7 @@ class FeatureDistance(SetMetric):
             raise InvalidValueError(f"{type(self).__name__} needs patch >= 1, or none, but got {patch}.")
         self.features = InceptionFeatures() if features is None else features
         self.reference = OwnSources() if reference is None else reference
+        self.needs_truth = isinstance(self.reference, OwnSources)
         self.patch = patch
         self.name = name
         self._facts: dict[str, Any] = {}
@@ -84,7 +85,7 @@ class FeatureDistance(SetMetric):
 
     def require(self, solver: Solver, images: int) -> None:
         """See `Metric.require`."""
-        if isinstance(self.reference, OwnSources) and not self.truth:
+        if self.needs_truth and not self.truth:
             raise InvalidValueError(
                 f"{self.key} would compare with the run's own clean images, which nobody knows; give it a reference, "
                 f"or take {type(self).__name__} out."
@@ -116,7 +117,7 @@ class FeatureDistance(SetMetric):
         samples, diverged, *_ = reconstruction.draws
         drawn = self._rows(samples.flatten(0, 1)).unflatten(0, samples.shape[:2])
         found = {"samples": drawn.masked_fill(diverged.cpu()[:, :, None, None], torch.nan)}
-        if isinstance(self.reference, OwnSources):
+        if self.needs_truth:
             digests = [list(digest_of(source)) for source in reconstruction.truth]
             found |= {"sources": self._rows(reconstruction.truth), "digests": torch.tensor(digests, dtype=torch.uint8)}
         return found
@@ -133,7 +134,7 @@ class FeatureDistance(SetMetric):
         digest = digest_of_set(bytes(row["digests"].tolist()) for row in rows.values() if "digests" in row)
         reference = self.reference.know(Looker(self._rows, f"{self.features.define()} {self.patch}"), own, digest)
         self._facts |= reference.definition
-        self._warn(len(groups.unique()), reference.groups)
+        self._facts |= self._caution(len(groups.unique()), reference.groups)
         return {self.section: {self.key: entry(*self.distance(x, groups, reference), images=len(rows))}}
 
     def define(self, name: str) -> dict[str, Any]:
@@ -141,12 +142,14 @@ class FeatureDistance(SetMetric):
         cut = "whole images" if self.patch is None else f"squares of {self.patch} pixels"
         return {"what": f"{self.what} of features of {cut}, float64", **self.features.define(), **self._facts}
 
-    def _warn(self, images: int, references: Tensor | None) -> None:
-        """Warn of few images; several samples or pieces of one count once."""
+    def _caution(self, images: int, references: Tensor | None) -> dict[str, str]:
+        """Warn of few images, for the definition too; several samples or pieces of one count once."""
         others = None if references is None else len(references.unique())
-        if min(images, others or images) < ENOUGH:
-            against = "known statistics" if others is None else f"{others} images"
-            warnings.warn(self.few(images, against), stacklevel=4)
+        if min(images, others or images) >= ENOUGH:
+            return {}
+        caution = self.few(images, "known statistics" if others is None else f"{others} images")
+        warnings.warn(caution, stacklevel=4)
+        return {"caution": caution}
 
     def few(self, images: int, against: str) -> str:
         """What is to be said of few images.

@@ -16,9 +16,11 @@ __all__ = ["KID"]
 class KID(FeatureDistance):
     """Squared kernel distance between the features of all samples and those of a reference set, `kid`, unbiased.
 
-    It may be negative: it is unbiased, and its standard error says how far from 0 it may be by chance. Binkowski et
-    al., "Demystifying MMD GANs", 2018; see `dis_lightning.metrics.functional.kernel`. Arguments, names and errors are
-    those of `FeatureDistance`; statistics without features are refused.
+    It may be negative: by chance, as far as its standard error says, for it is unbiased where samples and references
+    have nothing to do with each other; and against the run's own sources since every sample resembles its own one,
+    which matters the less the more images there are. Binkowski et al., "Demystifying MMD GANs", 2018; see
+    `dis_lightning.metrics.functional.kernel`. Arguments, names and errors are those of `FeatureDistance`; statistics
+    without features are refused.
     """
 
     values: ClassVar[dict[str, Value]] = {"kid": Value("KID", Direction.LOWER)}
@@ -34,7 +36,8 @@ class KID(FeatureDistance):
 
     def few(self, images: int, against: str) -> str:
         """See `FeatureDistance.few`."""
+        own = ", and since every sample resembles its own source" if self.needs_truth else ""
         return (
             f"Against {against}, {self.key} of the samples of {images} images is uncertain: its standard error is "
-            "large, and it may be negative by chance."
+            f"large, and it may be negative by chance{own}."
         )

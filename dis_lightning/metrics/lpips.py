@@ -27,7 +27,7 @@ class LPIPS(ImageMetric):
     """
 
     values: ClassVar[dict[str, Value]] = {"lpips": Value("LPIPS", Direction.LOWER)}
-    needs_truth: ClassVar[bool] = True
+    needs_truth = True
 
     def __init__(self, network: Literal["alex", "vgg"] = "alex", weights: str | None = None) -> None:
         super().__init__()

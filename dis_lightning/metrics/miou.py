@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.base import Direction, ImageMetric, SetMetric, Value, entry
 from dis_lightning.metrics.functional.overlap import mean_iou
 from dis_lightning.metrics.judges import Judged
@@ -67,7 +68,10 @@ class SetMeanIoU(Judged, SetMetric):
 
     def reduce(self, rows: dict[int, dict[str, Tensor]]) -> dict[str, dict[str, Any]]:
         """See `SetMetric.reduce`."""
-        value = float(mean_iou(torch.stack([row["confusion"] for row in rows.values()]).sum(dim=0)))
+        whole = torch.stack([row["confusion"] for row in rows.values()]).sum(dim=0)
+        if not whole.any():
+            raise InvalidValueError("all samples diverged")
+        value = float(mean_iou(whole))
         return {self.section: {self.name: entry(value, images=len(rows))}}
 
     def define(self, name: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Fidelity(ImageMetric):
     pseudo-inverse (where the operator is linear): what costs no prior at all. Diverged samples are left out.
     """
 
-    needs_truth: ClassVar[bool] = True
+    needs_truth = True
 
     @abstractmethod
     def compare(self, images: Tensor, targets: Tensor) -> Tensor:

@@ -47,12 +47,18 @@ def to_latex(tables: Sequence[Table]) -> str:
 
 def _markdown(cell: Cell) -> str:
     value = f"**{cell.value}**" if cell.best else cell.value
-    return value + (f" ± {cell.error}" if cell.error else "") + (f" ({cell.reported})" if cell.reported else "")
+    return value + (f" ± {cell.error}" if cell.error else "") + _beside(cell)
 
 
 def _latex(cell: Cell) -> str:
     value = f"\\textbf{{{cell.value}}}" if cell.best else _escape_latex(cell.value)
-    return value + (f" $\\pm$ {cell.error}" if cell.error else "") + (f" ({cell.reported})" if cell.reported else "")
+    return value + (f" $\\pm$ {cell.error}" if cell.error else "") + _beside(cell)
+
+
+def _beside(cell: Cell) -> str:
+    """What stands beside a value: what it should be, and what a paper reports."""
+    level = f", should be {cell.level}" if cell.level else ""
+    return level + (f" ({cell.reported})" if cell.reported else "")
 
 
 def _escape_markdown(text: str) -> str:

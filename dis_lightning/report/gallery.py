@@ -1,10 +1,7 @@
 """The images of a report: truth, measurement, and what every run makes of it.
 
-Over the S posterior samples of an image that did not diverge, in units of the range [0, 1]:
-
-    mean = 1/S sum_s x_s,        std = sqrt(1/S sum_s (x_s - mean)^2), averaged over the three colours.
-
-The colours of all standard deviations have one scale. Runs share an entry where their clean images are equal.
+Mean and standard deviation are those of `dis_lightning.runs.spread`; the colours of all standard deviations have one
+scale. Runs share an entry where their clean images are equal, or, where nobody knows these, their names.
 """
 
 from collections.abc import Sequence
@@ -12,12 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import PIL.Image
+import torch
 
 from dis_lightning.report.columns import describe
 from dis_lightning.report.pictures import Encoder, Picture, choose_encoder, colour
 from dis_lightning.report.tables import Column, best
 from dis_lightning.runs.finished import Image, Run, defined_differently
+from dis_lightning.runs.folder import read_legend
+from dis_lightning.runs.spread import Spread, spread
 
 __all__ = ["Entry", "Gallery", "Strip", "Value", "make_gallery"]
 
@@ -54,7 +53,8 @@ class Entry(NamedTuple):
     name: str
     """Where it came from."""
     given: list[Picture]
-    """The clean image and its measurement, or the measurements, where the runs have different ones; none in words."""
+    """The clean image, where it is known, and its measurement, or the measurements, where the runs have different ones;
+    none in words."""
     texts: list[str]
     """Measurements in words."""
     strips: list[Strip]
@@ -71,16 +71,13 @@ class Gallery(NamedTuple):
     total: int
     """Number of images, of which some may not be shown."""
     largest: float
-    """The standard deviation of the brightest colour."""
+    """The standard deviation of the brightest colour, in grey levels."""
     scale: Picture
     """The colours from 0 to there."""
     shrunk: bool
     """Whether pictures were made smaller to save space."""
-
-
-class _Spread(NamedTuple):
-    mean: np.ndarray
-    std: np.ndarray
+    legend: dict[str, str]
+    """Colours of the classes in the measurements, by their names."""
 
 
 def make_gallery(runs: Sequence[Run], max_images: int, max_samples: int) -> Gallery:
@@ -94,19 +91,24 @@ def make_gallery(runs: Sequence[Run], max_images: int, max_samples: int) -> Gall
     images = sorted({image for run in runs for image in run.images})
     shown = images[:max_images]
     spreads = {
-        (n, image): _spread(run, image[0]) for image in shown for n, run in enumerate(runs) if image in run.images
+        (n, image): spread(run.folder, run.records[image[0]])
+        for image in shown
+        for n, run in enumerate(runs)
+        if image in run.images
     }
-    largest = max((float(spread.std.max()) for spread in spreads.values() if spread), default=0.0) or 1.0
+    largest = max((float(found.std.max()) for found in spreads.values() if found), default=0.0) or 1.0
     files = {
         file for image in shown for run in runs if image in run.images for file in _files(run, image[0], max_samples)
     }
     encoder = choose_encoder(files, drawn=2 / (1 + min(max_samples, min(run.samples for run in runs))))
-    maps = {place: _draw(spread, largest, encoder) for place, spread in spreads.items()}
+    maps = {place: _draw(found, largest, encoder) for place, found in spreads.items()}
     entries = [_entry(runs, image, maps, max_samples, encoder) for image in shown]
     names = dict.fromkeys(value.column for entry in entries for strip in entry.strips for value in strip.values)
-    scale = Encoder(shrink=False).array(colour(np.linspace(0, 1, 64)[None], 1.0), "colours of the standard deviation")
+    scale = Encoder(side=None).array(colour(np.linspace(0, 1, 64)[None], 1.0), "colours of the standard deviation")
     columns = [Column(name, describe(name, runs)) for name in names]
-    return Gallery(entries, columns, len(images), largest, scale, encoder.shrink)
+    maps_of_classes = [run.folder.measurement(image[0]) for image in shown for run in runs if image in run.images]
+    legend = {name: f"rgb{found}" for file in maps_of_classes for name, found in read_legend(file).items()}
+    return Gallery(entries, columns, len(images), largest, scale, encoder.side is not None, legend)
 
 
 def _entry(
@@ -121,7 +123,8 @@ def _entry(
     first = having[0][1]
     # Runs with the same operator and seed have the same measurement.
     measured = {run.folder.measurement(index).read_bytes(): run for _, run in having}
-    given = [encoder.file(first.folder.source(index), "truth")]
+    truth = first.folder.source(index)
+    given = [encoder.file(truth, "truth")] if truth.exists() else []
     for run in measured.values():
         title = "measurement" if len(measured) == 1 else f"measurement of {run.label}"
         if not run.folder.measurement(index).with_suffix(".txt").exists():  # words are shown as such
@@ -164,28 +167,15 @@ def _samples(run: Run, index: int, max_samples: int, encoder: Encoder) -> list[P
     ]
 
 
-def _spread(run: Run, index: int) -> _Spread | None:
-    """Mean and standard deviation of the samples, `(H, W, 3)` and `(H, W)`; None where there are fewer than two."""
-    kept = [number for number, diverged in enumerate(run.records[index]["diverged"]) if not diverged]
-    if len(kept) < 2:
-        return None
-    stack = np.stack([_read(run.folder.sample(index, number)) for number in kept])
-    return _Spread(stack.mean(axis=0), stack.std(axis=0).mean(axis=-1))
-
-
-def _draw(spread: _Spread | None, largest: float, encoder: Encoder) -> list[Picture]:
-    if spread is None:
+def _draw(found: Spread | None, largest: float, encoder: Encoder) -> list[Picture]:
+    if found is None:
         return []
-    mean = encoder.array((255 * spread.mean).round().astype(np.uint8), "mean")
-    return [mean, encoder.array(colour(spread.std, largest), "std")]
-
-
-def _read(file: Path) -> np.ndarray:
-    with PIL.Image.open(file) as image:
-        return np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+    mean = found.mean.round().expand(3, -1, -1).permute(1, 2, 0).to(torch.uint8).numpy()
+    return [encoder.array(mean, "mean"), encoder.array(colour(found.std.numpy(), largest), "std")]
 
 
 def _files(run: Run, index: int, max_samples: int) -> list[Path]:
     gone = run.records[index]["diverged"][:max_samples]
     samples = [run.folder.sample(index, number) for number, diverged in enumerate(gone) if not diverged]
-    return [run.folder.source(index), run.folder.measurement(index), *samples]
+    truth = run.folder.source(index)
+    return [*([truth] if truth.exists() else []), run.folder.measurement(index), *samples]

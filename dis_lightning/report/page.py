@@ -1,7 +1,9 @@
 """The page: everything that a report shows, in one HTML file that asks for no other."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -9,6 +11,7 @@ from dis_lightning import __version__
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.files import write_atomically
 from dis_lightning.metrics.base import Direction
+from dis_lightning.report.columns import describe
 from dis_lightning.report.exports import to_latex, to_markdown
 from dis_lightning.report.gallery import make_gallery
 from dis_lightning.report.plots import calibration_plot, cost_plots
@@ -17,8 +20,24 @@ from dis_lightning.runs.finished import Run, differences, read_runs, same_images
 
 __all__ = ["render", "report"]
 
-SHOWN = ("title", "better")
-"""Parts of a definition that the headings of the columns say."""
+SHOWN = ("what", "title", "unit", "better", "level", "caution")
+"""Parts of a definition that stand elsewhere on the page: in headings, cells and notes, or before the other parts."""
+
+DIGITS = 12
+"""How many digits of a hash are shown."""
+
+
+class Definition(NamedTuple):
+    """What a value is."""
+
+    titles: list[str]
+    """Titles of the values that share it, with their names."""
+    labels: list[str]
+    """The runs that define it so; empty where all that have the values do."""
+    what: str
+    """A sentence."""
+    facts: dict[str, str]
+    """All else that another number of that name may differ in."""
 
 
 def report(folders: Sequence[Path], output: Path, max_images: int = 100, max_samples: int = 8) -> Path:
@@ -84,14 +103,30 @@ def render(runs: Sequence[Run], max_images: int, max_samples: int) -> str:
     )
 
 
-def _definitions(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """The metrics that share a definition, by its text."""
-    names: dict[str, list[str]] = {}
+def _definitions(runs: Sequence[Run]) -> list[Definition]:
+    """What the values are; those that share a definition once, and a value that runs define differently for each."""
+    having: dict[str, list[str]] = {}
+    sharing: dict[str, tuple[dict[str, Any], dict[str, list[str]]]] = {}
     for run in runs:
-        for name, definition in run.summary.get("definitions", {}).items():
-            sharing = names.setdefault(
-                "; ".join(f"{key}: {value}" for key, value in definition.items() if key not in SHOWN), []
-            )
-            if name not in sharing:
-                sharing.append(name)
-    return names
+        for name, definition in run.summary["definitions"].items():
+            having.setdefault(name, []).append(run.label)
+            text = {key: value for key, value in definition.items() if key not in SHOWN[1:]}
+            names = sharing.setdefault(json.dumps(text), (text, {}))[1]
+            names.setdefault(name, []).append(run.label)
+    return [
+        Definition(
+            [f"{describe(name, runs).title} ({name})" for name in names],
+            next((labels for name, labels in names.items() if labels != having[name]), []),
+            str(text.get("what", "")),
+            {key.replace("_", " "): _fact(key, value) for key, value in text.items() if key not in SHOWN},
+        )
+        for text, names in sharing.values()
+        if text
+    ]
+
+
+def _fact(key: str, value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    text = str(value)
+    return f"{text[:DIGITS]}…" if key.endswith(("sha256", "digest")) and len(text) > DIGITS else text

@@ -1,12 +1,13 @@
 """Pictures as data URIs, so that a page needs no other file.
 
 A picture of a run folder goes into the page byte by byte. Where all pictures of a page would be too heavy to mail, they
-are shrunk to 128 pixels and encoded as WebP instead; the page says so.
+are shrunk and encoded as WebP instead; the page says so.
 """
 
 import base64
 import io
-from collections.abc import Iterable
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ BUDGET = 9_000_000
 """Bytes of pictures in a page; as text they take 4 / 3 of it, and mail is commonly refused above 20 MB."""
 
 SIDE = 128
-"""Longest side of a picture that was shrunk, in pixels."""
+"""Shortest that the longest side of a picture is shrunk to, in pixels."""
 
 
 class Picture(NamedTuple):
@@ -42,10 +43,10 @@ class Encoder:
     """Turn pictures into data URIs.
 
     Args:
-        shrink: whether to save space, at the price of detail.
+        side: longest side of a picture in pixels, to save space at the price of detail; None for pictures as they are.
     """
 
-    shrink: bool
+    side: int | None
 
     def file(self, path: Path, title: str) -> Picture:
         """Encode a PNG file.
@@ -55,8 +56,8 @@ class Encoder:
             title: what it shows.
         """
         with Image.open(path) as image:
-            if self.shrink:
-                return self._shrunk(image.convert("RGB"), title)
+            if self.side is not None:
+                return self._shrunk(image.convert("RGB"), self.side, title)
             return Picture(_uri("png", path.read_bytes()), title, *image.size)
 
     def array(self, pixels: np.ndarray, title: str) -> Picture:
@@ -67,28 +68,31 @@ class Encoder:
             title: what they show.
         """
         image = Image.fromarray(pixels)
-        if self.shrink:
-            return self._shrunk(image, title)
+        if self.side is not None:
+            return self._shrunk(image, self.side, title)
         buffer = io.BytesIO()
         image.save(buffer, format="PNG", optimize=True)
         return Picture(_uri("png", buffer.getvalue()), title, *image.size)
 
-    def _shrunk(self, image: Image.Image, title: str) -> Picture:
+    def _shrunk(self, image: Image.Image, side: int, title: str) -> Picture:
         small = image.copy()
-        small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+        small.thumbnail((side, side), Image.Resampling.BOX)
         buffer = io.BytesIO()
         small.save(buffer, format="WEBP", quality=85)
         return Picture(_uri("webp", buffer.getvalue()), title, *image.size)
 
 
-def choose_encoder(files: Iterable[Path], drawn: float) -> Encoder:
-    """Keep pictures as they are where a page with all of them can be mailed.
+def choose_encoder(files: Collection[Path], drawn: float) -> Encoder:
+    """Keep pictures as they are where a page with all of them can be mailed; shrink them no more than needed.
 
     Args:
         files: the pictures.
-        drawn: how many more are computed from them, as a share of the files' bytes.
+        drawn: how many more are computed from them, as a share of the files.
     """
-    return Encoder(shrink=sum(file.stat().st_size for file in files) * (1 + drawn) > BUDGET)
+    if sum(file.stat().st_size for file in files) * (1 + drawn) <= BUDGET:
+        return Encoder(side=None)
+    # A pixel of noise takes less than a byte, any other one a small part of it.
+    return Encoder(side=max(SIDE, math.isqrt(int(BUDGET / (len(files) * (1 + drawn))))))
 
 
 def colour(values: np.ndarray, largest: float) -> np.ndarray:

@@ -7,11 +7,12 @@ over different images, or of metrics that the runs define differently, are not c
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dis_lightning.metrics.base import SECTIONS, Direction, Value
 from dis_lightning.report.columns import describe
 from dis_lightning.runs.finished import Run, defined_differently, same_images
+from dis_lightning.runs.table import clamped
 
 __all__ = ["Cell", "Column", "Row", "Table", "best", "make_tables"]
 
@@ -50,6 +51,8 @@ class Cell(NamedTuple):
     """What a paper reports for this run; empty where the configuration names nothing."""
     infinite: int
     """Number of images whose value was infinite, which are not in the mean."""
+    level: str
+    """What the mean should be, where neither direction is better; empty where nobody knows."""
 
 
 class Row(NamedTuple):
@@ -73,7 +76,8 @@ class Table(NamedTuple):
     rows: list[Row]
     """One per run that has any of the metrics."""
     notes: list[str]
-    """Which columns have no best, because the runs define them differently."""
+    """What a reader must know: which columns have no best, because the runs define them differently; which values are
+    missing, and why; what a value of few images is worth; and, in the first table, where samples were clamped."""
 
 
 def make_tables(runs: Sequence[Run]) -> list[Table]:
@@ -91,7 +95,10 @@ def make_tables(runs: Sequence[Run]) -> list[Table]:
     measured = {name for columns in names.values() for name in columns}
     reported = [name for run in runs for values in run.reported.values() for name in values]
     names["metrics"].update(dict.fromkeys(name for name in reported if name not in measured))
-    return [_table(section, list(columns), runs) for section, columns in names.items() if columns]
+    tables = [_table(section, list(columns), runs) for section, columns in names.items() if columns]
+    for first in tables[:1]:
+        first.notes.extend(f"{run.label}: {said}" for run in runs if (said := clamped(run.summary)))
+    return tables
 
 
 def best(values: Sequence[float | None], direction: Direction) -> list[bool]:
@@ -113,15 +120,9 @@ def _table(section: str, names: Sequence[str], runs: Sequence[Run]) -> Table:
     rows = [
         Row(run.label, _detail(run), list(row))
         for run, row in zip(runs, zip(*cells, strict=True), strict=True)
-        if any(cell.mean is not None or cell.infinite or cell.reported for cell in row)
+        if section in run.sections or any(cell.reported for cell in row)
     ]
-    differing = {column: defined_differently(runs, column.name) for column in columns}
-    notes = [
-        f"{column.title}: no best is marked, for the runs' definitions differ in {', '.join(keys)}."
-        for column, keys in differing.items()
-        if keys and column.better is not Direction.NEITHER
-    ]
-    return Table(SECTIONS.get(section, section.capitalize()), columns, rows, notes)
+    return Table(SECTIONS.get(section, section.capitalize()), columns, rows, _notes(section, columns, runs))
 
 
 def _cells(section: str, column: Column, runs: Sequence[Run]) -> list[Cell]:
@@ -139,9 +140,45 @@ def _cells(section: str, column: Column, runs: Sequence[Run]) -> list[Cell]:
             best=marked,
             reported=", ".join(f"{part[column.name]:g}" for part in run.reported.values() if column.name in part),
             infinite=entry.get("infinite", 0),
+            level=_level(run, column) if mean is not None else "",
         )
         for run, entry, mean, error, marked in zip(runs, entries, means, errors, marks, strict=True)
     ]
+
+
+def _notes(section: str, columns: Sequence[Column], runs: Sequence[Run]) -> list[str]:
+    differing = {column: defined_differently(runs, column.name) for column in columns}
+    notes = [
+        f"{column.title}: no best is marked, for the runs' definitions differ in {', '.join(keys)}."
+        for column, keys in differing.items()
+        if keys and column.better is not Direction.NEITHER
+    ]
+    having = [run for run in runs if section in run.sections]
+    missing: dict[tuple[str, str], list[str]] = {}
+    for run in having:
+        for column in columns:
+            if why := _missing(run.sections[section].get(column.name, {})):
+                missing.setdefault((f" of {run.label}" if len(runs) > 1 else "", why), []).append(column.shown.title)
+    notes += [f"No {', '.join(titles)}{whose}: {why}." for (whose, why), titles in missing.items()]
+    cautions = [_definition(run, column.name).get("caution") for column in columns for run in having]
+    return [*notes, *dict.fromkeys(filter(None, cautions))]
+
+
+def _missing(entry: dict[str, Any]) -> str:
+    """Why a value that was asked for is not there; empty where it is, or where the cell says it."""
+    if not entry or entry["mean"] is not None or entry.get("infinite"):
+        return ""
+    return str(entry.get("missing") or "no image has one")
+
+
+def _level(run: Run, column: Column) -> str:
+    level = _definition(run, column.name).get("level")
+    return f"{level:.4g}" if level is not None and column.better is Direction.NEITHER else ""
+
+
+def _definition(run: Run, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = run.summary["definitions"].get(name, {})
+    return found
 
 
 def _format(means: Sequence[float], errors: Sequence[float]) -> Callable[[float], str]:

@@ -114,7 +114,7 @@ def same_images(runs: Sequence[Run]) -> bool:
 
 
 def defined_differently(runs: Sequence[Run], name: str) -> list[str]:
-    """In which keys the runs' definitions of a metric differ, but for the number of images; none where they agree.
+    """In which keys the runs' definitions of a metric differ, but for how many images they saw; none where they agree.
 
     Args:
         runs: the runs; those that do not have the metric do not count.
@@ -122,7 +122,7 @@ def defined_differently(runs: Sequence[Run], name: str) -> list[str]:
     """
     having = [run for run in runs if any(name in part for part in run.sections.values())]
     found = [run.summary.get("definitions", {}).get(name, {}) for run in having]
-    keys = dict.fromkeys(key for definition in found for key in definition if key != "n")
+    keys = dict.fromkeys(key for definition in found for key in definition if key not in ("n", "caution"))
     return [key for key in keys if len({str(definition.get(key)) for definition in found}) > 1]
 
 

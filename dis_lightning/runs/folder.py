@@ -4,6 +4,7 @@
     samples/00017_00.png      posterior sample 0 of image 17, 8 bit; none for a sample that diverged
     sources/00017.png         the clean image
     measurements/00017.png    the measurement, as a picture; a map of classes is an indexed one, in the classes' colours
+                              and with their names as text
     measurements/00017.npy    the measurement itself; a caption is 00017.txt
     records/00017.json        written last: its presence means that image 17 is done; holds the others' SHA-256
     trajectories/00017.gif    how it came to be, where somebody asked for that
@@ -24,13 +25,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.files import flush, write_atomically
 from dis_lightning.types import Cost, Draws, Measurement, Reconstruction
 
-__all__ = ["Kept", "RunFolder", "read_png"]
+__all__ = ["Kept", "RunFolder", "read_legend", "read_png"]
+
+CLASSES = "classes"
+"""Under which name a map of classes holds theirs, one a line."""
 
 
 class Kept(NamedTuple):
@@ -48,6 +53,8 @@ class Kept(NamedTuple):
     """Colours of the classes, 8 bit, `(K, 3)`."""
     label: int | None = None
     """The class of the image, where it is known."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes that the palette colours."""
 
 
 @dataclass(frozen=True)
@@ -285,7 +292,7 @@ class RunFolder:
         picture = self.measurement(index)
         words = isinstance(kept.measurement, str)
         files = {} if kept.source is None else {self.source(index): _png(kept.source)}
-        files[picture] = _png(kept.picture, kept.palette)
+        files[picture] = _png(kept.picture, kept.palette, kept.classes)
         files[picture.with_suffix(".txt" if words else ".npy")] = _bytes(kept.measurement)
         for sample, (image, diverged) in enumerate(zip(draws.samples[row], draws.diverged[row], strict=True)):
             if not diverged:
@@ -306,16 +313,28 @@ def read_png(file: Path) -> Tensor:
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
 
 
-def _png(image: Tensor, palette: Tensor | None = None) -> bytes:
+def read_legend(file: Path) -> dict[str, tuple[int, ...]]:
+    """Names and colours of the classes in a map of classes; none of any other picture."""
+    with Image.open(file) as image:
+        names, palette = image.info.get(CLASSES), image.getpalette()
+        if names is None or palette is None:
+            return {}
+        found = np.unique(np.asarray(image)).tolist()
+    return {names.split("\n")[label]: tuple(palette[3 * label : 3 * label + 3]) for label in found}
+
+
+def _png(image: Tensor, palette: Tensor | None = None, classes: tuple[str, ...] = ()) -> bytes:
     """An 8-bit image, `(3, H, W)` or grey `(1, H, W)`, or with a palette classes, `(H, W)`, as a PNG."""
+    text = PngInfo()
     if palette is None:
         pixels = image.permute(1, 2, 0).cpu().numpy()
         picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     else:
         picture = Image.fromarray(image.to(torch.uint8).cpu().numpy(), mode="P")
         picture.putpalette(palette.flatten().tolist())
+        text.add_itxt(CLASSES, "\n".join(classes))
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    picture.save(buffer, format="PNG", pnginfo=text)
     return buffer.getvalue()
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from dis_lightning.runs.folder import RunFolder
 from dis_lightning.runs.summary import Summary, sections
 
-__all__ = ["print_summary"]
+__all__ = ["clamped", "print_summary"]
 
 MANY = 0.05
 """Share of values outside [-1, 1] from which on something is amiss; saturated pixels alone are fewer."""
@@ -30,7 +30,8 @@ def print_summary(summary: Summary, folder: RunFolder, reused: int = 0) -> None:
     missing: list[str] = []
     for values in sections(summary).values():
         for name, value in values.items():
-            unit = summary["definitions"].get(name, {}).get("unit", "")
+            definition = summary["definitions"].get(name, {})
+            unit = f"should be {definition['level']:.4g}" if "level" in definition else definition.get("unit", "")
             table.add_row(name, *(_number(value[key]) for key in ("mean", "standard_error")), unit)
             if why := value.get("missing"):
                 missing.append(f"No {name}: {why}.")
@@ -41,16 +42,25 @@ def print_summary(summary: Summary, folder: RunFolder, reused: int = 0) -> None:
         console.print(line, soft_wrap=True, highlight=False)
     if summary["diverged"]["count"]:
         console.print("Diverged samples:", ", ".join(summary["diverged"]["samples"]))
-    if (share := summary["clamped"].get("mean", 0.0)) > MANY:
-        console.print(
-            f"Clamped: {share:.0%} of the values of the samples lay outside [-1, 1]; is the guidance too strong?",
-            highlight=False,
-        )
+    if said := clamped(summary):
+        console.print(f"Clamped: {said}", highlight=False)
     if reused:
         console.print(f"Reused: {reused} of {summary['images']} images were finished before.", highlight=False)
     console.print(f"Pictures: {folder.grid}", soft_wrap=True, highlight=False)
     if folder.samples.exists():  # not where all diverged
         console.print(f"Samples:  {folder.samples}", soft_wrap=True, highlight=False)
+
+
+def clamped(summary: Summary) -> str:
+    """What is to be said of values that were clamped to the range of pictures; empty where they were few.
+
+    Args:
+        summary: content of `metrics.json`.
+    """
+    share = summary["clamped"].get("mean", 0.0)
+    if share <= MANY:
+        return ""
+    return f"{share:.0%} of the values of the samples lay outside [-1, 1]; is the guidance too strong?"
 
 
 def _number(value: Any) -> str:

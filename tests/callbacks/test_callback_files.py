@@ -11,14 +11,7 @@ import yaml
 from small_run import ROOT, SMALL
 
 from dis_lightning.main import main
-
-RUNS = {
-    "aligned": ("metrics", "psnr_aligned"),
-    "diversity_rooms": ("posterior", "diversity_score"),
-    "fid_rooms": ("set", "fid_rooms"),
-    "y_mse": ("consistency", "y_mse"),
-}
-"""What each file adds to `metrics.json`: section and name."""
+from dis_lightning.metrics.base import SECTIONS
 
 DOWNLOADS = {
     "clip_score": "huggingface.co/timm/vit_large_patch14_clip_224.openai",
@@ -45,6 +38,11 @@ LARGER = ["--data.size=32", "--denoiser=dis_lightning.commands.evaluate.UnreadPr
 
 OTHERS = {"fid_patches", "trajectory", "y_labels"}
 
+FILES = {file.stem: file for file in (ROOT / "configs" / "callbacks").glob("*.yaml")}
+
+RUNS = sorted(FILES.keys() - DOWNLOADS.keys() - JUDGED.keys() - OTHERS)
+"""All others: they add their metrics to any run."""
+
 pytestmark = [
     pytest.mark.usefixtures("in_project"),
     pytest.mark.filterwarnings("ignore:.* images is "),
@@ -55,18 +53,21 @@ def arguments(file: str, folder: Path) -> list[str]:
     return ["predict", *SMALL, f"--config=configs/{file}.yaml", "--model.num_samples=3", f"--writer.folder={folder}"]
 
 
-def test_every_file_is_known_here() -> None:
-    named = {file.stem for file in (ROOT / "configs" / "callbacks").glob("*.yaml")}
-    assert named == RUNS.keys() | DOWNLOADS.keys() | JUDGED.keys() | OTHERS
+def test_every_file_that_is_named_here_is_there() -> None:
+    assert DOWNLOADS.keys() | JUDGED.keys() | OTHERS <= FILES.keys()
+    assert {"aligned", "diversity_rooms", "fid_rooms", "y_mse"} <= set(RUNS)
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_file_adds_its_metric(name: str, tmp_path: Path) -> None:
+def test_a_file_adds_its_metrics(name: str, tmp_path: Path) -> None:
     main(arguments(f"callbacks/{name}", tmp_path))
-    section, value = RUNS[name]
     summary = json.loads((tmp_path / "metrics.json").read_text())
-    assert summary[section][value]["mean"] is not None
-    assert "by" in summary["definitions"][value]
+    for callback in yaml.safe_load(FILES[name].read_text())["trainer"]["callbacks+"]:
+        by = f".{callback['class_path'].rpartition('.')[2]}, dis_lightning "
+        values = {value for value, definition in summary["definitions"].items() if by in definition["by"]}
+        found = {value: entry["mean"] for section in SECTIONS for value, entry in summary.get(section, {}).items()}
+        assert values
+        assert all(found[value] is not None for value in values)
 
 
 @pytest.mark.parametrize("name", DOWNLOADS)

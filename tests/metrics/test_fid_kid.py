@@ -179,6 +179,20 @@ def test_few_images_are_warned_about() -> None:
         scored(FID(Means()), 9)
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"), [(FID, "is biased"), (KID, "negative by chance, and since every sample res")]
+)
+def test_what_is_warned_about_is_in_the_definition(
+    kind: type[FeatureDistance], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metric = kind(Means())
+    scored(metric, 9)
+    assert said in metric.definition(metric.key)["caution"]
+    monkeypatch.setattr("dis_lightning.metrics.feature_distance.ENOUGH", 9)
+    scored(metric, 9)
+    assert "caution" not in metric.definition(metric.key)
+
+
 @pytest.mark.filterwarnings("error")
 def test_images_are_counted_and_not_their_samples_or_pieces_and_the_references_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations
+from statistics import fmean, stdev
 from typing import Any, ClassVar
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 from torchvision.models import alexnet
 
 from dis_lightning.commands.evaluate import UnreadPrior
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.metrics import (
@@ -138,6 +140,40 @@ def test_samples_from_the_truths_own_distribution_are_calibrated() -> None:
     assert found["set"]["coverage"]["images"] == 39
     assert found["set"]["coverage"]["mean"] == pytest.approx(4 / 6, abs=4 * float(error[0]))
     assert found["set"]["calibration_error"]["mean"] < 4 * float(error.max())
+
+
+def test_the_error_of_calibration_counts_what_is_too_much_and_what_is_too_little() -> None:
+    """Of four images, shares of pixels in the inner interval of the samples, the same shares in the outer one."""
+    shares = [0.25, 0.5, 0.25, 0.75]
+    metric, run = Calibration(), solver(AveragePool(4), 4)
+    metric.prepare(run, CPU)
+    samples = torch.tensor([10, 20, 30, 40], dtype=torch.uint8)[None, :, None, None, None].expand(4, 4, 3, 8, 8)
+    source = torch.full((4, 3, 8, 8), 200, dtype=torch.uint8)
+    for image, share in enumerate(shares):
+        source[image, :, : int(8 * share)] = 25
+    metric.score(batch(samples, source), run)
+    found = metric.reduce(metric.rows)
+    mean = fmean(shares)  # between both levels, 3/5 and 1/5: one is missed from below, one from above
+    assert found["calibration"] == {"levels": pytest.approx([0.6, 0.2]), "coverage": [mean, mean]}
+    assert found["set"]["calibration_error"]["mean"] == pytest.approx(((0.6 - mean) + (mean - 0.2)) / 2)
+    assert found["set"]["coverage"]["standard_error"] == pytest.approx(stdev(shares) / 4**0.5)
+
+
+def test_the_level_of_a_coverage_is_in_its_definition_and_in_no_other() -> None:
+    metric = Calibration()
+    metric.prepare(solver(AveragePool(4), 4), CPU)
+    assert metric.definition("coverage")["level"] == pytest.approx(3 / 5)
+    assert "level" not in metric.definition("calibration_error") | metric.definition("calibration")
+
+
+def test_a_coverage_of_no_image_is_missing_with_the_reason() -> None:
+    metric, run = Calibration(), solver(AveragePool(4), 2)
+    metric.prepare(run, CPU)
+    lost = torch.tensor([[True, False], [False, True]])
+    metric.score(batch(noise_images(2, 2, 3, 8, 8), diverged=lost), run)
+    with pytest.raises(InvalidValueError, match="of every image a sample diverged"):
+        metric.reduce(metric.rows)
+    assert metric.definition(metric.key)["title"] == "coverage"
 
 
 def test_samples_that_are_all_alike_cover_nothing() -> None:

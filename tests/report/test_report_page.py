@@ -76,8 +76,10 @@ def test_every_image_loads_nothing_else_is_asked_for_and_nothing_is_wrong(
 ) -> None:
     visit = Visit(browser, real, size)
     widths = visit.page.eval_on_selector_all("img", "images => images.map(image => image.naturalWidth)")
-    # Five rooms: truth and measurement, and two samples, mean and std of two runs; and the scale of colours.
-    assert len(widths) == 5 * (2 + 2 * 4) + 1
+    # Two rooms at first: truth, measurement and a sample of two runs. Then five: truth and measurement, and two
+    # samples, mean and std of two runs; the scale of colours; and the picture that is enlarged, for now none.
+    assert len(widths) == 2 * (2 + 2) + 5 * (2 + 2 * 4) + 1 + 1
+    assert widths.pop() == 0
     assert min(widths) > 0
     assert visit.requests == [real.as_uri()]
     assert visit.complaints == []
@@ -102,7 +104,7 @@ def test_the_page_is_as_wide_as_the_window_and_its_text_stands_out(
 def test_every_button_is_reached_by_tab_and_can_be_seen(size: str, browser: Browser, known: Path) -> None:
     page = Visit(browser, known, size).page
     buttons, reached = page.locator("th button").count(), set()
-    for _ in range(60):
+    for _ in range(100):
         page.keyboard.press("Tab")
         found = page.evaluate(
             """() => {
@@ -252,3 +254,144 @@ def test_what_a_paper_reports_is_beside_the_value_with_its_source(browser: Brows
 def test_the_same_runs_give_the_same_page(known: Path, tmp_path: Path) -> None:
     again = report([known.parent / name for name in "abc"], tmp_path / "report.html")
     assert again.read_bytes() == known.read_bytes()
+
+
+def shown(what: str, image: int = 0) -> str:
+    """How a picture of an image is called."""
+    side = 2 if what == "measurement" else 8
+    return f"{what}: {image} test/{image}, {side} \N{MULTIPLICATION SIGN} {side} pixels"
+
+
+def test_pictures_come_before_the_tables_and_stay_small_in_number(browser: Browser, known: Path) -> None:
+    visit = Visit(browser, known, "laptop")
+    first = visit.page.locator(".first img")
+    assert [first.nth(n).get_attribute("alt") for n in range(first.count())] == [
+        shown(what, image)
+        for image in (0, 1)
+        for what in ("truth", "measurement", *(f"sample 0 of {run}" for run in "abc"))
+    ]
+    top = [visit.page.locator(place).first.bounding_box() for place in (".first img", "table.results")]
+    assert top[0]["y"] < top[1]["y"]
+    assert first.first.bounding_box()["width"] == 128
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_picture_is_enlarged_by_a_key_or_a_click_and_escape_goes_back_to_it(
+    size: str, browser: Browser, known: Path
+) -> None:
+    visit = Visit(browser, known, size)
+    large = visit.page.locator("#large")
+    opener = visit.page.locator("table.gallery button.picture").nth(2)
+    assert not large.is_visible()
+    opener.focus()
+    visit.page.keyboard.press("Enter")
+    assert visit.texts("#large p") == [shown("sample 0 of a")]
+    picture = large.locator("img")
+    assert picture.get_attribute("src") == opener.locator("img").get_attribute("src")
+    box = picture.bounding_box()
+    assert box is not None
+    assert 300 < box["width"] == box["height"] <= SIZES[size][0]
+    visit.page.keyboard.press("ArrowRight")
+    assert visit.texts("#large p") == [shown("sample 1 of a")]
+    visit.page.keyboard.press("ArrowLeft")
+    visit.page.keyboard.press("Escape")
+    assert not large.is_visible()
+    assert opener.evaluate("button => button === document.activeElement")
+    visit.page.locator(".first button.picture").first.click()
+    assert visit.texts("#large p") == [shown("truth")]
+    large.get_by_role("button", name="next picture").click()
+    assert visit.texts("#large p") == [shown("measurement")]
+    large.get_by_role("button", name="Close").click()
+    assert not large.is_visible()
+    assert (visit.requests, visit.complaints) == ([known.as_uri()], [])
+
+
+def sign(visit: Visit) -> list[str]:
+    """What is drawn over the right edge of each table of results."""
+    return visit.page.eval_on_selector_all(
+        ".wide:has(table.results)",
+        "boxes => boxes.map(box => getComputedStyle(box, '::after').content.replaceAll('\"', ''))",
+    )
+
+
+def test_a_table_that_goes_on_beyond_the_edge_of_a_phone_says_so(browser: Browser, tmp_path: Path) -> None:
+    values = {name: [1.0, 2.0] for name in ("psnr", "psnr_of_mean", "ssim", "ssim_of_mean")}
+    page = report([write_run(tmp_path, values)], tmp_path / "report.html")
+    assert sign(Visit(browser, page, "laptop")) == ["none", "none"]
+    visit = Visit(browser, page, "phone")
+    visit.page.wait_for_selector(".more-right")
+    assert sign(visit) == ["\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}", "none"]
+    visit.page.locator(".scroll").first.evaluate("box => box.scrollLeft = 40")
+    visit.page.wait_for_selector(".more-left.more-right")
+    visit.page.locator(".scroll").first.evaluate("box => box.scrollLeft = 10000")
+    visit.page.wait_for_selector(".more-left:not(.more-right)")
+    assert sign(visit) == ["none", "none"]
+
+
+def test_a_coverage_stands_beside_what_it_should_be(browser: Browser, tmp_path: Path) -> None:
+    level = {"title": "coverage", "better": "neither", "level": 1 / 3}
+    run = write_run(tmp_path, {"coverage": [0.25, 0.27]}, section="set", definitions={"coverage": level})
+    visit = Visit(browser, report([run], tmp_path / "report.html"), "phone")
+    assert visit.texts("td .level") == ["should be 0.3333"]
+    assert "0.260 ± 0.010, should be 0.3333" in (tmp_path / "report.md").read_text()
+
+
+def test_a_value_that_is_missing_is_a_dash_with_the_reason_below(browser: Browser, tmp_path: Path) -> None:
+    missing = {"mean": None, "standard_error": None, "images": 0, "infinite": 0, "missing": "all samples diverged"}
+    one, other = ({"fid": missing}, {"fid": {**missing, "mean": 5.0}})
+    runs = [write_run(tmp_path / name, {"psnr": [1.0]}, set=part) for name, part in (("a", one), ("b", other))]
+    nothing = {name: {**missing, "missing": ""} for name in ("ssim", "kid")}
+    runs.append(write_run(tmp_path / "c", {"psnr": [1.0]}, set=nothing))
+    visit = Visit(browser, report(runs, tmp_path / "report.html"), "laptop")
+    assert visit.texts("table.results >> nth=1 >> td .number") == ["-", "-", "-", "5", *"-----"]
+    notes = ["No FID of a: all samples diverged.", "No SSIM, KID of c: no image has one."]
+    assert [note for note in visit.texts(".tables .note") if note.startswith("No ")] == notes
+    assert all(note in (tmp_path / "report.md").read_text() for note in notes)
+
+
+def test_what_a_value_of_few_images_is_worth_is_said_once(browser: Browser, tmp_path: Path) -> None:
+    caution = {"title": "KID", "better": "lower", "caution": "Of 16 images it may be negative by chance."}
+    value = {"kid": {"mean": -0.39, "standard_error": 0.05, "images": 16, "infinite": 0}}
+    runs = [write_run(tmp_path / n, {"psnr": [1.0]}, set=value, definitions={"kid": caution}) for n in "ab"]
+    visit = Visit(browser, report(runs, tmp_path / "report.html"), "phone")
+    assert visit.texts(".tables .note") == ["Of 16 images it may be negative by chance."]
+
+
+def test_samples_that_were_clamped_are_spoken_of_where_they_are_many(browser: Browser, tmp_path: Path) -> None:
+    shares = {"few": 0.01, "many": 0.62}
+    runs = [
+        write_run(tmp_path / name, {"psnr": [1.0]}, clamped={"mean": share, "largest": share})
+        for name, share in shares.items()
+    ]
+    visit = Visit(browser, report(runs, tmp_path / "report.html"), "phone")
+    said = "many: 62% of the values of the samples lay outside [-1, 1]; is the guidance too strong?"
+    assert visit.texts(".tables .note") == [said]
+
+
+def test_one_unit_of_standard_deviations_is_in_the_table_and_under_the_pictures(browser: Browser, real: Path) -> None:
+    visit = Visit(browser, real, "laptop")
+    assert "std (grey levels)" in visit.texts("table.results thead th")
+    assert "std in grey levels of 0 to 255: 0" in visit.texts("#images .note")[0]
+
+
+def test_definitions_are_read_sentence_by_sentence(browser: Browser, tmp_path: Path) -> None:
+    ssim = {"what": "SSIM of pictures", "borders": "left out", "weights_sha256": "0123456789abcdef", "title": "SSIM"}
+    own = {"fid": {"what": "distance", "reference": "own", "title": "FID", "better": "lower"}}
+    folder = {"fid": {**own["fid"], "reference": "a folder"}}
+    common = {"ssim": {**ssim, "better": "higher"}}
+    values = {"ssim": [1.0], "fid": [1.0]}
+    runs = [write_run(tmp_path / name, values, definitions=common | part) for name, part in (("a", own), ("b", folder))]
+    visit = Visit(browser, report(runs, tmp_path / "report.html"), "phone")
+    visit.page.locator("summary", has_text="How the metrics are defined").click()
+    assert visit.texts("dt") == ["SSIM (ssim)", "FID (fid) of a", "FID (fid) of b"]
+    assert visit.texts("dd")[0].split("\n") == ["SSIM of pictures", "borders left out; weights sha256 0123456789ab…"]
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == SIZES["phone"][0]
+
+
+def test_a_run_without_clean_images_has_a_page_without_them(browser: Browser, tmp_path: Path) -> None:
+    run = write_run(tmp_path, {"y_mse": [1.0, 2.0]}, section="consistency", truth=False)
+    visit = Visit(browser, report([run], tmp_path / "report.html"), "phone")
+    captions = visit.texts(".first figcaption")
+    assert captions == ["measurement", "sample 0"] * 2
+    assert "truth" not in visit.page.inner_text("main")
+    assert visit.complaints == []

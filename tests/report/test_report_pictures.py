@@ -4,19 +4,23 @@ import base64
 import io
 import math
 import re
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from runs_by_hand import write_run
+from runs_by_hand import repaint, write_run
 
 from dis_lightning.report import report
 from dis_lightning.report.gallery import Gallery, make_gallery
-from dis_lightning.report.pictures import Picture, colour
+from dis_lightning.report.pictures import Picture, choose_encoder, colour
 from dis_lightning.report.plots import INK, calibration_plot, cost_lines, cost_plots
 from dis_lightning.runs.finished import read_runs
+from dis_lightning.runs.folder import Kept, RunFolder, read_legend
+from dis_lightning.types import Cost, Draws
 
 
 def pixels(picture: Picture | None) -> np.ndarray:
@@ -36,8 +40,24 @@ def test_mean_and_standard_deviation_are_over_all_samples_also_those_not_shown(t
     assert strip.hidden == 2
     assert (pixels(sample) == 0).all()
     assert (pixels(mean) == 50).all()  # of 0, 50 and 100
-    assert math.isclose(made.largest, math.sqrt(2 / 3) * 50 / 255, rel_tol=1e-6)
+    assert math.isclose(made.largest, 50, rel_tol=1e-6)  # grey levels
     assert (pixels(std) == colour(np.ones((8, 8)), 1.0)).all()
+
+
+def coloured(*colour: int) -> np.ndarray:
+    return np.full((8, 8, 3), colour, dtype=np.uint8)
+
+
+def test_the_standard_deviation_is_the_mean_variance_over_the_colours_in_grey_levels(tmp_path: Path) -> None:
+    run = write_run(tmp_path, {"psnr": [1.0, 2.0]})
+    repaint(run, 0, coloured(10, 20, 30), coloured(16, 28, 30))  # variances 18, 32 and 0
+    repaint(run, 1, coloured(100, 0, 0), coloured(100, 0, 2))  # 0, 0 and 2
+    made = gallery(run)
+    first, second = (entry.strips[0].pictures[-1] for entry in made.entries)
+    expected = [math.sqrt(50 / 3), math.sqrt(2 / 3)]
+    assert math.isclose(made.largest, expected[0], rel_tol=1e-9)
+    assert (pixels(first) == colour(np.ones((8, 8)), 1.0)).all()
+    assert (pixels(second) == colour(np.full((8, 8), expected[1] / expected[0]), 1.0)).all()
 
 
 def test_a_diverged_sample_leaves_its_place_empty_and_is_in_no_mean(tmp_path: Path) -> None:
@@ -86,6 +106,33 @@ def test_a_caption_is_shown_once_as_it_is(tmp_path: Path) -> None:
     assert [picture.title for picture in gallery(run).entries[0].given] == ["truth"]  # not as a picture of words too
 
 
+def test_where_nobody_knows_the_clean_images_there_is_no_picture_of_them(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, {"y_mse": [1.0, 2.0]}, truth=False) for name in "ab"]
+    made = gallery(*runs)
+    assert [[picture.title for picture in entry.given] for entry in made.entries] == [["measurement"]] * 2
+    assert [[strip.run for strip in entry.strips] for entry in made.entries] == [[0, 1]] * 2
+    assert 'alt="measurement: 0 test/0, 2' in report(runs, tmp_path / "report.html").read_text()
+
+
+def test_the_classes_in_the_measurements_have_a_legend(tmp_path: Path) -> None:
+    folder, classes = tmp_path / "run", ("wall", "bed", "lamp <3")
+    write_run(folder, {"psnr": [1.0]})
+    colours = torch.tensor([[250, 0, 0], [0, 250, 0], [1, 2, 3]], dtype=torch.uint8)
+    picture = torch.tensor([[0, 2], [2, 2]])
+    samples, source = torch.zeros(1, 1, 3, 2, 2, dtype=torch.uint8), torch.zeros(3, 2, 2, dtype=torch.uint8)
+    draws = Draws(samples, torch.zeros(1, 1, dtype=torch.bool), [Cost(0.0, 0.0, 0.0, 0.0)])
+    run = RunFolder(tmp_path / "maps")
+    run.write([0], [Kept("room", source, picture, picture, colours, classes=classes)], draws, "hand")
+    assert read_legend(run.measurement(0)) == {"wall": (250, 0, 0), "lamp <3": (1, 2, 3)}
+    assert read_legend(run.sample(0, 0)) == {}
+    shutil.copy(run.measurement(0), folder / "measurements" / "00000.png")
+    repaint(folder, 0)
+    assert gallery(folder).legend == {"wall": "rgb(250, 0, 0)", "lamp <3": "rgb(1, 2, 3)"}
+    page = report([folder], tmp_path / "report.html").read_text()
+    assert '<li><span style="background: rgb(1, 2, 3)"></span> lamp &lt;3</li>' in page
+    assert gallery(write_run(tmp_path / "none", {"psnr": [1.0]})).legend == {}
+
+
 def test_only_the_first_images_are_shown_and_all_are_counted(tmp_path: Path) -> None:
     made = gallery(write_run(tmp_path, {"psnr": [1.0, 2.0, 3.0]}), max_images=2)
     assert [entry.number for entry in made.entries] == [0, 1]
@@ -97,10 +144,17 @@ def test_heavy_pictures_are_shrunk_until_a_page_can_be_mailed(tmp_path: Path) ->
     made = gallery(run)
     truth, measurement = made.entries[0].given
     assert made.shrunk
-    assert pixels(truth).shape == (128, 128, 3)
+    assert pixels(truth).shape == (500, 500, 3)
     assert (truth.width, truth.height) == (800, 800)
     assert pixels(measurement).shape == (2, 2, 3)
-    assert report([run], tmp_path / "report.html").stat().st_size < 1_000_000
+    assert report([run], tmp_path / "report.html").stat().st_size < 12_000_000
+
+
+def test_pictures_of_very_many_files_are_not_shrunk_beyond_recognition(tmp_path: Path) -> None:
+    file = write_run(tmp_path, {"psnr": [1.0]}, side=600) / "sources" / "00000.png"
+    assert choose_encoder([file] * 8, drawn=0.0).side is None
+    assert choose_encoder([file] * 100, drawn=0.0).side == 300
+    assert choose_encoder([file] * 100_000, drawn=0.0).side == 128
 
 
 def test_a_page_of_a_hundred_small_images_can_be_mailed(tmp_path: Path) -> None:

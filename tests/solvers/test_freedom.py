@@ -50,6 +50,14 @@ def test_the_walk_is_that_of_the_paper() -> None:
     np.testing.assert_allclose(solve(freedom(visits=3, travel_range=MIDDLE)), in_range, rtol=1e-4, atol=1e-4)
 
 
+def test_the_ends_of_the_range_belong_to_it() -> None:
+    on_levels = (1.0, 3.0)
+    expected = solve(freedom(visits=3, travel_range=MIDDLE))
+    np.testing.assert_array_equal(solve(freedom(visits=3, travel_range=on_levels)), expected)
+    solver = freedom(visits=3, travel_range=on_levels)
+    assert [solver.visits_at(sigma) for sigma in (10.0, 3.0, 1.0, 0.3)] == [1, 3, 3, 1]
+
+
 class Recorder(Denoiser):
     """A prior of one number, 0.7, that writes down what it is asked."""
 

@@ -43,7 +43,8 @@ def diagnose(samples: Tensor, chains: int = 1, directions: int = 32) -> Diagnosi
         directions: number of directions.
 
     Returns:
-        Diagnostics, NaN for an image whose samples are not finite or all equal.
+        Diagnostics, NaN for an image whose samples are not finite or all equal; R-hat also where half a chain has fewer
+        than 4 samples.
 
     Raises:
         ValueError: if `chains` does not divide S, or a chain has fewer than 4 samples.

@@ -1,0 +1,41 @@
+"""Mean and standard deviation of the samples of an image, pixel by pixel, as the grid and the report page show them.
+
+Over the S samples that did not diverge, in grey levels of 0..255:
+
+    mean = 1/S sum_s x_s,    std^2 = 1/(S - 1) sum_s (x_s - mean)^2, averaged over the colours.
+
+The root of the mean of `std^2` over all pixels is the metric `pixel_std` of the image.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dis_lightning.runs.folder import RunFolder, read_png
+
+__all__ = ["Spread", "spread"]
+
+
+class Spread(NamedTuple):
+    """Mean and standard deviation, in grey levels."""
+
+    mean: Tensor
+    """`(C, H, W)`."""
+    std: Tensor
+    """`(H, W)`."""
+
+
+def spread(folder: RunFolder, record: dict[str, Any]) -> Spread | None:
+    """Read the samples of an image; None where fewer than two did not diverge.
+
+    Args:
+        folder: the run folder.
+        record: the image's record.
+    """
+    index, lost = record["index"], record["diverged"]
+    kept = [read_png(folder.sample(index, sample)) for sample, diverged in enumerate(lost) if not diverged]
+    if len(kept) < 2:
+        return None
+    samples = torch.stack(kept).double()
+    return Spread(samples.mean(dim=0), samples.var(dim=0).mean(dim=0).sqrt())
