@@ -16,6 +16,7 @@ from dis_lightning.commands.parts import add_parts
 from dis_lightning.data import ImageData
 from dis_lightning.errors import UserError
 from dis_lightning.metrics import default_metrics
+from dis_lightning.processes import require_slurm_tasks, waiting_aloud
 from dis_lightning.report import report
 from dis_lightning.solvers import Solver
 
@@ -45,6 +46,10 @@ class CommandLine(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Check what links hide, and set the threads before anything is computed: priors may be fitted when built."""
         config = self.config[self.subcommand]
+        devices = config.trainer.devices
+        if not isinstance(devices, str):
+            each = devices if isinstance(devices, int) else len(devices)
+            require_slurm_tasks(each * config.trainer.num_nodes)
         solver = config.model.class_path
         if config.consistency and "consistency" not in inspect.signature(cast(type, locate(solver))).parameters:
             raise ArgumentError(None, f"{solver} takes no `consistency`; leave it out, or give it as `denoiser`.")
@@ -69,7 +74,8 @@ class CommandLine(LightningCLI):
         parser, config = self._parser(self.subcommand), self.config[self.subcommand]
         writer = self._get(self.config_init, "writer")
         writer.configuration = yaml.safe_load(parser.dump(config, skip_none=False))
-        self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
+        with waiting_aloud(self.trainer):
+            self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
         if self.trainer.is_global_zero:
             print(f"Report:   {report([writer.folder.path], writer.folder.page)}")
 

@@ -56,7 +56,6 @@ def run(
     folder: Path,
     denoiser: Denoiser | None = None,
     num_images: int = 4,
-    world: int = 0,
     factor: int = 4,
     precision: Any = "32-true",
     limit: float | None = None,
@@ -78,9 +77,7 @@ def run(
         callbacks=[PSNR(), SSIM(), CostPerImage(), writer],
         **quiet,
     )
-    trainer.predict(
-        solver, RoomsData(size=8, num_images=num_images, batch_size=2, seed=world), return_predictions=False
-    )
+    trainer.predict(solver, RoomsData(size=8, num_images=num_images, batch_size=2), return_predictions=False)
     return Run(solver, folder)
 
 
@@ -190,12 +187,6 @@ def test_a_write_that_stops_half_way_leaves_what_was_there(tmp_path: Path, monke
     assert file.read_bytes() == b"old"
 
 
-def test_a_folder_is_refused_when_its_images_are_others_now(tmp_path: Path) -> None:
-    run(tmp_path)
-    with pytest.raises(ValueError, match="holds the reconstruction of another one, test/00000"):
-        run(tmp_path, world=1)
-
-
 def test_a_solver_forgets_the_folder_after_its_run(tmp_path: Path) -> None:
     solver = run(tmp_path).solver
     assert solver.recall is None
@@ -237,16 +228,6 @@ def test_a_solver_whose_networks_are_read_is_the_one_whose_were_not(tmp_path: Pa
         trainer = lightning.Trainer(accelerator="cpu", callbacks=callbacks, enable_model_summary=False, **quiet)
         trainer.predict(solver, RoomsData(size=16, num_images=1), return_predictions=False)
     assert metrics(tmp_path)["images"] == 1
-
-
-def test_another_solver_is_refused_without_the_command_line_too(tmp_path: Path) -> None:
-    run(tmp_path)
-    with pytest.raises(ValueError, match="another configuration"):
-        run(tmp_path, scale=2.0)
-    with pytest.raises(ValueError, match="another configuration"):
-        run(tmp_path, levels=KarrasLevels(4, sigma_max=70.0))
-    with pytest.raises(ValueError, match="another configuration"):
-        run(tmp_path, GaussianPrior(torch.zeros(SHAPE), 0.36 * torch.eye(192)))
 
 
 def test_a_diverged_sample_is_named_and_touches_no_other(tmp_path: Path) -> None:
