@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dis_lightning.errors import UnusablePathError
 
-__all__ = ["flush", "place", "usable", "write_atomically"]
+__all__ = ["expanded", "flush", "usable", "write_atomically"]
 
 REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -24,9 +24,9 @@ REASONS = {
 """What is wrong with a place, by the system's number."""
 
 
-def place(text: str | Path) -> Path:
-    """A path as a person writes it: a leading `~` is the home folder."""
-    return Path(text).expanduser()
+def expanded(path: str | Path) -> Path:
+    """A path with a leading `~` replaced by the home folder."""
+    return Path(os.path.expanduser(path))  # Path.expanduser raises where there is no such home
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dis_lightning.errors import InvalidValueError, MissingPackageError, UnusablePathError
 
-__all__ = ["expanded", "find_files", "is_above", "listed", "may_be_picture", "open_picture"]
+__all__ = ["find_files", "is_above", "listed", "may_be_picture", "open_picture"]
 
 NO_PICTURE = re.compile(
     r"""authors | changelog | copying | license | makefile | notice | readme
@@ -45,11 +45,6 @@ UPRIGHT = {
 HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 AVIF = (b"avif", b"avis")
 """Brands by which files of the ISO family say what they hold."""
-
-
-def expanded(path: str | Path) -> Path:
-    """A path with a leading `~` replaced by the home folder."""
-    return Path(os.path.expanduser(path))  # Path.expanduser raises where there is no such home.
 
 
 def find_files(folder: Path, also: tuple[str, ...] = ()) -> list[str]:

@@ -14,8 +14,10 @@ Measurement = Tensor | list[str]
 class Batch(TypedDict):
     """What a DataModule gives for B images; an item of a dataset is the same without the first axis."""
 
-    image: Tensor
+    image: NotRequired[Tensor]
     """Clean images, `(B, C, H, W)`, in [-1, 1]."""
+    measurement: NotRequired[Tensor]
+    """In place of clean images that nobody knows: pictures of what was measured, `(B, c, h, w)`, in [-1, 1]."""
     index: Tensor
     """Position of each image in the data set, `(B,)`: the key of its noise, its files and its record."""
     name: list[str]

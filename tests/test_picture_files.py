@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from dis_lightning.errors import InvalidValueError, MissingPackageError, UnusablePathError
-from dis_lightning.picture_files import expanded, find_files, is_above, open_picture
+from dis_lightning.files import expanded
+from dis_lightning.picture_files import find_files, is_above, open_picture
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -17,7 +17,7 @@ from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.data.base import data_of
 from dis_lightning.described import description
 from dis_lightning.errors import InvalidTypeError, InvalidValueError
-from dis_lightning.files import place
+from dis_lightning.files import expanded
 from dis_lightning.images import quantise
 from dis_lightning.metrics.base import Metric, callbacks_of
 from dis_lightning.noise import NoiseSource
@@ -83,7 +83,7 @@ class Writer(Callback):
             raise InvalidValueError(
                 f"A grid needs at least one image and one sample, but got {grid_images}, {grid_samples}."
             )
-        self.folder = RunFolder(place(folder))
+        self.folder = RunFolder(expanded(folder))
         self.grid_images = grid_images
         self.grid_samples = grid_samples
         self.reported = reported
@@ -220,8 +220,7 @@ class Writer(Callback):
     def _check_same(self, index: int, image: Kept) -> None:
         """Refuse an image whose place in the folder another one has."""
         record = self.folder.record(index)
-        source = self.folder.source(index)
-        if record is None or image.source is None or torch.equal(read_png(source), image.source.cpu()):
+        if record is None or self.folder.shows(index, image):
             return
         raise InvalidValueError(
             f"{image.name} is image {index} of the data now, but the folder {self.folder.path} holds the "

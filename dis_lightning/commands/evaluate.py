@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dis_lightning.commands.parts import build_solver, build_transform
 from dis_lightning.errors import InvalidValueError, MissingFileError
-from dis_lightning.files import place
+from dis_lightning.files import expanded
 from dis_lightning.metrics import default_metrics
 from dis_lightning.metrics.base import Metric
 from dis_lightning.priors import Denoiser
@@ -54,7 +54,7 @@ def evaluate_command(args: list[str]) -> None:
     about = "Score a run again from its folder alone; without metrics, with those that it was scored with."
     parser = LightningArgumentParser(prog="dis-lightning evaluate", description=about, exit_on_error=False)
     parser.add_argument("--config", action=ActionConfigFile, help="files that name metrics, as in configs/callbacks")
-    parser.add_argument("run", type=place, help="the run folder")
+    parser.add_argument("run", type=expanded, help="the run folder")
     parser.add_argument("--trainer.callbacks", type=list[Callback] | None, help="the metrics")
     parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args(args)

@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from dis_lightning.files import place
+from dis_lightning.files import expanded
 from dis_lightning.report.page import report
 
 __all__ = ["report_command"]
@@ -22,9 +22,11 @@ def report_command(args: Sequence[str]) -> None:
         ValueError: if a folder is no run folder, its run is not finished, or an argument is out of range.
     """
     parser = ArgumentParser(prog="dis-lightning report", description="Put finished runs side by side on one HTML page.")
-    parser.add_argument("runs", nargs="+", type=place, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("runs", nargs="+", type=expanded, metavar="RUN", help="folder of a finished run")
     parser.add_argument(
-        "--output", type=place, help="the page (default: report.html in the run's folder, or in that of several runs)"
+        "--output",
+        type=expanded,
+        help="the page (default: report.html in the run's folder, or in that of several runs)",
     )
     parser.add_argument("--max_images", type=int, default=100, help="images to show, the first ones (default: 100)")
     parser.add_argument("--max_samples", type=int, default=8, help="samples of each to show (default: 8)")

@@ -31,8 +31,10 @@ __all__ = ["ImageData", "ImageSet", "Item", "data_of"]
 class Item(TypedDict):
     """One image and what is known about it; `Batch` is the same for several."""
 
-    image: Tensor
+    image: NotRequired[Tensor]
     """Clean image, float32, `(C, H, W)`, in [-1, 1]."""
+    measurement: NotRequired[Tensor]
+    """In place of it where nobody knows it: a picture of what was measured, `(c, h, w)`, in [-1, 1]."""
     index: int
     """Position in the data set, from 0."""
     name: str
@@ -47,10 +49,12 @@ class ImageSet(Dataset[Item], ABC):
     Attributes:
         shape: shape of every image, `(C, H, W)`.
         classes: names of the classes that the labels count, 0 .. len - 1, where they are known.
+        truth: whether these are clean images, and not what was measured of images that nobody knows.
     """
 
     shape: tuple[int, int, int]
     classes: tuple[str, ...] | None = None
+    truth: bool = True
 
     @abstractmethod
     def __len__(self) -> int:

@@ -7,7 +7,8 @@ from dis_lightning.data.labels import folder_labels, read_labels
 from dis_lightning.data.stored import Channels, ImageFile, StoredData, StoredImages, require_folder, require_images
 from dis_lightning.data.transforms import ImageTransform
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.picture_files import expanded, find_files, is_above, listed, may_be_picture
+from dis_lightning.files import expanded
+from dis_lightning.picture_files import find_files, is_above, listed, may_be_picture
 
 __all__ = ["ImageNetData"]
 

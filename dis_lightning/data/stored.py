@@ -26,7 +26,7 @@ from dis_lightning.errors import (
     UnusablePathError,
     UserError,
 )
-from dis_lightning.picture_files import expanded
+from dis_lightning.files import expanded
 
 __all__ = ["Channels", "ImageFile", "StoredData", "StoredImage", "StoredImages", "require_folder", "require_images"]
 

@@ -108,6 +108,7 @@ class Metric(Described, Callback, ABC):
         needs_truth: whether they compare with the clean image; nothing is reported where there is none.
         rows: what this process has found, by image index and name.
         transform: how the images of the run's data were brought to their size, where that is known.
+        truth: whether the run knows its clean images.
     """
 
     section: ClassVar[str]
@@ -117,6 +118,7 @@ class Metric(Described, Callback, ABC):
     def __init__(self) -> None:
         self.rows: dict[int, dict[str, Any]] = {}
         self.transform: ImageTransform | None = None
+        self.truth = True
 
     @property
     def key(self) -> str:
@@ -189,7 +191,7 @@ class Metric(Described, Callback, ABC):
         self.rows = {}
         require_different(callbacks_of(trainer, Metric))  # type: ignore[type-abstract] # asked for, not built
         if data := data_of(trainer):
-            self.transform = getattr(data, "transform", None)
+            self.transform, self.truth = getattr(data, "transform", None), data.images.truth
             self.require(pl_module, len(data.images))
         self.prepare(pl_module, trainer.strategy.root_device)  # the solver itself is moved there only later
 

@@ -84,6 +84,11 @@ class FeatureDistance(SetMetric):
 
     def require(self, solver: Solver, images: int) -> None:
         """See `Metric.require`."""
+        if isinstance(self.reference, OwnSources) and not self.truth:
+            raise InvalidValueError(
+                f"{self.key} would compare with the run's own clean images, which nobody knows; give it a reference, "
+                f"or take {type(self).__name__} out."
+            )
         self.reference.check(tuple(solver.denoiser.shape), self.transform)
         samples, references = images * solver.num_samples, self.reference.count(images)
         if min(samples, references or samples) * self._pieces(solver) < 2:

@@ -23,7 +23,7 @@ from dis_lightning.data import ImageSet, ImageTransform, folder_images
 from dis_lightning.data.stored import Channels
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, MissingFileError
-from dis_lightning.files import write_atomically
+from dis_lightning.files import expanded, write_atomically
 from dis_lightning.images import quantise
 from dis_lightning.metrics.functional.frechet import Gaussian, fit_gaussian, known_gaussian
 from dis_lightning.picture_files import find_files
@@ -137,9 +137,9 @@ class ImageFolder(Reference):
     def __init__(
         self, root: str | Path, transform: ImageTransform | None = None, keep: str | Path | None = None
     ) -> None:
-        self.root = Path(root).expanduser()
+        self.root = expanded(root)
         self.transform = transform
-        self.keep = None if keep is None else Path(keep).expanduser()
+        self.keep = None if keep is None else expanded(keep)
         self._images: ImageSet | None = None
 
     def check(self, shape: tuple[int, ...], transform: ImageTransform | None) -> None:
@@ -228,7 +228,7 @@ class Statistics(Reference):
     """
 
     def __init__(self, file: str | Path) -> None:
-        self.file = Path(file).expanduser()
+        self.file = expanded(file)
 
     def check(self, shape: tuple[int, ...], transform: ImageTransform | None) -> None:
         """See `Reference`."""

@@ -45,6 +45,22 @@ class Operator(Described, nn.Module, ABC):
         """The measurement as images for people, `(B, 3, h, w)` or grey `(B, 1, h, w)`, in [-1, 1]; see `pictured`."""
         return pictured(y) if isinstance(y, Tensor) else written(texts(y, len(y)))
 
+    def adopt(self, y: Tensor, noise: NoiseSource, shape: tuple[int, ...]) -> Measurement:
+        """Take pictures that the world measured as `y`.
+
+        Args:
+            y: the pictures, `(B, c, h, w)`, in [-1, 1].
+            noise: one stream per image, for what a measurement draws beside its noise.
+            shape: shape of the clean images that nobody knows, `(C, H, W)`.
+
+        Raises:
+            ValueError: if a picture is no measurement of this kind, or not of this size.
+        """
+        raise InvalidValueError(
+            f"{type(self).__name__} does not measure pictures, so that a picture is no measurement of it; choose an "
+            "operator that does, or data of clean images."
+        )
+
     def accept(self, shape: tuple[int, ...]) -> None:
         """Refuse images of a shape that cannot be measured; called before anything is read.
 
@@ -97,6 +113,17 @@ class GaussianOperator(Operator):
         """Measure with noise; see `Operator.measure`."""
         y: Tensor = self(x_0)
         return torch.add(y, noise.like(y), alpha=self.noise_std)
+
+    def adopt(self, y: Tensor, noise: NoiseSource, shape: tuple[int, ...]) -> Measurement:
+        """See `Operator.adopt`."""
+        measured: Tensor = self(torch.zeros(1, *shape, device=y.device))
+        if y.shape[1:] != measured.shape[1:]:
+            raise InvalidValueError(
+                f"{type(self).__name__} of an image of shape {shape} gives {tuple(measured.shape[1:])}, but the "
+                f"pictures that were measured have {tuple(y.shape[1:])}; give the data a transform to that size "
+                "(--data.transform), or choose another prior or operator."
+            )
+        return y
 
     def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
         """Euclidean norm of the residual, `|A(x_0) - y|`, per image."""

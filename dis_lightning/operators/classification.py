@@ -15,7 +15,7 @@ from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator
 from dis_lightning.operators.classifiers import Classifier
-from dis_lightning.operators.published_input import IMAGENET_MEAN, IMAGENET_STD, Colour, prepared
+from dis_lightning.operators.published_input import IMAGENET_MEAN, IMAGENET_STD, PerChannel, prepared
 from dis_lightning.types import Measurement
 
 __all__ = ["Classification"]
@@ -52,8 +52,8 @@ class Classification(LabelOperator):
         classifier: Classifier,
         targets: Sequence[int] | None = None,
         size: int = 224,
-        mean: Colour = IMAGENET_MEAN,
-        std: Colour = IMAGENET_STD,
+        mean: PerChannel = IMAGENET_MEAN,
+        std: PerChannel = IMAGENET_STD,
         antialias: bool = True,
         interpolation: Literal["bicubic", "bilinear"] = "bicubic",
         softmax_twice: bool = False,

@@ -11,6 +11,7 @@ methods are made, is the residual at the pixels that were seen.
 """
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,7 +30,12 @@ class Inpainting(LinearOperator):
     Args:
         noise_std: standard deviation of the noise on `y`.
         per_image: whether each image has a mask of its own.
+
+    Attributes:
+        drawn: whether masks of images' own come from their noise.
     """
+
+    drawn: ClassVar[bool] = True
 
     def __init__(self, noise_std: float, per_image: bool) -> None:
         super().__init__(noise_std)
@@ -77,6 +83,19 @@ class Inpainting(LinearOperator):
         height, width = x_0.shape[-2:]
         hidden = self.masks(height, width, noise).to(x_0.device) == 0
         return super().measure(x_0, noise).masked_fill(hidden, torch.nan)
+
+    def adopt(self, y: Tensor, noise: NoiseSource, shape: tuple[int, ...]) -> Measurement:
+        """See `Operator.adopt`; whatever the pictures show where nothing was seen counts for nothing."""
+        seen = tensor(super().adopt(y, noise, shape))
+        if not self.per_image:
+            return self.mask(seen) * seen
+        if self.drawn:
+            raise InvalidValueError(
+                f"{type(self).__name__} draws a mask for each image, which is not the one of your picture; name that "
+                "by MaskInpainting."
+            )
+        height, width = seen.shape[-2:]
+        return seen.masked_fill(self.masks(height, width, noise).to(seen.device) == 0, torch.nan)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """What was seen, hidden pixels 0."""

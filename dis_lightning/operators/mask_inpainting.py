@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, MissingFileError, MissingPackageError
+from dis_lightning.files import expanded
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.inpainting import Inpainting
-from dis_lightning.picture_files import expanded, find_files, open_picture
+from dis_lightning.picture_files import find_files, open_picture
 
 __all__ = ["MaskInpainting"]
 
@@ -38,6 +40,7 @@ class MaskInpainting(Inpainting):
     """
 
     seen: Tensor | None
+    drawn: ClassVar[bool] = False
 
     def __init__(self, file: str, noise_std: float = 0.0, invert: bool = False, alpha: bool = False) -> None:
         path = expanded(file)

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.operators.base import GaussianOperator, tensor
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators.base import GaussianOperator, Operator, tensor
 from dis_lightning.types import Measurement
 
 __all__ = ["PhaseRetrieval"]
@@ -54,6 +55,10 @@ class PhaseRetrieval(GaussianOperator):
         # Where a padded image begins on its torus changes the phases alone.
         spectrum: Tensor = torch.fft.fftshift(torch.fft.fft2(padded, norm="ortho"), dim=(-2, -1))
         return spectrum.abs()
+
+    def adopt(self, y: Tensor, noise: NoiseSource, shape: tuple[int, ...]) -> Measurement:
+        """Pictures are no magnitudes; see `Operator.adopt`."""
+        return Operator.adopt(self, y, noise, shape)
 
     def picture(self, y: Measurement) -> Tensor:
         """Logarithms of the magnitudes, from 0 (black) to the largest of the image (white)."""

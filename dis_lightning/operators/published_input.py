@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["CLIP_MEAN", "CLIP_STD", "IMAGENET_MEAN", "IMAGENET_STD", "Colour", "prepared"]
+__all__ = ["CLIP_MEAN", "CLIP_STD", "IMAGENET_MEAN", "IMAGENET_STD", "PerChannel", "prepared"]
 
-Colour = tuple[float, float, float]
+PerChannel = tuple[float, float, float]
 """Red, green and blue."""
 
-IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
-IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
-CLIP_MEAN: Colour = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD: Colour = (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN: PerChannel = (0.485, 0.456, 0.406)
+IMAGENET_STD: PerChannel = (0.229, 0.224, 0.225)
+CLIP_MEAN: PerChannel = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: PerChannel = (0.26862954, 0.26130258, 0.27577711)
 
 
 def prepared(
     x_0: Tensor,
     size: tuple[int, int],
-    mean: Colour,
-    std: Colour,
+    mean: PerChannel,
+    std: PerChannel,
     antialias: bool = True,
     dtype: torch.dtype = torch.float32,
     interpolation: Literal["bicubic", "bilinear"] = "bicubic",

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.rooms.colours import BED_PAINTS, RUG_PAINTS, SKIES, WALL_PAINTS
-from dis_lightning.rooms.scene import WALL_NAMES, Lamp, Panel, Picture, Rug, Scene, Window
-from dis_lightning.rooms.world import describe, draw_scene
+from dis_lightning.rooms.scene import WALL_NAMES, Lamp, Painting, Panel, Rug, Scene, Window
+from dis_lightning.rooms.world import caption_of, draw_scene
 
 __all__ = ["ANSWERS", "LENGTH", "Facts", "all_captions", "caption", "facts", "tokens", "vocabulary"]
 
@@ -74,12 +74,12 @@ def caption(known: Facts) -> str:
     """The sentence that says these facts."""
     room = _any_room()
     wall, time = divmod(known.window - 1, len(SKIES))
-    return describe(
+    return caption_of(
         room._replace(
             shell=room.shell._replace(wall_name=WALL_PAINTS[known.walls].name),
             bed=room.bed._replace(paint=known.bed),
             window=Window(_panel(wall), SKIES[time], GREY, GREY, 1, 1) if known.window else None,
-            picture=Picture(_panel(known.picture - 1), GREY, GREY, GREY, GREY) if known.picture else None,
+            picture=Painting(_panel(known.picture - 1), GREY, GREY, GREY, GREY) if known.picture else None,
             lamp=Lamp(known.lamp == 2, 0, 0, 0, 0, 0, 0, GREY, GREY) if known.lamp else None,
             rug=Rug(0, 0, 0, 0, RUG_PAINTS[known.rug - 1].name, GREY, GREY) if known.rug else None,
         )

@@ -12,7 +12,7 @@ __all__ += ["WALL_PAINTS", "Colour", "Paint", "Sky", "pick", "shaded"]
 Colour = tuple[float, float, float]
 """Red, green and blue in [0, 1]."""
 
-Item = TypeVar("Item")
+Choice = TypeVar("Choice")
 
 
 class Paint(NamedTuple):
@@ -52,7 +52,7 @@ class Sky(NamedTuple):
     phrase: str
 
 
-def pick(rng: Generator, items: Sequence[Item]) -> Item:
+def pick(rng: Generator, items: Sequence[Choice]) -> Choice:
     """One of the items, all equally likely, at the price of one uniform draw."""
     return items[int(rng.random() * len(items))]
 

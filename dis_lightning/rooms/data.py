@@ -8,7 +8,7 @@ from torch import Tensor
 from dis_lightning.data.arguments import require_whole
 from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.decoding import to_tensor
-from dis_lightning.rooms.world import ROOM_CLASSES, SMALLEST, Room, render_room, require_split
+from dis_lightning.rooms.world import ROOM_CLASSES, SMALLEST_ROOM, Room, render_room, require_split
 
 __all__ = ["RoomItem", "RoomsData"]
 
@@ -52,7 +52,7 @@ class RoomsData(ImageData):
     ) -> None:
         super().__init__(num_images, batch_size, num_workers)
         require_whole(self, 1, num_images=num_images)  # there is no end to rooms: all are none
-        require_whole(self, SMALLEST, size=size)
+        require_whole(self, SMALLEST_ROOM, size=size)
         require_whole(self, 0, seed=seed)
         require_split(split)
         self.split = split

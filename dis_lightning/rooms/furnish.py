@@ -10,14 +10,12 @@ from numpy.random import Generator
 
 from dis_lightning.rooms.colours import BED_PAINTS, FLOOR_PAINTS, WALL_PAINTS, Colour, pick, shaded
 from dis_lightning.rooms.placement import place_lamp, place_picture, place_rug, place_window
-from dis_lightning.rooms.scene import BACK, LEFT, RIGHT, Bed, Block, Camera, Scene, Shell
+from dis_lightning.rooms.scene import BACK, LEFT, RIGHT, Bed, Camera, Cuboid, Pair, Scene, Shell
 
 __all__ = ["furnish"]
 
 DAYLIGHT: Colour = (1.0, 1.0, 1.0)
 HEM = 0.03  # metres by which the blanket is wider than the bed
-
-Pair = tuple[float, float]
 
 
 def furnish(rng: Generator) -> Scene:
@@ -80,16 +78,16 @@ class _Place(NamedTuple):
     head: int
     shift: float
 
-    def block(self, along: Pair, across: Pair, y: Pair) -> Block:
+    def block(self, along: Pair, across: Pair, y: Pair) -> Cuboid:
         """A solid given from the head end along the bed and from its left or far side across it."""
         shell = self.shell
         if self.head == BACK:
             x = shell.left + self.shift
-            return Block(x + across[0], x + across[1], *y, shell.depth - along[1], shell.depth - along[0])
+            return Cuboid(x + across[0], x + across[1], *y, shell.depth - along[1], shell.depth - along[0])
         z = shell.depth - self.shift
         if self.head == LEFT:
-            return Block(shell.left + along[0], shell.left + along[1], *y, z - across[1], z - across[0])
-        return Block(shell.right - along[1], shell.right - along[0], *y, z - across[1], z - across[0])
+            return Cuboid(shell.left + along[0], shell.left + along[1], *y, z - across[1], z - across[0])
+        return Cuboid(shell.right - along[1], shell.right - along[0], *y, z - across[1], z - across[0])
 
 
 def _bed(rng: Generator, shell: Shell) -> Bed:
@@ -114,7 +112,7 @@ def _bed(rng: Generator, shell: Shell) -> Bed:
     )
 
 
-def _in_view(camera: Camera, bed: Block) -> bool:
+def _in_view(camera: Camera, bed: Cuboid) -> bool:
     """Whether the middle of the bed is well inside the picture."""
     u, v = camera.project((bed.x0 + bed.x1) / 2, bed.y1, (bed.z0 + bed.z1) / 2)
     return abs(u) < 0.75 and v < 0.95

@@ -11,7 +11,21 @@ import numpy as np
 from numpy.random import Generator
 
 from dis_lightning.rooms.colours import FRAME_COLOURS, LAMP_COLOURS, POLE_COLOURS, RUG_PAINTS, SKIES, pick, shaded
-from dis_lightning.rooms.scene import BACK, LEFT, RIGHT, Bed, Block, Camera, Lamp, Panel, Picture, Rug, Shell, Window
+from dis_lightning.rooms.scene import (
+    BACK,
+    LEFT,
+    RIGHT,
+    Bed,
+    Camera,
+    Cuboid,
+    Lamp,
+    Painting,
+    Pair,
+    Panel,
+    Rug,
+    Shell,
+    Window,
+)
 
 __all__ = ["place_lamp", "place_picture", "place_rug", "place_window"]
 
@@ -20,7 +34,6 @@ ABOVE_BED = 1.2  # metres; higher than any headboard, lower than any eye
 TRIES = 12
 RUG_AREA = 0.12  # of the picture's 4: about 30 pixels at 32 x 32
 
-Pair = tuple[float, float]
 Rectangle = tuple[float, float, float, float]  # u0, u1, v0, v1
 
 
@@ -35,14 +48,14 @@ def place_window(rng: Generator, camera: Camera, shell: Shell) -> Window | None:
     return Window(panel, sky, sky.paint.mix(rng), land, *panes)
 
 
-def place_picture(rng: Generator, camera: Camera, shell: Shell, window: Window | None) -> Picture | None:
+def place_picture(rng: Generator, camera: Camera, shell: Shell, window: Window | None) -> Painting | None:
     """Draw a picture on a wall, clear of the window; `None` if it finds no place."""
     taken = window.panel if window else None
     panel = _hang(rng, camera, shell, (BACK, BACK, LEFT, RIGHT), ((0.75, 1.2), (0.6, 0.9)), 0.26, taken)
     if panel is None:
         return None
     frame = pick(rng, FRAME_COLOURS)
-    return Picture(panel, frame, *(pick(rng, RUG_PAINTS).mix(rng) for _ in range(3)))
+    return Painting(panel, frame, *(pick(rng, RUG_PAINTS).mix(rng) for _ in range(3)))
 
 
 def place_lamp(rng: Generator, camera: Camera, shell: Shell, bed: Bed, hung: list[Panel]) -> Lamp | None:
@@ -138,13 +151,13 @@ def _outside(shade: Rectangle, seen: list[Rectangle]) -> bool:
     return clear and u0 > -FRAME_EDGE and u1 < FRAME_EDGE and v0 > -FRAME_EDGE
 
 
-def _apart(lamp: Lamp, bed: Block) -> bool:
+def _apart(lamp: Lamp, bed: Cuboid) -> bool:
     """Whether the lamp's foot is clear of the bed."""
     x0, x1, _, _, z0, z1 = bed
     return lamp.hanging or lamp.x + 0.2 < x0 or lamp.x - 0.2 > x1 or lamp.z + 0.2 < z0 or lamp.z - 0.2 > z1
 
 
-def _rug_area(camera: Camera, bed: Block, rug: Rug) -> float:
+def _rug_area(camera: Camera, bed: Cuboid, rug: Rug) -> float:
     """The picture area of the rug that neither the frame nor the bed hides, by the midpoint rule."""
     cells = (np.arange(12) + 0.5) / 12
     x = rug.x0 + (rug.x1 - rug.x0) * cells

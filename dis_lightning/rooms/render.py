@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dis_lightning.rooms.scene import Camera, Scene, Shell
-from dis_lightning.rooms.surfaces import Kind, Surface, surfaces
+from dis_lightning.rooms.surfaces import Surface, SurfaceKind, surfaces
 
 __all__ = ["Raster", "render"]
 
@@ -55,7 +55,7 @@ def render(scene: Scene, size: int) -> Raster:
     image = mean[..., :3] * _light(scene, bare=mean[..., 3], size=size)
     return Raster(
         np.clip(np.rint(image), 0, 255).astype(np.uint8),
-        _majority(kinds[samples], size, len(Kind)),
+        _majority(kinds[samples], size, len(SurfaceKind)),
         _majority(shell, size, SHELL_SURFACES),
     )
 

@@ -13,13 +13,30 @@ from typing import NamedTuple
 
 from dis_lightning.rooms.colours import Colour, Sky
 
-__all__ = ["BACK", "LEFT", "RIGHT", "WALL_NAMES", "Bed", "Block", "Camera", "Lamp", "Panel", "Picture", "Point", "Rug"]
+__all__ = [
+    "BACK",
+    "LEFT",
+    "RIGHT",
+    "WALL_NAMES",
+    "Bed",
+    "Camera",
+    "Cuboid",
+    "Lamp",
+    "Painting",
+    "Pair",
+    "Panel",
+    "Rug",
+    "Spot",
+]
 __all__ += ["Scene", "Shell", "Window"]
 
 BACK, LEFT, RIGHT = 0, 1, 2
 WALL_NAMES = ("back", "left", "right")
 
-Point = tuple[float, float, float]
+Pair = tuple[float, float]
+"""Two numbers that belong together, such as the ends of an interval."""
+
+Spot = tuple[float, float, float]
 """`x`, `y` and `z` in metres."""
 
 
@@ -56,7 +73,7 @@ class Shell(NamedTuple):
     gains: tuple[float, float, float, float, float]
 
 
-class Block(NamedTuple):
+class Cuboid(NamedTuple):
     """An axis-aligned solid `[x0, x1] x [y0, y1] x [z0, z1]`."""
 
     x0: float
@@ -72,18 +89,18 @@ class Bed(NamedTuple):
 
     head: int
     paint: int
-    headboard: Block
-    frame: Block
-    mattress: Block
-    pillows: tuple[Block, ...]
-    blanket: Block
+    headboard: Cuboid
+    frame: Cuboid
+    mattress: Cuboid
+    pillows: tuple[Cuboid, ...]
+    blanket: Cuboid
     wood: Colour
     cover: Colour
 
     @property
-    def bounds(self) -> Block:
+    def bounds(self) -> Cuboid:
         """The smallest solid around frame, mattress and blanket, headboard and pillows left out."""
-        return Block(
+        return Cuboid(
             min(self.frame.x0, self.blanket.x0),
             max(self.frame.x1, self.blanket.x1),
             0.0,
@@ -117,7 +134,7 @@ class Panel(NamedTuple):
         """The rectangle without a border of `margin` metres."""
         return Panel(self.wall, self.start + margin, self.end - margin, self.bottom + margin, self.top - margin)
 
-    def corners(self, shell: Shell) -> tuple[Point, Point, Point, Point]:
+    def corners(self, shell: Shell) -> tuple[Spot, Spot, Spot, Spot]:
         """The corners in space, around the rectangle."""
         around = (
             (self.start, self.bottom),
@@ -140,7 +157,7 @@ class Window(NamedTuple):
     rows: int
 
 
-class Picture(NamedTuple):
+class Painting(NamedTuple):
     """A framed landscape and its colours."""
 
     panel: Panel
@@ -195,13 +212,13 @@ class Scene(NamedTuple):
     shell: Shell
     bed: Bed
     window: Window | None
-    picture: Picture | None
+    picture: Painting | None
     lamp: Lamp | None
     rug: Rug | None
     ambient: Colour
 
 
-def on_wall(shell: Shell, wall: int, along: float, y: float) -> Point:
+def on_wall(shell: Shell, wall: int, along: float, y: float) -> Spot:
     """The point in space `along` a wall at height `y`."""
     if wall == BACK:
         return along, y, shell.depth

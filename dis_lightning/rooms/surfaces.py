@@ -9,16 +9,16 @@ from math import cos, pi, sin
 from typing import NamedTuple
 
 from dis_lightning.rooms.colours import Colour, shaded
-from dis_lightning.rooms.scene import LEFT, RIGHT, Block, Lamp, Panel, Picture, Point, Rug, Scene, Shell, Window
+from dis_lightning.rooms.scene import LEFT, RIGHT, Cuboid, Lamp, Painting, Panel, Rug, Scene, Shell, Spot, Window
 
-__all__ = ["Kind", "Surface", "surfaces"]
+__all__ = ["Surface", "SurfaceKind", "surfaces"]
 
 NEAR = 0.3  # metres; the shell starts here, far outside the picture
 SKIRTING = 0.1  # metres
 WHITE: Colour = (0.95, 0.95, 0.93)
 
 
-class Kind(IntEnum):
+class SurfaceKind(IntEnum):
     """What a pixel shows: the classes of the segmentation."""
 
     WALL = 0
@@ -40,9 +40,9 @@ class Surface(NamedTuple):
         kind: what it belongs to.
     """
 
-    corners: tuple[Point, ...]
+    corners: tuple[Spot, ...]
     colour: Colour | None
-    kind: Kind
+    kind: SurfaceKind
 
 
 def surfaces(scene: Scene) -> list[Surface]:
@@ -62,9 +62,7 @@ def surfaces(scene: Scene) -> list[Surface]:
     return painted + _bed(scene) + lamp
 
 
-def _rectangle(
-    x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]
-) -> tuple[Point, Point, Point, Point]:
+def _rectangle(x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]) -> tuple[Spot, Spot, Spot, Spot]:
     """The corners of a rectangle that is flat in exactly one coordinate."""
     (x0, x1), (y0, y1), (z0, z1) = x, y, z
     if x0 == x1:
@@ -85,7 +83,7 @@ def _shell(shell: Shell) -> list[Surface]:
         _rectangle(x, (top, top), z),
     )
     colours = (shell.wall, shell.wall, shell.wall, shell.floor, shell.ceiling)
-    kinds = (Kind.WALL, Kind.WALL, Kind.WALL, Kind.FLOOR, Kind.CEILING)
+    kinds = (SurfaceKind.WALL, SurfaceKind.WALL, SurfaceKind.WALL, SurfaceKind.FLOOR, SurfaceKind.CEILING)
     return [Surface(c, shaded(p, g), k) for c, p, g, k in zip(corners, colours, shell.gains, kinds, strict=True)]
 
 
@@ -94,7 +92,7 @@ def _boards(shell: Shell) -> list[Surface]:
     seams = (*shell.planks, shell.right)
     dark = shaded(shell.floor, 0.9)
     return [
-        Surface(_rectangle(pair, (0.0, 0.0), (NEAR, shell.depth)), dark, Kind.FLOOR)
+        Surface(_rectangle(pair, (0.0, 0.0), (NEAR, shell.depth)), dark, SurfaceKind.FLOOR)
         for pair in zip(seams[0:-1:2], seams[1::2], strict=False)
     ]
 
@@ -106,12 +104,12 @@ def _skirting(shell: Shell) -> list[Surface]:
         _rectangle((shell.left, shell.left), y, z),
         _rectangle((shell.right, shell.right), y, z),
     )
-    return [Surface(c, shaded(WHITE, gain), Kind.WALL) for c, gain in zip(corners, shell.gains[:3], strict=True)]
+    return [Surface(c, shaded(WHITE, gain), SurfaceKind.WALL) for c, gain in zip(corners, shell.gains[:3], strict=True)]
 
 
 def _window(shell: Shell, window: Window) -> list[Surface]:
     def sheet(panel: Panel, colour: Colour) -> Surface:
-        return Surface(panel.corners(shell), colour, Kind.WINDOW)
+        return Surface(panel.corners(shell), colour, SurfaceKind.WINDOW)
 
     glass = window.panel.inset(0.07)
     bar_x, bar_y = 0.05 / (glass.end - glass.start), 0.05 / (glass.top - glass.bottom)
@@ -128,7 +126,7 @@ def _window(shell: Shell, window: Window) -> list[Surface]:
     return [sheet(window.panel, frame), sheet(glass, window.sky), sheet(land, window.land), *bars]
 
 
-def _picture(shell: Shell, picture: Picture) -> list[Surface]:
+def _picture(shell: Shell, picture: Painting) -> list[Surface]:
     gain, canvas = shell.gains[picture.panel.wall], picture.panel.inset(0.07)
     sun = canvas.part(0.58, 0.82, 0.55, 0.85)
     a, b, _, _ = canvas.part(0.0, 1.0, 0.0, 0.5).corners(shell)
@@ -139,23 +137,23 @@ def _picture(shell: Shell, picture: Picture) -> list[Surface]:
         (sun.corners(shell), picture.sun),
         ((a, b, hill), picture.land),
     )
-    return [Surface(corners, shaded(colour, gain), Kind.PICTURE) for corners, colour in parts]
+    return [Surface(corners, shaded(colour, gain), SurfaceKind.PICTURE) for corners, colour in parts]
 
 
 def _rug(rug: Rug) -> list[Surface]:
     margin = 0.16
     inner = (rug.x0 + margin, rug.x1 - margin), (rug.z0 + margin, rug.z1 - margin)
     return [
-        Surface(_rectangle((rug.x0, rug.x1), (0.0, 0.0), (rug.z0, rug.z1)), rug.border, Kind.RUG),
-        Surface(_rectangle(inner[0], (0.0, 0.0), inner[1]), rug.colour, Kind.RUG),
+        Surface(_rectangle((rug.x0, rug.x1), (0.0, 0.0), (rug.z0, rug.z1)), rug.border, SurfaceKind.RUG),
+        Surface(_rectangle(inner[0], (0.0, 0.0), inner[1]), rug.colour, SurfaceKind.RUG),
     ]
 
 
-def _bed_shadow(shell: Shell, bed: Block) -> Surface:
+def _bed_shadow(shell: Shell, bed: Cuboid) -> Surface:
     spread = 0.14
     x = max(bed.x0 - spread, shell.left), min(bed.x1 + spread, shell.right)
     z = bed.z0 - spread, min(bed.z1 + spread, shell.depth)
-    return Surface(_rectangle(x, (0.0, 0.0), z), None, Kind.FLOOR)
+    return Surface(_rectangle(x, (0.0, 0.0), z), None, SurfaceKind.FLOOR)
 
 
 def _bed(scene: Scene) -> list[Surface]:
@@ -167,25 +165,25 @@ def _bed(scene: Scene) -> list[Surface]:
     return [surface for block, colour in solids for surface in _faces(block, colour, shell, scene.camera.eye)]
 
 
-def _faces(block: Block, colour: Colour, shell: Shell, eye: float) -> list[Surface]:
+def _faces(block: Cuboid, colour: Colour, shell: Shell, eye: float) -> list[Surface]:
     """The faces of a block that the camera sees, all on the bed."""
     x0, x1, y0, y1, z0, z1 = block
-    faces = [Surface(_rectangle((x0, x1), (y0, y1), (z0, z0)), shaded(colour, 0.8), Kind.BED)]
+    faces = [Surface(_rectangle((x0, x1), (y0, y1), (z0, z0)), shaded(colour, 0.8), SurfaceKind.BED)]
     if x0 > 0:  # looks to the left, as the right wall does
         side = shaded(colour, 0.88 * shell.gains[RIGHT])
-        faces.append(Surface(_rectangle((x0, x0), (y0, y1), (z0, z1)), side, Kind.BED))
+        faces.append(Surface(_rectangle((x0, x0), (y0, y1), (z0, z1)), side, SurfaceKind.BED))
     if x1 < 0:
         side = shaded(colour, 0.88 * shell.gains[LEFT])
-        faces.append(Surface(_rectangle((x1, x1), (y0, y1), (z0, z1)), side, Kind.BED))
+        faces.append(Surface(_rectangle((x1, x1), (y0, y1), (z0, z1)), side, SurfaceKind.BED))
     if y1 < eye:
-        faces.append(Surface(_rectangle((x0, x1), (y1, y1), (z0, z1)), colour, Kind.BED))
+        faces.append(Surface(_rectangle((x0, x1), (y1, y1), (z0, z1)), colour, SurfaceKind.BED))
     return faces
 
 
 def _lamp(shell: Shell, lamp: Lamp) -> list[Surface]:
     def plate(half: float, bottom: float, top: float, colour: Colour) -> Surface:
         x = (lamp.x - half, lamp.x + half)
-        return Surface(_rectangle(x, (bottom, top), (lamp.z, lamp.z)), colour, Kind.LAMP)
+        return Surface(_rectangle(x, (bottom, top), (lamp.z, lamp.z)), colour, SurfaceKind.LAMP)
 
     flat = 0.16 * lamp.radius  # how far the rims bulge
     rims = ((lamp.radius, lamp.bottom, -flat), (lamp.taper * lamp.radius, lamp.top, flat))
@@ -194,13 +192,13 @@ def _lamp(shell: Shell, lamp: Lamp) -> list[Surface]:
         for (radius, y, bulge), sign in zip(rims, (-1, 1), strict=True)
         for k in range(4)
     )
-    shade = Surface(corners, lamp.shade, Kind.LAMP)
+    shade = Surface(corners, lamp.shade, SurfaceKind.LAMP)
     if lamp.hanging:
         return [plate(0.025, lamp.top, shell.height, lamp.pole), shade]
     return [plate(0.045, 0.0, lamp.bottom, lamp.pole), plate(0.16, 0.0, 0.06, lamp.pole), shade]
 
 
-def _behind(lamp: Lamp, bed: Block) -> bool:
+def _behind(lamp: Lamp, bed: Cuboid) -> bool:
     """Whether the bed may hide the lamp: some plane between them has the bed on the camera's side."""
     if lamp.hanging or lamp.z <= bed.z0:
         return False

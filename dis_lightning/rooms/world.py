@@ -16,12 +16,12 @@ from dis_lightning.rooms.colours import BED_PAINTS
 from dis_lightning.rooms.furnish import furnish
 from dis_lightning.rooms.render import render
 from dis_lightning.rooms.scene import WALL_NAMES, Scene
-from dis_lightning.rooms.surfaces import Kind
+from dis_lightning.rooms.surfaces import SurfaceKind
 
-__all__ = ["LAYOUT_CLASSES", "ROOM_CLASSES", "SEGMENTATION_CLASSES", "SMALLEST", "SPLITS", "Room"]
-__all__ += ["describe", "draw_scene", "render_room", "require_split", "room_key"]
+__all__ = ["LAYOUT_CLASSES", "ROOM_CLASSES", "SEGMENTATION_CLASSES", "SMALLEST_ROOM", "SPLITS", "Room"]
+__all__ += ["caption_of", "draw_scene", "render_room", "require_split", "room_key"]
 
-SEGMENTATION_CLASSES = tuple(kind.name.lower() for kind in Kind)
+SEGMENTATION_CLASSES = tuple(kind.name.lower() for kind in SurfaceKind)
 """Names of the values of `Room.segmentation`."""
 
 LAYOUT_CLASSES = ("frontal", "left", "right", "floor", "ceiling")
@@ -30,7 +30,7 @@ LAYOUT_CLASSES = ("frontal", "left", "right", "floor", "ceiling")
 ROOM_CLASSES = tuple(f"{paint.name} bed" for paint in BED_PAINTS)
 """Names of the values of `Room.label`, all equally likely."""
 
-SMALLEST = 8
+SMALLEST_ROOM = 8
 """Least side of a picture in pixels; below, nothing can be recognised."""
 
 SPLITS = ("train", "val", "tune", "test", "reference")
@@ -70,11 +70,11 @@ def render_room(split: str, index: int, size: int = 32, seed: int = 0) -> Room:
     Raises:
         ValueError: if an argument is out of range.
     """
-    if size < SMALLEST:
-        raise InvalidValueError(f"A room needs size >= {SMALLEST} pixels to be recognised, but got size={size}.")
+    if size < SMALLEST_ROOM:
+        raise InvalidValueError(f"A room needs size >= {SMALLEST_ROOM} pixels to be recognised, but got size={size}.")
     require_split(split)
     scene = draw_scene(split, index, seed)
-    return Room(*render(scene, size), caption=describe(scene), label=scene.bed.paint)
+    return Room(*render(scene, size), caption=caption_of(scene), label=scene.bed.paint)
 
 
 def require_split(split: str) -> None:
@@ -102,7 +102,7 @@ def room_key(split: str, index: int, seed: int = 0) -> str:
     return f"{seed}/{split}/{index}"
 
 
-def describe(scene: Scene) -> str:
+def caption_of(scene: Scene) -> str:
     """A caption such as "a bedroom at night with green walls, a red bed, a window on the left wall and a blue rug"."""
     facts = [f"{scene.shell.wall_name} walls", f"a {BED_PAINTS[scene.bed.paint].name} bed"]
     if scene.window:

@@ -57,7 +57,7 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver, transform: Im
     require_different(metrics)
     for metric in metrics:
         metric.rows = {}
-        metric.transform = transform
+        metric.transform, metric.truth = transform, folder.source(records[0]["index"]).exists()
         metric.require(solver, len(records))
         metric.prepare(solver, solver.device)
     with torch.no_grad():

@@ -137,6 +137,21 @@ class RunFolder:
             )
         return record
 
+    def shows(self, index: int, image: Kept) -> bool:
+        """Whether a finished image is that of another run: the clean one or, where nobody knows it, what was measured.
+
+        Args:
+            index: its position in the data set.
+            image: the other one.
+        """
+        if image.source is not None:
+            file = self.source(index)
+            return file.exists() and torch.equal(read_png(file), image.source.cpu())
+        kept = self._value(index)
+        if isinstance(kept, str) or isinstance(image.measurement, str):
+            return kept == image.measurement
+        return kept.shape == image.measurement.shape and torch.allclose(kept, image.measurement.cpu(), equal_nan=True)
+
     def forget(self, index: int) -> None:
         """Take away the record of an image, so that it counts as not finished."""
         self._record(index).unlink(missing_ok=True)

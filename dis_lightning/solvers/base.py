@@ -116,13 +116,18 @@ class Solver(Described, lightning.LightningModule, ABC):
         with torch.inference_mode(False), torch.no_grad():
             batch = tree_map_only(Tensor, torch.clone, require_batch(batch, self.denoiser))
             labels = None if self.denoiser.num_classes is None else batch["label"]
-            noise = NoiseSource(self.seed, batch["index"], batch["image"].device)
-            y = self.operator.measure(batch["image"], noise)
+            noise = NoiseSource(self.seed, batch["index"], batch["index"].device)
+            source = quantise(batch["image"]) if "image" in batch else None
+            y = (
+                self.operator.measure(batch["image"], noise)
+                if "image" in batch
+                else self.operator.adopt(batch["measurement"], noise, tuple(self.denoiser.shape))
+            )
             draws = self.recall(batch["index"]) if self.recall else None
             if draws is None:
                 solver = self if labels is None else self._given(labels)
                 draws = solver._draw(y, noise)
-        return Reconstruction(batch["index"], batch["name"], quantise(batch["image"]), y, draws, batch.get("label"))
+        return Reconstruction(batch["index"], batch["name"], source, y, draws, batch.get("label"))
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Read the networks of all parts, once; see `Operator.load` and `Denoiser.load`."""

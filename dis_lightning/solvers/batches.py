@@ -16,9 +16,10 @@ ROUNDING = 2 / 255
 """How far beyond [-1, 1] an image may reach: a step of 8 bit."""
 
 CONTRACT = (
-    "A batch of B images is a dictionary: `image` (B, C, H, W), real numbers in [-1, 1]; `index` (B,), a whole number "
-    ">= 0 for each image, by which its noise and its files are known; `name`, B strings; and `label` (B,), the number "
-    "of its class, for a class-conditional prior. The data sets of dis_lightning.data give such."
+    "A batch of B images is a dictionary: `image` (B, C, H, W), real numbers in [-1, 1] (or `measurement`, pictures "
+    "that were measured); `index` (B,), a whole number >= 0 for each image, by which its noise and its files are "
+    "known; `name`, B strings; and `label` (B,), the number of its class, for a class-conditional prior. The data sets "
+    "of dis_lightning.data give such."
 )
 
 
@@ -38,48 +39,55 @@ def require_batch(batch: object, prior: Denoiser) -> Batch:
     """
     if not isinstance(batch, Mapping):
         raise InvalidTypeError(f"The batch is a {type(batch).__name__}. {CONTRACT}")
-    for key in ("image", "index", "name"):
+    what = "measurement" if "measurement" in batch else "image"
+    for key in (what, "index", "name"):
         if key not in batch:
             raise InvalidValueError(f"The batch has no `{key}`. {CONTRACT}")
-    _require_images(batch["image"], tuple(prior.shape))
-    number = len(batch["image"])
+    if "image" in batch:
+        _require_images(batch["image"], tuple(prior.shape))
+    pictures = _require_range(what, batch[what])
+    number = len(pictures)
     index = _require_numbers("index", batch["index"], number)
     if not bool((index >= 0).all()) or len(index.unique()) < number:
         raise InvalidValueError(f"`index` is {index.tolist()}, but each image needs one of its own. {CONTRACT}")
     if not isinstance(batch["name"], list | tuple) or len(batch["name"]) != number:
         raise InvalidTypeError(f"`name` is no list of {number} strings, one for each image. {CONTRACT}")
     if prior.num_classes is not None:
-        _require_labels(batch, prior.num_classes, type(prior).__name__)
+        _require_labels(batch, number, prior.num_classes, type(prior).__name__)
     return cast(Batch, batch)
 
 
 def _require_images(images: object, shape: tuple[int, ...]) -> None:
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        came = f"a tensor of {images.dtype}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
-        raise InvalidTypeError(f"`image` is {came}; 8-bit values u become u / 127.5 - 1. {CONTRACT}")
-    if images.ndim != 1 + len(shape) or tuple(images.shape[1:]) != shape:
+    if isinstance(images, Tensor) and (images.ndim != 1 + len(shape) or tuple(images.shape[1:]) != shape):
         channels = " (grey: --data.channels=1)" if shape[0] == 1 else ""
         raise InvalidValueError(
             f"The prior is for images of shape {shape}, but the data has {tuple(images.shape[1:])}; give the data a "
             f"transform to that size (--data.transform){channels}, or choose another prior."
         )
+
+
+def _require_range(key: str, images: object) -> Tensor:
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        came = f"a tensor of {images.dtype}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise InvalidTypeError(f"`{key}` is {came}; 8-bit values u become u / 127.5 - 1. {CONTRACT}")
     if len(images) == 0:
-        raise InvalidValueError(f"`image` holds no image. {CONTRACT}")
+        raise InvalidValueError(f"`{key}` holds no image. {CONTRACT}")
     low, high = torch.stack(images.detach().aminmax()).tolist()  # both at once: the host waits for the device once
     if not (low >= -1 - ROUNDING and high <= 1 + ROUNDING):  # NaN is neither
         raise InvalidValueError(
-            f"`image` has values from {low:g} to {high:g}; 8-bit values u become u / 127.5 - 1, and what a filter "
+            f"`{key}` has values from {low:g} to {high:g}; 8-bit values u become u / 127.5 - 1, and what a filter "
             f"overshoots is clamped. {CONTRACT}"
         )
+    return images
 
 
-def _require_labels(batch: Mapping[str, object], num_classes: int, prior: str) -> None:
+def _require_labels(batch: Mapping[str, object], number: int, num_classes: int, prior: str) -> None:
     if "label" not in batch:
         raise InvalidValueError(
             f"{prior} is conditional on one of {num_classes} classes, but the data has no labels; use data with labels "
             "(--data=ImageNetData), or an unconditional prior."
         )
-    labels = _require_numbers("label", batch["label"], len(cast(Tensor, batch["image"])))
+    labels = _require_numbers("label", batch["label"], number)
     if not bool(((labels >= 0) & (labels < num_classes)).all()):
         raise InvalidValueError(
             f"`label` is {labels.tolist()}, but the classes of {prior} are 0 .. {num_classes - 1}; give the images "

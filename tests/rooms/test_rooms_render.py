@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from dis_lightning.rooms.render import render
-from dis_lightning.rooms.scene import Block, Camera, Scene, Shell
-from dis_lightning.rooms.surfaces import Kind, surfaces
+from dis_lightning.rooms.scene import Camera, Cuboid, Scene, Shell
+from dis_lightning.rooms.surfaces import SurfaceKind, surfaces
 from dis_lightning.rooms.world import draw_scene
 
 Floats = NDArray[np.float64]
@@ -68,7 +68,7 @@ def test_the_back_wall_has_its_exact_area(scene: Scene) -> None:
     assert abs(area - (u1 - u0) * (v1 - v0)) < perimeter / 2 * (2 / size)
 
 
-def reach(camera: Camera, block: Block, u: Floats, v: Floats) -> Floats:
+def reach(camera: Camera, block: Cuboid, u: Floats, v: Floats) -> Floats:
     """The depth at which the rays through points of the picture enter a solid; infinite where they miss it."""
     ray = ((u - camera.u_0) / camera.focal, -(v - camera.v_0) / camera.focal, np.ones_like(u))
     enter, leave = np.zeros_like(u), np.full_like(u, np.inf)
@@ -90,7 +90,7 @@ def bed_depth(scene: Scene, u: Floats, v: Floats) -> Floats:
 @pytest.mark.parametrize("scene", scenes(30))
 def test_bed_pixels_are_those_whose_rays_meet_the_bed(scene: Scene) -> None:
     size, offsets = 48, [(a, b) for a in (0.05, 0.5, 0.95) for b in (0.05, 0.5, 0.95)]
-    bed = np.equal(render(scene._replace(lamp=None), size).segmentation, Kind.BED)
+    bed = np.equal(render(scene._replace(lamp=None), size).segmentation, SurfaceKind.BED)
     met = np.array([np.isfinite(bed_depth(scene, *points(size, offset))) for offset in offsets])
     assert bed[met.all(axis=0)].all()
     assert not bed[~met.any(axis=0)].any()
@@ -103,7 +103,7 @@ def test_lamp_and_bed_hide_each_other_as_their_depths_say() -> None:
         lamp = scene.lamp
         if lamp is None or lamp.hanging:
             continue
-        foot = Block(lamp.x - 0.044, lamp.x + 0.044, 0.0, lamp.bottom, lamp.z, lamp.z + 1e-6)
+        foot = Cuboid(lamp.x - 0.044, lamp.x + 0.044, 0.0, lamp.bottom, lamp.z, lamp.z + 1e-6)
         u, v = points(96, (0.5, 0.5))
         pole, bed = reach(scene.camera, foot, u, v), bed_depth(scene, u, v)
         both = np.isfinite(pole) & np.isfinite(bed)
@@ -111,9 +111,9 @@ def test_lamp_and_bed_hide_each_other_as_their_depths_say() -> None:
         both &= np.isfinite(bed_depth(scene, u - 0.02, v)) & np.isfinite(bed_depth(scene, u, v - 0.02))
         both &= np.isfinite(bed_depth(scene, u + 0.02, v)) & np.isfinite(bed_depth(scene, u, v + 0.02))
         kinds = render(scene, 96).segmentation[both]
-        nearest = np.where(pole < bed, Kind.LAMP, Kind.BED)[both]
-        hidden = nearest == Kind.BED
-        assert (kinds[hidden] == Kind.BED).all()
+        nearest = np.where(pole < bed, SurfaceKind.LAMP, SurfaceKind.BED)[both]
+        hidden = nearest == SurfaceKind.BED
+        assert (kinds[hidden] == SurfaceKind.BED).all()
         compared += hidden.sum()
     assert compared > 50
 
@@ -125,7 +125,7 @@ def test_flat_colours_of_the_blanket_are_bed_and_only_bed(scene: Scene) -> None:
     cover = np.array(scene.bed.cover)
     flat = [np.rint(np.rint(255 * cover * gain)) for gain in (1.0, 0.8)]
     blanket = np.array([(np.abs(raster.image - colour) <= 1).all(axis=2) for colour in flat]).any(axis=0)
-    bed = np.equal(raster.segmentation, Kind.BED)
+    bed = np.equal(raster.segmentation, SurfaceKind.BED)
     assert blanket[bed].mean() > 0.3
     if np.ptp(cover) > 0.2:  # a white blanket may have the colour of a wall
         assert not blanket[~bed].any()
@@ -134,9 +134,9 @@ def test_flat_colours_of_the_blanket_are_bed_and_only_bed(scene: Scene) -> None:
 @pytest.mark.parametrize("scene", scenes(10))
 def test_edges_are_anti_aliased(scene: Scene) -> None:
     plain = scene._replace(lamp=None, ambient=(1.0, 1.0, 1.0))  # no light but the creases of the shell
-    flat = {surface.colour for surface in surfaces(plain) if surface.kind == Kind.BED}
+    flat = {surface.colour for surface in surfaces(plain) if surface.kind == SurfaceKind.BED}
     raster = render(plain, 64)
-    on_the_bed = np.unique(raster.image[raster.segmentation == Kind.BED], axis=0)
+    on_the_bed = np.unique(raster.image[raster.segmentation == SurfaceKind.BED], axis=0)
     assert len(on_the_bed) > 2 * len(flat)
 
 
@@ -144,7 +144,7 @@ def test_a_lamp_adds_light_and_takes_none_away() -> None:
     lit = [scene for scene in scenes(30) if scene.lamp is not None]
     for scene in lit:
         on, off = render(scene, 32), render(scene._replace(lamp=None), 32)
-        lamp = np.pad(on.segmentation == Kind.LAMP, 2)
+        lamp = np.pad(on.segmentation == SurfaceKind.LAMP, 2)
         # The pole may be too thin to be a pixel's majority, so its whole column is left out.
         column = lamp.any(axis=0)
         away = ~(column[:-4] | column[1:-3] | column[2:-2] | column[3:-1] | column[4:])

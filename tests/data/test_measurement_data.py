@@ -1,0 +1,134 @@
+"""Pictures that are measurements: a photograph of few pixels, a picture with a hole; nobody knows the clean image."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_run import SMALL
+
+from dis_lightning.data import MeasurementData
+from dis_lightning.images import dequantise, quantise
+from dis_lightning.main import main
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators import AveragePool, MaskInpainting, PhaseRetrieval, RandomInpainting
+from dis_lightning.rooms import RoomsClass, render_room
+from dis_lightning.runs import RunFolder
+
+pytestmark = pytest.mark.usefixtures("in_project")
+
+NOISE = NoiseSource(0, [0])
+
+
+def rooms(side: int, count: int = 3) -> torch.Tensor:
+    pictures = np.stack([render_room("test", index, 8).image for index in range(count)])
+    images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+    return images if side == 8 else quantise(AveragePool(8 // side)(dequantise(images)))
+
+
+def save(folder: Path, pictures: torch.Tensor) -> None:
+    folder.mkdir()
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(folder / f"{number}.png")
+
+
+def command(run: Path, *more: str) -> list[str]:
+    kept = [*SMALL[2:-2]]  # without the data's files and numbers
+    kept = [argument for argument in kept if not argument.startswith("--data")]
+    return ["predict", "--config=configs/data/measurements.yaml", *kept, f"--writer.folder={run}", *more]
+
+
+def test_a_picture_of_few_pixels_is_reconstructed_as_if_it_had_been_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "small", rooms(2))
+    run = tmp_path / "run"
+    arguments = command(run, f"--data.root={tmp_path / 'small'}", "--data.batch_size=2")
+    main(arguments)
+
+    folder = RunFolder(run)
+    assert folder.indices() == [0, 1, 2]
+    found = folder.reconstruction([0, 1, 2])
+    assert found.source is None
+    assert torch.equal(found.measurement, dequantise(rooms(2)))
+    assert found.draws.samples.shape == (3, 2, 3, 8, 8)
+    summary = json.loads((run / "metrics.json").read_text())
+    assert {"distance", "pixel_std", "evaluations"} < {
+        name for part in summary.values() if isinstance(part, dict) for name in part
+    }
+    assert not {"psnr", "ssim", "coverage"} & set(summary["definitions"])
+    # Guidance pulls the samples to the measurement: without it they are much further.
+    main(command(tmp_path / "blind", f"--data.root={tmp_path / 'small'}", "--model.scale=0"))
+    blind = json.loads((tmp_path / "blind" / "metrics.json").read_text())
+    assert summary["consistency"]["distance"]["mean"] < 0.5 * blind["consistency"]["distance"]["mean"]
+    assert (run / "grid.png").exists()
+    assert (run / "report.html").exists()
+
+    capsys.readouterr()
+    main(arguments)
+    assert "Reused: 3 of 3" in capsys.readouterr().out
+    main(["evaluate", str(run), "--config=configs/callbacks/y_mse.yaml", "--device=cpu"])
+    assert "y_mse" in json.loads((run / "metrics.json").read_text())["consistency"]
+
+    Image.new("RGB", (2, 2)).save(tmp_path / "small" / "1.png")
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "1.png is image 1 of the data now, but the folder" in capsys.readouterr().err
+
+
+def test_a_picture_with_a_hole_keeps_what_is_seen_and_what_is_in_the_hole_counts_for_nothing(tmp_path: Path) -> None:
+    seen = torch.zeros(8, 8, dtype=torch.uint8)
+    seen[:, :5] = 255
+    Image.fromarray(seen.numpy()).save(tmp_path / "mask.png")
+    operator = MaskInpainting(str(tmp_path / "mask.png"), noise_std=0.1)
+    picture = dequantise(rooms(8, 1))
+    y = operator.adopt(picture, NOISE, (3, 8, 8))
+    assert torch.equal(y[..., :5], picture[..., :5])
+    assert (y[..., 5:] == 0).all()
+
+    holes = torch.cat([rooms(8, 2), torch.zeros(2, 1, 8, 8, dtype=torch.uint8)], dim=1)
+    holes[0, 3, :, :5], holes[1, 3, :2] = 255, 255
+    save(tmp_path / "holes", holes)
+    operator = MaskInpainting(str(tmp_path / "holes"), noise_std=0.1, alpha=True)
+    y = operator.adopt(dequantise(rooms(8, 2)), NoiseSource(0, [0, 1]), (3, 8, 8))
+    assert torch.equal(~y.isnan(), (holes[:, 3:] == 255).expand(-1, 3, -1, -1))
+    assert torch.equal(y.nan_to_num(9), torch.where(holes[:, 3:] == 255, dequantise(rooms(8, 2)), 9.0))
+
+
+@pytest.mark.parametrize(
+    ("operator", "told"),
+    [
+        (AveragePool(2), r"AveragePool of an image of shape \(3, 8, 8\) gives \(3, 4, 4\), but .* have \(3, 8, 8\)"),
+        (PhaseRetrieval(oversample=0), "PhaseRetrieval does not measure pictures"),
+        (RandomInpainting(0.5, per_image=True), "draws a mask for each image, .* name that by MaskInpainting"),
+        (RoomsClass(), "RoomsClass does not measure pictures"),
+    ],
+)
+def test_what_cannot_be_a_measurement_of_the_operator_is_refused(operator, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        operator.adopt(torch.zeros(1, 3, 8, 8), NOISE, (3, 8, 8))
+
+
+def test_metrics_that_need_the_truth_are_refused_or_have_nothing_to_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "small", rooms(2))
+    with pytest.raises(SystemExit):
+        main(
+            command(tmp_path / "run", f"--data.root={tmp_path / 'small'}", "--config=configs/callbacks/fid_rooms.yaml")
+        )
+    assert "fid_rooms would compare with the run's own clean images, which nobody knows" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "samples").exists()
+
+
+def test_the_data_say_that_they_hold_no_truth(tmp_path: Path) -> None:
+    save(tmp_path / "small", rooms(2))
+    data = MeasurementData(tmp_path / "small", num_images=None)
+    data.setup()
+    assert not data.images.truth
+    assert data.shape == (3, 2, 2)
+    assert list(data.images.names) == ["0.png", "1.png", "2.png"]
+    assert torch.equal(data.images[1]["measurement"], dequantise(rooms(2)[1]))
+    assert "image" not in data.images[1]
