@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from torch.distributed.distributed_c10d import _get_default_store
 
 from dis_lightning.errors import InvalidValueError, LostProcessError
 
-__all__ = ["leave_word", "own_name", "require_slurm_tasks", "said_already", "waiting_aloud"]
+__all__ = ["leave_word", "meet", "own_name", "require_slurm_tasks", "said_already", "waiting_aloud"]
 
 PATIENCE = 10.0
 """Seconds until a process says that it waits for the others."""
@@ -23,8 +23,11 @@ PATIENCE = 10.0
 HEARING = 3.0
 """Seconds that a process gives others to tell of an error, or to hear of its own."""
 
-WORD, HEARD = "dis_lightning/last_word", "dis_lightning/heard"
-"""Names in the store that the processes share: the error of the first, and how many others have heard of it."""
+HERE, ENDED, WORD, HEARD = "here", "ended", "word", "heard"
+"""What the processes keep in their common store: how many have come to a meeting; who has ended before it; by which
+error the first has; and how many have heard of that."""
+
+_meetings = 0
 
 
 def own_name() -> str:
@@ -89,16 +92,44 @@ def waiting_aloud(trainer: Trainer) -> Iterator[None]:
         come.set()
 
 
+def meet() -> None:
+    """Wait until all processes have come to this place.
+
+    Raises:
+        LostProcessError: on the first, if another one has ended on its way.
+        SystemExit: on the others, if one has ended; the first says so.
+    """
+    global _meetings
+    store, world = _get_default_store(), dist.get_world_size()
+    store.add(_key(HERE), 1)
+    while store.add(_key(HERE), 0) < world:
+        if dist.get_rank() > 0 and store.check([_key(WORD)]):
+            raise SystemExit(2)
+        if dist.get_rank() == 0 and store.check([_key(ENDED)]):
+            raise LostProcessError(
+                f"{store.get(_key(ENDED)).decode().capitalize()} has ended before anything was sampled."
+            )
+        time.sleep(0.1)
+    _meetings += 1
+
+
 def leave_word(error: BaseException) -> None:
-    """Have the other processes know by which error the first one ends; it says it for all who end by the same."""
-    if not dist.is_initialized() or dist.get_rank() > 0:
-        return
-    with suppress(RuntimeError):
+    """Have the other processes know that this one ends; the first says, for all who end by the same error, by which."""
+
+    def leave() -> None:
         store = _get_default_store()
-        store.set(WORD, _word(error))
+        if dist.get_rank() > 0:
+            store.set(
+                _key(ENDED), f"process {dist.get_rank() + 1} of {dist.get_world_size()} on {socket.gethostname()}"
+            )
+            return
+        store.set(_key(WORD), _word(error))
         deadline = time.monotonic() + HEARING
-        while store.add(HEARD, 0) < dist.get_world_size() - 1 and time.monotonic() < deadline:
+        while store.add(_key(HEARD), 0) < dist.get_world_size() - 1 and time.monotonic() < deadline:
             time.sleep(0.1)
+
+    if dist.is_initialized():
+        _aside(leave)
 
 
 def said_already(error: BaseException) -> bool:
@@ -110,17 +141,25 @@ def said_already(error: BaseException) -> bool:
     heard: list[str] = []
 
     def listen() -> None:
-        with suppress(RuntimeError):
-            store = _get_default_store()
-            store.wait([WORD], timedelta(seconds=HEARING))
-            heard.append(store.get(WORD).decode())
-            store.add(HEARD, 1)
+        store = _get_default_store()
+        store.wait([_key(WORD)], timedelta(seconds=HEARING))
+        heard.append(store.get(_key(WORD)).decode())
+        store.add(_key(HEARD), 1)
 
-    # Beside this thread, for the store of a host that is down does not answer.
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-    listener.join(HEARING + 1)
+    _aside(listen)
     return heard == [_word(error)]
+
+
+def _aside(action: Callable[[], None]) -> None:
+    """Do something with the common store beside this thread: that of a host that is down does not answer."""
+
+    def do() -> None:
+        with suppress(RuntimeError):
+            action()
+
+    thread = threading.Thread(target=do, daemon=True)
+    thread.start()
+    thread.join(HEARING + 1)
 
 
 def _waiting(trainer: Trainer) -> str:
@@ -131,6 +170,10 @@ def _waiting(trainer: Trainer) -> str:
         "the same command on every host by srun or torchrun, or, for this process alone, set --trainer.devices=1 "
         "--trainer.num_nodes=1"
     )
+
+
+def _key(name: str) -> str:
+    return f"dis_lightning/{_meetings}/{name}"
 
 
 def _word(error: BaseException) -> str:

@@ -22,7 +22,7 @@ from dis_lightning.images import quantise
 from dis_lightning.metrics.base import Metric, callbacks_of
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator, Operator
-from dis_lightning.processes import require_slurm_tasks
+from dis_lightning.processes import meet, require_slurm_tasks
 from dis_lightning.runs.companions import Companions, by_first
 from dis_lightning.runs.configuration import check_configuration, fingerprint
 from dis_lightning.runs.folder import Kept, RunFolder, read_png
@@ -174,9 +174,10 @@ class Writer(Callback):
 
     def _open(self, trainer: Trainer) -> None:
         """Take the folder, and see that all processes look at the same one."""
-        # Python objects travel over gloo whatever the backend of the devices is.
         group = None
         if trainer.world_size > 1:
+            meet()  # before what nobody could leave who waits for one that is gone
+            # Python objects travel over gloo whatever the backend of the devices is.
             group = cast(torch.distributed.ProcessGroup, torch.distributed.new_group(backend="gloo"))
         by_first(self._take, group)
         if group is not None:

@@ -33,13 +33,13 @@ SILENCE = 45.0
 SIGHT = 30.0
 """Seconds that a new file may take to be seen on another host: network file systems remember what was not there."""
 
-GRACE = 15.0
+GRACE = 10.0
 """Seconds to end in for a process that has lost another; where it waits for that very one, it never would."""
 
 WORKS, WAITS, ENDED = "works", "waits", "ended"
 """What a process says of itself: its share is not done; it is; it has ended before its time."""
 
-GOES_ON = "Finished images are kept; give the same command again on hosts that are up, and it goes on from them."
+GOES_ON = "Finished images are kept, and the same command goes on from them."
 
 
 class Companions:
@@ -59,12 +59,12 @@ class Companions:
         self._rank, self._world = group.rank(), group.size()
         self._first_here = first_here
         self._watched = range(1, self._world) if self._rank == 0 else [0]
+        self._gone = threading.Event()
         self._hosts = self._meet(folder, group)
         self._seen = dict.fromkeys(
             self._watched, (("", 0), time.monotonic())
         )  # the last sign of each, and when it was new
         self._lost: BaseException | None = None
-        self._gone = threading.Event()
         threading.Thread(target=self._live, daemon=True).start()
 
     def require(self) -> None:
@@ -133,12 +133,13 @@ class Companions:
             time.sleep(0.2)
         if sees:
             self._say(WORKS)
-        met: list[tuple[str, bool]] = [("", False)] * self._world
-        torch.distributed.all_gather_object(met, (socket.gethostname(), sees), group=group)
-        hosts = [host for host, _ in met]
-        if blind := [_name(rank, hosts) for rank, (_, sees) in enumerate(met) if not sees]:
+        met: list[tuple[str, str, bool]] = [("", "", False)] * self._world
+        torch.distributed.all_gather_object(met, (socket.gethostname(), str(folder), sees), group=group)
+        hosts = [host for host, *_ in met]
+        if blind := [f"{_name(rank, hosts)} ({path})" for rank, (_, path, sees) in enumerate(met) if not sees]:
+            self.leave(early=False)
             raise UnusablePathError(
-                f"The run folder {folder} of process 1, on {hosts[0]}, is not seen by {', nor by '.join(blind)}. All "
+                f"The run folder of {_name(0, hosts)} ({met[0][1]}) is not that of {' and '.join(blind)}. All "
                 "processes write into one folder: give one that all hosts share (--writer.folder)."
             )
         return hosts
