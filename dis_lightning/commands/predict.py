@@ -47,8 +47,8 @@ class CommandLine(LightningCLI):
         """Check what links hide, and set the threads before anything is computed: priors may be fitted when built."""
         config = self.config[self.subcommand]
         devices = config.trainer.devices
-        if not isinstance(devices, str):
-            each = devices if isinstance(devices, int) else len(devices)
+        if isinstance(devices, list) or str(devices).isdigit():  # otherwise the writer sees what they come to
+            each = len(devices) if isinstance(devices, list) else int(devices)
             require_slurm_tasks(each * config.trainer.num_nodes)
         solver = config.model.class_path
         if config.consistency and "consistency" not in inspect.signature(cast(type, locate(solver))).parameters:
