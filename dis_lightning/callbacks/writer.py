@@ -257,7 +257,8 @@ def _pictures(measurement: Measurement, operator: Operator) -> tuple[Tensor, Ten
         ValueError: if the operator's pictures are none.
     """
     name = type(operator).__name__
-    if not isinstance(measurement, Tensor) and not all(isinstance(text, str) for text in measurement):
+    words = isinstance(measurement, list) and all(isinstance(text, str) for text in measurement)
+    if not isinstance(measurement, Tensor) and not words:
         raise InvalidTypeError(
             f"{name}.measure gives a tensor (B, ...) or a list of B texts, but gave {measurement!r}."
         )
