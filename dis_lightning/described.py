@@ -145,8 +145,8 @@ def _module_digest(module: nn.Module, within: tuple[int, ...]) -> str:
 
 
 def _path(named: Any) -> str:
-    """The name of a class or a function, after its module's."""
-    return f"{named.__module__}.{named.__qualname__}"
+    """The name of a class or a function, after its module's; built-in ones have none."""
+    return ".".join(filter(None, (getattr(named, "__module__", None), named.__qualname__)))
 
 
 def _bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
