@@ -54,9 +54,9 @@ def require_slurm_tasks(processes: int) -> None:
     each = -(-tasks // nodes)
     if tasks != processes:
         raise InvalidValueError(
-            f"Slurm starts {tasks} tasks, but the run is for {processes} process{'es' * (processes > 1)}, so that each "
-            f"task would do all of it. Set --trainer.strategy=ddp --trainer.devices={each} --trainer.num_nodes={nodes} "
-            "and start it by srun, or ask Slurm for one task."
+            f"Slurm starts {tasks} tasks, but the run is for {processes} process{'es' * (processes > 1)}, each a task of "
+            f"its own. Set --trainer.strategy=ddp --trainer.devices={each} --trainer.num_nodes={nodes} and start it by "
+            "srun, or ask Slurm for as many tasks as the run has processes."
         )
     if "SLURM_NTASKS_PER_NODE" not in os.environ:
         raise InvalidValueError(
@@ -119,9 +119,8 @@ def leave_word(error: BaseException) -> None:
     def leave() -> None:
         store = _get_default_store()
         if dist.get_rank() > 0:
-            store.set(
-                _key(ENDED), f"process {dist.get_rank() + 1} of {dist.get_world_size()} on {socket.gethostname()}"
-            )
+            name = f"process {dist.get_rank() + 1} of {dist.get_world_size()} on {socket.gethostname()}"
+            store.set(_key(ENDED), name)
             return
         store.set(_key(WORD), _word(error))
         deadline = time.monotonic() + HEARING

@@ -41,8 +41,9 @@ class Termination(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the signals over."""
         if threading.current_thread() is threading.main_thread():
-            now = {number: signal.getsignal(number) for number in SIGNALS}
-            self._before = {number: handler for number, handler in now.items() if handler != signal.SIG_IGN}
+            for number in SIGNALS:
+                if signal.getsignal(number) not in (None, signal.SIG_IGN):
+                    self._before.setdefault(number, signal.getsignal(number))
         self._runs = True
         self._take_over(trainer)
 
@@ -53,6 +54,8 @@ class Termination(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the signals back."""
         self._runs = False
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """End the other processes: they would wait in their next collective operation for one that is gone.
@@ -69,7 +72,7 @@ class Termination(Callback):
 
     def _take_over(self, trainer: Trainer) -> None:
         def end(number: int, frame: FrameType | None) -> None:
-            if not self._runs:  # Lightning gives this handler back after an error
+            if not self._runs:  # Lightning sets this handler again after an error
                 signal.signal(number, self._before[signal.Signals(number)])
                 signal.raise_signal(number)
                 return

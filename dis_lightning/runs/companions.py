@@ -61,9 +61,8 @@ class Companions:
         self._watched = range(1, self._world) if self._rank == 0 else [0]
         self._gone = threading.Event()
         self._hosts = self._meet(folder, group)
-        self._seen = dict.fromkeys(
-            self._watched, (("", 0), time.monotonic())
-        )  # the last sign of each, and when it was new
+        # The last sign of each, and when it was new.
+        self._seen = dict.fromkeys(self._watched, (("", 0), time.monotonic()))
         self._lost: BaseException | None = None
         threading.Thread(target=self._live, daemon=True).start()
 
@@ -163,9 +162,8 @@ class Companions:
             if self._state(rank) == ENDED:
                 self._lose(rank, "has ended before its time.")
             elif sign == last and time.monotonic() - since > SILENCE:
-                self._lose(
-                    rank, f"has given no sign of life for {SILENCE:.0f} seconds: its host or the network is down."
-                )
+                silent = f"has given no sign of life for {SILENCE:.0f} seconds: its host or the network is down."
+                self._lose(rank, silent)
 
     def _lose(self, rank: int, how: str) -> None:
         # The first process has spoken when it ends by itself; where it is lost, one process of each host speaks.
