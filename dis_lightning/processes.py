@@ -54,9 +54,9 @@ def require_slurm_tasks(processes: int) -> None:
     each = -(-tasks // nodes)
     if tasks != processes:
         raise InvalidValueError(
-            f"Slurm starts {tasks} tasks, but the run is for {processes} process{'es' * (processes > 1)}, each a task of "
-            f"its own. Set --trainer.strategy=ddp --trainer.devices={each} --trainer.num_nodes={nodes} and start it by "
-            "srun, or ask Slurm for as many tasks as the run has processes."
+            f"Slurm starts {tasks} tasks, but the run is for {processes} process{'es' * (processes > 1)}, each a task "
+            f"of its own. Set --trainer.strategy=ddp --trainer.devices={each} --trainer.num_nodes={nodes} and start it "
+            "by srun, or ask Slurm for as many tasks as the run has processes."
         )
     if "SLURM_NTASKS_PER_NODE" not in os.environ:
         raise InvalidValueError(
