@@ -7,6 +7,7 @@ that who uses the package from Python can catch either.
 __all__ = [
     "InvalidTypeError",
     "InvalidValueError",
+    "LostProcessError",
     "MissingFileError",
     "MissingPackageError",
     "UnreachableError",
@@ -41,3 +42,7 @@ class MissingPackageError(UserError, ModuleNotFoundError):
 
 class UnreachableError(UserError, ConnectionError):
     """A file that is neither here nor to be had from where it is published."""
+
+
+class LostProcessError(UserError, ConnectionError):
+    """Another process of the run that is gone, with its host or without."""

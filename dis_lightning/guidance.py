@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from dis_lightning.described import Described
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.posteriors import PosteriorModel
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 
-class Reduction(ABC):
+class Reduction(Described, ABC):
     """How M draws of the clean image make one value L per row, which guidance descends."""
 
     @abstractmethod

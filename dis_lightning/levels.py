@@ -13,6 +13,7 @@ from typing import overload
 
 from torch import Tensor
 
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
 
 __all__ = ["KarrasLevels", "Levels", "MultistepLevels", "karras"]
@@ -29,7 +30,7 @@ def karras(fraction: float, sigma_min: float, sigma_max: float | Tensor, rho: fl
     return level
 
 
-class Levels(Sequence[float]):
+class Levels(Described, Sequence[float]):
     """A strictly decreasing sequence of at least two noise levels, all >= 0.
 
     Args:

@@ -86,18 +86,25 @@ def _command(args: Sequence[str]) -> None:
     except KeyboardInterrupt:
         print("dis-lightning: interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    except SystemExit as ending:
+        if isinstance(ending.__context__, KeyboardInterrupt):  # Lightning ends with 1
+            sys.exit(128 + signal.SIGINT)
+        raise
     except BrokenPipeError:
         raise
     except Exception as error:
         from dis_lightning.commands.messages import explain
+        from dis_lightning.processes import own_name, said_already
 
+        if said_already(error):
+            sys.exit(2)
         message = explain(error)
         if message is None:
             print(REPORT, file=sys.stderr)
             raise
         if os.environ.get("DIS_LIGHTNING_DEBUG"):
             raise
-        print(f"dis-lightning: {message}", file=sys.stderr)
+        print(f"dis-lightning: {own_name()}{message}", file=sys.stderr)
         sys.exit(2)
 
 

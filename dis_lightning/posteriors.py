@@ -20,6 +20,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.levels import karras
 from dis_lightning.noise import NoiseSource
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 
-class Spread(ABC):
+class Spread(Described, ABC):
     """A rule for the standard deviation of the draws around an estimate."""
 
     @abstractmethod
@@ -72,7 +73,7 @@ class PosteriorSpread(Spread):
         return self.data_std * sigma / math.hypot(self.data_std, sigma)
 
 
-class PosteriorModel(ABC):
+class PosteriorModel(Described, ABC):
     """A law of the clean image given the noisy image."""
 
     @abstractmethod

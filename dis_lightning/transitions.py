@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
 
 __all__ = ["AncestralEuler", "ProbabilityFlow", "Renoise", "Transition"]
 
 
-class Transition(ABC):
+class Transition(Described, ABC):
     """Gaussian law of the next noisy image."""
 
     @abstractmethod

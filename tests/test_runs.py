@@ -9,10 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning
 import psutil
 import pytest
-from small_run import ROOT
+import torch
+from small_run import ROOT, SMALL
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from dis_lightning.callbacks import Writer
+from dis_lightning.levels import KarrasLevels
+from dis_lightning.main import main
+from dis_lightning.operators import AveragePool
+from dis_lightning.priors import GaussianPrior
+from dis_lightning.rooms import RoomsData
+from dis_lightning.solvers import Unguided
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -52,7 +62,8 @@ def test_two_processes_give_the_bytes_and_metrics_of_one(start: Start, tmp_path:
     finish(start(tmp_path / "one", *features))
     shown = finish(start(tmp_path / "two", *features, *TWO_PROCESSES))
 
-    assert "images of process 1 of 2" in shown
+    counts = [line.partition(",")[0] for line in shown.splitlines() if line.startswith("images ")]
+    assert counts == [f"images of process 1 of 2: {done}/3" for done in (0, 2, 3)]  # batches 1 and 3 of 2, 2 and 1
     assert {"fid_rooms", "kid_rooms", "coverage"} < set(metrics(tmp_path / "one")["set"])
     assert len(images(tmp_path / "one")) == 5 * (2 + 1 + 1)  # samples, source, measurement
     assert_same(tmp_path / "one", tmp_path / "two")
@@ -131,8 +142,8 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_as_an_unbroken_one(start
 
 
 @pytest.mark.parametrize("more", [(), TWO_PROCESSES], ids=["one process", "two processes"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_run_within_seconds_and_leaves_no_orphan(
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_the_run_within_seconds_says_how_to_go_on_and_leaves_no_orphan(
     start: Start, tmp_path: Path, more: tuple[str, ...], number: signal.Signals
 ) -> None:
     process = start(tmp_path, *LONG, *more)
@@ -142,12 +153,35 @@ def test_a_signal_ends_the_run_within_seconds_and_leaves_no_orphan(
     process.send_signal(number)
     output, _ = process.communicate(timeout=30)
 
-    assert process.returncode not in (0, None)
-    if number == signal.SIGINT:
-        assert output.count("dis-lightning: interrupted; the same command goes on") == 1
-        assert "Traceback" not in output
+    assert process.returncode == 128 + number
+    how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+    line = f"dis-lightning: {how}; the same command goes on from the images that are finished"
+    assert [said for said in output.splitlines() if said.startswith("dis-lightning: ")] == [line]
+    assert "Traceback" not in output
     _, alive = psutil.wait_procs(family, timeout=5)
     assert alive == []
+
+
+def test_a_signal_that_the_run_was_told_to_ignore_does_not_end_it(start: Start, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        process = start(tmp_path, "--model.levels.steps=500")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_for_records(tmp_path, process, 2)
+    process.send_signal(signal.SIGHUP)
+    assert "ended by" not in finish(process)
+
+
+def test_a_process_that_is_ended_alone_ends_the_others(start: Start, tmp_path: Path) -> None:
+    process = start(tmp_path, *LONG, *TWO_PROCESSES)
+    wait_for_records(tmp_path, process, 2)
+    (child,) = psutil.Process(process.pid).children()
+    child.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert output.count("dis-lightning: Process 2 of 2 on ") == 1
+    assert "the same command goes on" in output
 
 
 def test_processes_end_when_the_one_that_started_them_is_killed(start: Start, tmp_path: Path) -> None:
@@ -163,11 +197,56 @@ def test_processes_end_when_the_one_that_started_them_is_killed(start: Start, tm
     assert alive == []
 
 
-def test_fewer_batches_than_processes_is_an_error_on_every_process(start: Start, tmp_path: Path) -> None:
+def test_what_all_processes_have_met_is_said_once(start: Start, tmp_path: Path) -> None:
     process = start(tmp_path, *TWO_PROCESSES, "--data.batch_size=8")
     output, _ = process.communicate(timeout=120)
 
     assert process.returncode != 0
-    assert output.count("dis-lightning: Every process needs a batch") == 2
+    assert output.count("dis-lightning: Every process needs a batch") == 1
     assert "--data.batch_size=4" in output
     assert "Traceback" not in output
+
+
+TASK = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_NNODES": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+"""What Slurm tells a task of `srun --ntasks=2`."""
+
+
+@pytest.mark.usefixtures("in_project")
+@pytest.mark.parametrize(
+    ("known", "arguments", "message"),
+    [
+        ({"SLURM_NTASKS_PER_NODE": "2"}, [], "--trainer.strategy=ddp --trainer.devices=2 --trainer.num_nodes=1"),
+        (
+            {"SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2", "SLURM_PROCID": "1", "SLURM_NODEID": "1"},
+            ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.num_nodes=2"],
+            "--trainer.strategy=ddp --trainer.devices=1 --trainer.num_nodes=2",
+        ),
+        ({}, ["--trainer.devices=2", "--trainer.strategy=ddp"], "ask for so many on each node (--ntasks-per-node=2)"),
+    ],
+    ids=["tasks that know nothing of each other", "more processes than tasks", "no number for each node"],
+)
+def test_tasks_of_slurm_that_are_not_the_processes_of_the_run_are_refused(
+    known: dict[str, str],
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in {**TASK, **known}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", *SMALL, f"--writer.folder={tmp_path / 'run'}", *arguments])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_trainer_in_a_task_of_slurm_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**TASK, "SLURM_NTASKS_PER_NODE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    prior = GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192))
+    solver = Unguided(AveragePool(4), prior, KarrasLevels(2))
+    trainer = lightning.Trainer(accelerator="cpu", callbacks=[Writer(tmp_path)], logger=False)
+    with pytest.raises(ValueError, match="Slurm starts 2 tasks, but the run is for 1 process"):
+        trainer.predict(solver, RoomsData(size=8, num_images=2))

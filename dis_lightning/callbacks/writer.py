@@ -5,8 +5,6 @@ only the rest; so a run that was killed and one that was not end in the same fil
 process computes an image anew; where none does, it keeps what other metrics have added since.
 """
 
-import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -17,11 +15,15 @@ from torch import Tensor
 
 from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.data.base import data_of
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.described import description
+from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.files import expanded
 from dis_lightning.images import quantise
 from dis_lightning.metrics.base import Metric, callbacks_of
+from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator, Operator
+from dis_lightning.processes import meet, require_slurm_tasks
+from dis_lightning.runs.companions import Companions, by_first
 from dis_lightning.runs.configuration import check_configuration, fingerprint
 from dis_lightning.runs.folder import Kept, RunFolder, read_png
 from dis_lightning.runs.grid import draw_grid
@@ -29,10 +31,14 @@ from dis_lightning.runs.lock import FolderLock
 from dis_lightning.runs.summary import Found, Summary, flatten, sum_up
 from dis_lightning.runs.table import print_summary
 from dis_lightning.solvers.base import Solver
-from dis_lightning.types import Draws, Measurement, Reconstruction
+from dis_lightning.types import Draws, Measurement, Reconstruction, State
 from dis_lightning.weights.digests import weights_digest
 
 __all__ = ["Writer"]
+
+
+PARTS = ("operator", "denoiser", "consistency")
+"""Arguments of a solver that have keys of their own in a configuration."""
 
 
 class _Share(NamedTuple):
@@ -55,12 +61,15 @@ class Writer(Callback):
 
     Attributes:
         configuration: what the run is made of; a folder made by another one is refused. The command line puts its whole
-            configuration here; otherwise the solver's description, a digest of its tensors, and the data's class and
-            number of images stand for it.
+            configuration here; otherwise the descriptions of the solver, its parts and the data, and a digest of the
+            solver's tensors, stand for it, under the same keys.
 
     Raises:
-        ValueError: if an argument is out of range or, at the start of a run, if the folder belongs to another one, or
-            the trainer would leave images out.
+        ValueError: if an argument is out of range or, at the start of a run, if the folder belongs to another one, if
+            the trainer would leave images out, or if the operator's picture of a measurement is none.
+        OSError: at the start of a run, if the folder cannot be written to, if another command is at work there, or if
+            the processes of the run do not share it.
+        ConnectionError: if another process of the run is lost.
     """
 
     def __init__(
@@ -83,6 +92,7 @@ class Writer(Callback):
         self._reused: set[int] = set()
         self._summary: Summary | None = None
         self._lock = FolderLock(self.folder.path)
+        self._companions: Companions | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check that the folder is this run's, and let the solver recall what is finished in it."""
@@ -93,9 +103,8 @@ class Writer(Callback):
                 f"A run folder holds all images of its data, but limit_predict_batches={limit} leaves some out; take "
                 "fewer images instead (--data.num_images)."
             )
-        if trainer.is_global_zero:
-            self._lock.acquire()
-            self.folder.sweep()
+        require_slurm_tasks(trainer.world_size)
+        self._open(trainer)
         if self.configuration is None:
             pl_module.load(trainer.strategy.root_device)  # so that it is described the same whoever has read it before
         configuration = self.configuration or _describe(pl_module, trainer)
@@ -106,10 +115,15 @@ class Writer(Callback):
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.log_hyperparams(configuration)
-        if trainer.world_size > 1:
-            # Python objects travel over gloo whatever the backend of the devices is. One process may wait for another's
-            # last batch much longer than the usual half an hour.
-            self._group = torch.distributed.new_group(backend="gloo", timeout=timedelta(days=30))
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse an operator whose measurements cannot be kept, by that of a grey image; watch over the processes."""
+        assert isinstance(pl_module, Solver)
+        with torch.no_grad():
+            grey = torch.zeros(1, *pl_module.denoiser.shape, device=pl_module.device)
+            noise = NoiseSource(pl_module.seed, [0], pl_module.device, use="trial")
+            _pictures(pl_module.operator.measure(grey, noise), pl_module.operator)
+        pl_module.observers.append(self._on_step)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let go of the solver, which may be used elsewhere."""
@@ -119,6 +133,8 @@ class Writer(Callback):
         """Let go of the folder and the solver; a run that made nothing leaves no configuration either."""
         if self._lock.mine and not self.folder.indices():
             self.folder.configuration.unlink(missing_ok=True)
+        if self._companions is not None:
+            self._companions.leave(early=True)
         self._let_go(pl_module)
 
     def on_predict_batch_end(
@@ -140,7 +156,7 @@ class Writer(Callback):
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the metrics of all processes and write `results.csv`, `metrics.json` and `grid.png`."""
         metrics = callbacks_of(trainer, Metric)  # type: ignore[type-abstract] # asked for, not built
-        share = self._gather(_Share(self._indices, [metric.rows for metric in metrics], len(self._reused)), trainer)
+        share = self._gather(_Share(self._indices, [metric.rows for metric in metrics], len(self._reused)))
         if share is None:
             return
         summary = sum_up(self.folder, metrics, share.found, share.indices)
@@ -156,16 +172,31 @@ class Writer(Callback):
         if self._summary is not None:
             print_summary(self._summary, self.folder, self._reused_in_all)
 
-    def _gather(self, share: _Share, trainer: Trainer) -> _Share | None:
+    def _open(self, trainer: Trainer) -> None:
+        """Take the folder, and see that all processes look at the same one."""
+        group = None
+        if trainer.world_size > 1:
+            meet()  # before what nobody could leave who waits for one that is gone
+            # Python objects travel over gloo whatever the backend of the devices is.
+            group = cast(torch.distributed.ProcessGroup, torch.distributed.new_group(backend="gloo"))
+        by_first(self._take, group)
+        if group is not None:
+            self._companions = Companions(self.folder.path, group, first_here=trainer.local_rank == 0)
+
+    def _take(self) -> None:
+        self._lock.acquire()
+        self.folder.sweep()
+
+    def _on_step(self, state: State) -> None:
+        if self._companions is not None:
+            self._companions.require()
+
+    def _gather(self, share: _Share) -> _Share | None:
         """Bring what all processes know, in the order of the images, to the first process; None on the others."""
         parts: list[Any] | None = [share]
-        if trainer.world_size > 1:
-            group = cast(torch.distributed.ProcessGroup, self._group)
-            met = torch.distributed.barrier(group=group, async_op=True)
-            while met is not None and not met.is_completed():
-                time.sleep(0.1)  # not in the barrier itself, where signals would go unheard
-            parts = [None] * trainer.world_size if trainer.is_global_zero else None
-            torch.distributed.gather_object(share, parts, group=group)
+        if self._companions is not None:
+            parts = self._companions.gather(share)
+            self._companions = None
         if parts is None:
             return None
         shares: list[_Share] = parts
@@ -201,6 +232,8 @@ class Writer(Callback):
     def _let_go(self, solver: LightningModule) -> None:
         assert isinstance(solver, Solver)
         solver.recall = None
+        if self._on_step in solver.observers:
+            solver.observers.remove(self._on_step)
         self._lock.release()
 
 
@@ -218,16 +251,34 @@ def _kept(outputs: Reconstruction, operator: Operator) -> list[Kept]:
 
 
 def _pictures(measurement: Measurement, operator: Operator) -> tuple[Tensor, Tensor | None]:
-    """Measurements as 8-bit pictures, or maps of classes with the palette that colours them."""
+    """Measurements as 8-bit pictures, or maps of classes with the palette that colours them.
+
+    Raises:
+        TypeError: if a measurement is neither a tensor nor texts.
+        ValueError: if the operator's pictures are none.
+    """
+    name = type(operator).__name__
+    words = isinstance(measurement, list) and all(isinstance(text, str) for text in measurement)
+    if not isinstance(measurement, Tensor) and not words:
+        raise InvalidTypeError(
+            f"{name}.measure gives a tensor (B, ...) or a list of B texts, but gave {measurement!r}."
+        )
     if isinstance(operator, LabelOperator) and isinstance(measurement, Tensor) and measurement.ndim == 3:
         return measurement, operator.palette
-    return quantise(operator.picture(measurement)), None
+    pictures = operator.picture(measurement)
+    shape = tuple(pictures.shape)
+    if len(shape) != 4 or shape[0] != len(measurement) or shape[1] not in (1, 3):
+        raise InvalidValueError(
+            f"{name}.picture gives pictures (B, 3, h, w) or (B, 1, h, w), but gave {shape} for {len(measurement)} "
+            "measurements; leave the method out for pictures of any measurement."
+        )
+    return quantise(pictures), None
 
 
 def _describe(solver: Solver, trainer: Trainer) -> dict[str, Any]:
-    """What a run is made of, where no configuration says it: the solver, the content of its tensors, and the data."""
-    description = {"solver": repr(solver).splitlines(), "tensors": weights_digest(solver)}
-    if not (data := data_of(trainer)):
-        return description
-    path = f"{type(data).__module__}.{type(data).__qualname__}"
-    return {**description, "data": {"class_path": path, "init_args": {"num_images": data.num_images}}}
+    """What a run is made of, where no configuration says it, under the keys of one."""
+    model = description(solver)
+    parts = {key: model["init_args"].pop(key) for key in PARTS if key in model["init_args"]}
+    data = data_of(trainer)
+    known = {} if data is None else {"data": description(data)}
+    return {**known, **parts, "model": model, "tensors": weights_digest(solver)}

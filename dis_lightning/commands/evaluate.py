@@ -104,7 +104,7 @@ def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
     config = read_configuration(folder)
     if config is None:
         raise MissingFileError(f"{folder.configuration} does not exist; give the folder of a run (--writer.folder).")
-    if "model" not in config:
+    if "trainer" not in config:
         raise InvalidValueError(
             f"{run} was not made by the command line, so its solver is not known here; call "
             "dis_lightning.runs.evaluate(run, metrics, solver) with it."

@@ -25,6 +25,7 @@ from dis_lightning.commands.trainer import add_trainer, refused
 from dis_lightning.data import ImageData
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics import default_metrics
+from dis_lightning.processes import require_slurm_tasks, waiting_aloud
 from dis_lightning.report import report
 from dis_lightning.solvers import Solver
 
@@ -78,7 +79,10 @@ class CommandLine(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Check what links hide, and set the threads before anything is computed: priors may be fitted when built."""
-        solver = self.config.model.class_path
+        solver, devices = self.config.model.class_path, self.config.trainer.devices
+        if isinstance(devices, list) or str(devices).isdigit():  # otherwise the writer sees what they come to
+            each = len(devices) if isinstance(devices, list) else int(devices)
+            require_slurm_tasks(each * self.config.trainer.num_nodes)
         if self.config.consistency and "consistency" not in inspect.signature(cast(type, locate(solver))).parameters:
             raise InvalidValueError(f"{solver} takes no `consistency`; leave it out, or give it as `denoiser`.")
         torch.set_num_threads(self.config.threads)
@@ -101,7 +105,8 @@ class CommandLine(LightningCLI):
         """Run, let the writer keep the whole configuration in the run folder, and put the report page there."""
         writer = self.config_init["writer"]
         writer.configuration = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
-        with sufficient_memory(fewer_rows(self.datamodule.batch_size, self.model.rows_per_image)):
+        rows = fewer_rows(self.datamodule.batch_size, self.model.rows_per_image)
+        with sufficient_memory(rows), waiting_aloud(self.trainer):
             self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
         if self.trainer.is_global_zero:
             print(f"Report:   {report([writer.folder.path], writer.folder.page)}")

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from dis_lightning.data.arguments import require_whole
 from dis_lightning.data.synsets import imagenet_classes
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.types import Batch
 
@@ -93,7 +94,7 @@ class ImageSet(Dataset[Item], ABC):
         )
 
 
-class ImageData(lightning.LightningDataModule, ABC):
+class ImageData(Described, lightning.LightningDataModule, ABC):
     """The first images of a source, in its order, for `Trainer.predict`.
 
     Args:
@@ -158,6 +159,17 @@ class ImageData(lightning.LightningDataModule, ABC):
             RuntimeError: before `setup`.
         """
         return self.images.shape
+
+    @property
+    def share(self) -> int:
+        """Number of images in the batches of this process, known after `setup`.
+
+        Raises:
+            RuntimeError: before `setup`.
+        """
+        processes, rank = self._world()
+        firsts = range(rank * self.batch_size, len(self.images), processes * self.batch_size)
+        return sum(min(self.batch_size, len(self.images) - first) for first in firsts)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The batches of this process, in order.

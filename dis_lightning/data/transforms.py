@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from PIL import Image
 
 from dis_lightning.data.arguments import require_whole
+from dis_lightning.described import Described
 
 __all__ = ["CenterCropLanczos", "ExactResize", "ImageTransform", "ShorterSideBilinear", "ShorterSideBox"]
 
 
-class ImageTransform(ABC):
+class ImageTransform(Described, ABC):
     """A change of size of one picture."""
 
     @abstractmethod

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 
@@ -52,7 +53,7 @@ def differentiate(energy: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Target:
     return target
 
 
-class Kernel(ABC):
+class Kernel(Described, ABC):
     """One way to move."""
 
     def init(self, point: Point) -> KernelState:

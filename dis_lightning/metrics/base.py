@@ -22,6 +22,7 @@ from torch import Tensor
 from dis_lightning import __version__
 from dis_lightning.data import ImageTransform
 from dis_lightning.data.base import data_of
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
@@ -98,7 +99,7 @@ def shown(name: str, values: dict[str, Value]) -> Value | None:
     return values[start]._replace(title=" ".join(filter(None, [values[start].title, *rest])))
 
 
-class Metric(Callback, ABC):
+class Metric(Described, Callback, ABC):
     """What every metric does: read its networks before anything is sampled, then look at one batch after another.
 
     Attributes:

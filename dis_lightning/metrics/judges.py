@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.base import Metric
 from dis_lightning.metrics.functional.overlap import confusion
@@ -19,7 +20,7 @@ from dis_lightning.weights.digests import weights_digest
 __all__ = ["Judge", "Judged", "asked", "ready"]
 
 
-class Judge:
+class Judge(Described):
     """Who says which classes the samples show.
 
     Args:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from dis_lightning.data import ImageSet, ImageTransform, folder_images
 from dis_lightning.data.stored import Channels
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.files import expanded, write_atomically
 from dis_lightning.images import quantise
@@ -58,7 +59,7 @@ class Looker(NamedTuple):
     """What tells these features from others: network, weights and pieces."""
 
 
-class Reference(ABC):
+class Reference(Described, ABC):
     """A set of images to compare with."""
 
     has_features: bool = True

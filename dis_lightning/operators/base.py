@@ -12,16 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.pictures import distinct_colours, painted, written
+from dis_lightning.operators.pictures import distinct_colours, painted, pictured, written
 from dis_lightning.operators.texts import texts
 from dis_lightning.types import Measurement
 
 __all__ = ["GaussianOperator", "LabelOperator", "LinearOperator", "Operator", "TextOperator", "tensor"]
 
 
-class Operator(nn.Module, ABC):
+class Operator(Described, nn.Module, ABC):
     """A measurement of clean images in [-1, 1]."""
 
     @abstractmethod
@@ -40,9 +41,9 @@ class Operator(nn.Module, ABC):
     def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
         """`-log p(y | x_0)` up to a constant, `(B,)`: what samplers need."""
 
-    @abstractmethod
     def picture(self, y: Measurement) -> Tensor:
-        """The measurement as images for people, `(B, 3, h, w)`, in [-1, 1]."""
+        """The measurement as images for people, `(B, 3, h, w)` or grey `(B, 1, h, w)`, in [-1, 1]; see `pictured`."""
+        return pictured(y) if isinstance(y, Tensor) else written(texts(y, len(y)))
 
     def adopt(self, y: Tensor, noise: NoiseSource, shape: tuple[int, ...]) -> Measurement:
         """Take pictures that the world measured as `y`.
@@ -142,8 +143,9 @@ class GaussianOperator(Operator):
         return self._residual(x_0, y).square().sum(dim=1) / (2 * self.noise_std**2)
 
     def picture(self, y: Measurement) -> Tensor:
-        """The measurement itself, clamped to [-1, 1]."""
-        return tensor(y).clamp(-1, 1)
+        """The measurement itself, clamped to [-1, 1], where it is an image in colour or grey; else see `pictured`."""
+        values = tensor(y)
+        return values.clamp(-1, 1) if values.ndim == 4 and values.shape[1] in (1, 3) else pictured(values)
 
     def compare(self, x_0: Tensor, y: Measurement) -> tuple[Tensor, Tensor]:
         """`A(x_0)` and `y`, number by number; equal where a measurement says of itself that nothing was seen."""
@@ -258,10 +260,6 @@ class TextOperator(Operator):
     @abstractmethod
     def measure(self, x_0: Tensor, noise: NoiseSource) -> list[str]:
         """The text of each image."""
-
-    def picture(self, y: Measurement) -> Tensor:
-        """The texts, written."""
-        return written(texts(y, len(y)))
 
 
 def tensor(y: Measurement) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torchvision import models
 
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, MissingFileError, MissingPackageError, UnreachableError
 from dis_lightning.weights import fill, read_tensors
 
@@ -20,7 +21,7 @@ HUB_FILES = "model.safetensors (or pytorch_model.bin)"
 """What timm looks for in a repository of the hub."""
 
 
-class Classifier(ABC):
+class Classifier(Described, ABC):
     """A network that gives logits `(B, K)` for prepared images `(B, 3, H, W)`.
 
     Attributes:

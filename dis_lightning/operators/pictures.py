@@ -1,16 +1,18 @@
 """Pictures of measurements that are no pictures: maps of classes in colour, and words."""
 
 import colorsys
+import math
 import textwrap
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torch.nn import functional as F
 
 from dis_lightning.images import dequantise
 
-__all__ = ["distinct_colours", "painted", "written"]
+__all__ = ["distinct_colours", "painted", "pictured", "written"]
 
 GOLDEN = (5**0.5 - 1) / 2
 HUES, STEP = 12, 17
@@ -48,6 +50,38 @@ def painted(labels: Tensor, palette: Tensor) -> Tensor:
         Images, `(B, 3, H, W)`, in [-1, 1].
     """
     return dequantise(palette.to(labels.device)[labels.long()].permute(0, 3, 1, 2))
+
+
+def pictured(values: Tensor) -> Tensor:
+    """Numbers of any kind as pictures.
+
+    One or three channels stay as they are, others become their mean, and a vector is wrapped, row by row, to what is
+    nearly a square. Complex numbers are shown by their absolute values. Where numbers lie beyond [-1, 1], they are
+    scaled to it, by the range of each image.
+
+    Args:
+        values: `(B, C, H, W)`, `(B, H, W)`, `(B, M)` or `(B,)`.
+
+    Returns:
+        Images, `(B, 3, h, w)` or `(B, 1, h, w)`, in [-1, 1].
+    """
+    values = (values.abs() if values.is_complex() else values).float()
+    if values.ndim < 3:
+        vectors = values.reshape(len(values), -1)
+        width = math.isqrt(vectors.shape[1] - 1) + 1
+        height = -(-vectors.shape[1] // width)
+        values = F.pad(vectors, (0, height * width - vectors.shape[1]), value=torch.nan).unflatten(1, (height, width))
+    images = values.unsqueeze(1) if values.ndim == 3 else values.flatten(1, -3)
+    if images.shape[1] not in (1, 3):
+        images = images.mean(dim=1, keepdim=True)
+    flat = images.flatten(1)
+    low = flat.where(flat.isfinite(), torch.inf).amin(dim=1)
+    high = flat.where(flat.isfinite(), -torch.inf).amax(dim=1)
+    beyond = (low < -1) | (high > 1)
+    middle = torch.where(beyond, (low + high) / 2, 0.0)
+    half = torch.where(beyond, (high - low) / 2, 1.0).clamp(min=torch.finfo(images.dtype).tiny)
+    scaled = (images - middle[:, None, None, None]) / half[:, None, None, None]
+    return scaled.nan_to_num(nan=-1.0).clamp(-1, 1)
 
 
 def written(texts: list[str]) -> Tensor:

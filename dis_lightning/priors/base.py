@@ -6,12 +6,13 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
 
 __all__ = ["Denoiser", "per_image"]
 
 
-class Denoiser(nn.Module, ABC):
+class Denoiser(Described, nn.Module, ABC):
     """An estimate of the clean image: the posterior mean (EDM) or the consistency map.
 
     All scaling, casting, embedding of the noise level and clipping stay inside.

@@ -16,13 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.priors.blocks import AttentionBlock, Block, GroupNorm, ResBlock, zeroed
 
 __all__ = ["UNet"]
 
 
-class UNet(nn.Module):
+class UNet(Described, nn.Module):
     """The raw network behind an EDM or a consistency model: `F(x, t, y)`.
 
     Convolutions of the torso (`input_blocks`, `middle_block`, `output_blocks`) compute in `dtype`; normalisation, the

@@ -22,12 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dis_lightning.described import Described
 from dis_lightning.rooms.captions import vocabulary
 
 __all__ = ["Captioner", "CaptionerA", "CaptionerB"]
 
 
-class Captioner(nn.Module, ABC):
+class Captioner(Described, nn.Module, ABC):
     """Two towers that meet in one space.
 
     Attributes:

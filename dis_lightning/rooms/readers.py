@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dis_lightning.described import Described
 from dis_lightning.rooms.world import LAYOUT_CLASSES, ROOM_CLASSES, SEGMENTATION_CLASSES
 
 __all__ = ["Reader", "ReaderA", "ReaderB", "Reading"]
@@ -32,7 +33,7 @@ class Reading(NamedTuple):
     """`(N, 6)`, over `ROOM_CLASSES`."""
 
 
-class Reader(nn.Module, ABC):
+class Reader(Described, nn.Module, ABC):
     """A trunk with three heads.
 
     Args:

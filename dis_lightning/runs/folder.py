@@ -341,8 +341,10 @@ def _png(image: Tensor, palette: Tensor | None = None, classes: tuple[str, ...] 
 def _bytes(measurement: Tensor | str) -> bytes:
     if isinstance(measurement, str):
         return measurement.encode()
+    values = measurement.detach().cpu()
     buffer = io.BytesIO()
-    np.save(buffer, measurement.cpu().numpy(), allow_pickle=False)
+    # NumPy has no bfloat16; float32 holds its numbers as they are.
+    np.save(buffer, (values.float() if values.dtype == torch.bfloat16 else values).numpy(), allow_pickle=False)
     return buffer.getvalue()
 
 

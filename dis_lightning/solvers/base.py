@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from dis_lightning.data.base import data_of
+from dis_lightning.described import Described
 from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.images import quantise
 from dis_lightning.meters import CostMeter
@@ -32,7 +33,7 @@ HALF_LEVEL = 1 / 255
 """Half the distance of two grey levels: what lies outside [-1, 1] by less is rounded, not clamped."""
 
 
-class Solver(lightning.LightningModule, ABC):
+class Solver(Described, lightning.LightningModule, ABC):
     """Posterior sampling of images given a measurement.
 
     Args:

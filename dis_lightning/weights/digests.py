@@ -4,11 +4,11 @@ import hashlib
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dis_lightning.weights.cards import file_sha256
 
-__all__ = ["weights_digest", "weights_hashes"]
+__all__ = ["tensor_digest", "weights_digest", "weights_hashes"]
 
 
 def weights_hashes(network: nn.Module, file: Path) -> dict[str, str]:
@@ -21,5 +21,14 @@ def weights_digest(network: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted([*network.named_parameters(), *network.named_buffers()]):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(_bytes(tensor))
     return digest.hexdigest()
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """SHA-256 of the values of a tensor; one without values (device `meta`) has that of none."""
+    return hashlib.sha256(b"" if tensor.is_meta else _bytes(tensor)).hexdigest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()

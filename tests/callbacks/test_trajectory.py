@@ -1,6 +1,7 @@
 """Films and loggers: what is shown is what was sampled."""
 
 import csv
+import io
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image, ImageSequence
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dis_lightning.callbacks import Trajectory, Writer, trajectory
+from dis_lightning.images import quantise
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.metrics import PSNR
 from dis_lightning.operators import AveragePool
@@ -22,6 +24,7 @@ from dis_lightning.priors import GaussianPrior
 from dis_lightning.rooms import RoomsData
 from dis_lightning.runs.folder import read_png
 from dis_lightning.solvers import DPS
+from dis_lightning.types import State
 
 QUIET = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
@@ -50,6 +53,31 @@ def test_a_film_has_every_third_step_and_ends_with_the_first_sample(tmp_path: Pa
         sample = read_png(tmp_path / "samples" / f"{index:05d}_00.png")
         assert (last[:, :, :8].int() - sample.int()).abs().float().mean() < 4  # a GIF has 256 colours
     assert solver.observers == []
+
+
+class Watch(lightning.Callback):
+    """Keep what the first image of each batch looks like after every step: the moving image and the estimate."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, DPS)
+        pl_module.observers.append(self.look)
+
+    def look(self, state: State) -> None:
+        pair = [quantise(images[0]).permute(1, 2, 0).numpy() for images in (state.x_t, state.x_0)]
+        self.seen.append((pair[0], pair[1]))
+
+
+def test_the_left_side_is_the_moving_image_and_the_right_side_the_estimate(tmp_path: Path) -> None:
+    watch = Watch()
+    run(tmp_path, watch, Trajectory(images=1))
+    film = [np.array(frame).astype(int) for frame in frames(tmp_path / "trajectories" / "00000.gif")]
+    for frame, (moving, estimate) in zip(film[:4], watch.seen[:4], strict=True):  # in the end both are the sample
+        assert abs(frame[:, :8] - moving).mean() < 8  # a GIF has 256 colours
+        assert abs(frame[:, 8:] - estimate).mean() < 8
+        assert abs(moving.astype(int) - estimate).mean() > 16
 
 
 def decoded(file: Path) -> tuple[list[Fraction], list[np.ndarray]]:
@@ -166,6 +194,18 @@ def test_every_logger_gets_the_numbers_once_and_those_that_can_the_pictures(
     events.Reload()
     assert [event.value for event in events.Scalars("metrics/psnr")] == pytest.approx([expected])
     assert set(events.Tags()["images"]) == {"grid", "trajectory/00000"}
+    (shown,) = events.Images("trajectory/00000")
+    with Image.open(io.BytesIO(shown.encoded_image_string)) as picture:
+        strip = np.array(picture)
+    film = np.concatenate(
+        [np.array(frame) for frame in frames(tmp_path / "run" / "trajectories" / "00000.gif")], axis=1
+    )
+    assert strip.shape == (8, 3 * 16, 3)  # three frames side by side, each of two pictures
+    assert abs(strip.astype(int) - film).mean() < 8  # a GIF has 256 colours
 
-    kept = {file.name.rsplit("_", 2)[0] for file in tmp_path.glob("wandb/offline-run-*/files/media/images/**/*.png")}
-    assert kept == {"grid", "00000"}
+    kept = {
+        file.name.rsplit("_", 2)[0]: file for file in tmp_path.glob("wandb/offline-run-*/files/media/images/**/*.png")
+    }
+    assert kept.keys() == {"grid", "00000"}
+    assert torch.equal(read_png(kept["00000"]), torch.from_numpy(strip).permute(2, 0, 1))
+    assert torch.equal(read_png(kept["grid"]), read_png(tmp_path / "run" / "grid.png"))

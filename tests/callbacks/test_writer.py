@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,15 +15,17 @@ from torch import Tensor
 
 from dis_lightning.callbacks import Writer
 from dis_lightning.files import write_atomically
+from dis_lightning.images import dequantise
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.metrics import PSNR, SSIM, CostPerImage, MeasurementDistance
-from dis_lightning.operators import AveragePool
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators import AveragePool, Operator
 from dis_lightning.priors import Denoiser, FiniteAtomPrior, GaussianPrior
 from dis_lightning.rooms import RoomsClass, RoomsData
 from dis_lightning.runs.configuration import expected_images
 from dis_lightning.runs.folder import Kept, RunFolder, read_png
 from dis_lightning.solvers import DPS, Unguided
-from dis_lightning.types import Cost, Draws
+from dis_lightning.types import Cost, Draws, Measurement
 
 SHAPE = (3, 8, 8)
 
@@ -56,7 +59,6 @@ def run(
     folder: Path,
     denoiser: Denoiser | None = None,
     num_images: int = 4,
-    world: int = 0,
     factor: int = 4,
     precision: Any = "32-true",
     limit: float | None = None,
@@ -78,9 +80,7 @@ def run(
         callbacks=[PSNR(), SSIM(), CostPerImage(), writer],
         **quiet,
     )
-    trainer.predict(
-        solver, RoomsData(size=8, num_images=num_images, batch_size=2, seed=world), return_predictions=False
-    )
+    trainer.predict(solver, RoomsData(size=8, num_images=num_images, batch_size=2), return_predictions=False)
     return Run(solver, folder)
 
 
@@ -190,12 +190,6 @@ def test_a_write_that_stops_half_way_leaves_what_was_there(tmp_path: Path, monke
     assert file.read_bytes() == b"old"
 
 
-def test_a_folder_is_refused_when_its_images_are_others_now(tmp_path: Path) -> None:
-    run(tmp_path)
-    with pytest.raises(ValueError, match="holds the reconstruction of another one, test/00000"):
-        run(tmp_path, world=1)
-
-
 def test_a_solver_forgets_the_folder_after_its_run(tmp_path: Path) -> None:
     solver = run(tmp_path).solver
     assert solver.recall is None
@@ -237,16 +231,6 @@ def test_a_solver_whose_networks_are_read_is_the_one_whose_were_not(tmp_path: Pa
         trainer = lightning.Trainer(accelerator="cpu", callbacks=callbacks, enable_model_summary=False, **quiet)
         trainer.predict(solver, RoomsData(size=16, num_images=1), return_predictions=False)
     assert metrics(tmp_path)["images"] == 1
-
-
-def test_another_solver_is_refused_without_the_command_line_too(tmp_path: Path) -> None:
-    run(tmp_path)
-    with pytest.raises(ValueError, match="another configuration"):
-        run(tmp_path, scale=2.0)
-    with pytest.raises(ValueError, match="another configuration"):
-        run(tmp_path, levels=KarrasLevels(4, sigma_max=70.0))
-    with pytest.raises(ValueError, match="another configuration"):
-        run(tmp_path, GaussianPrior(torch.zeros(SHAPE), 0.36 * torch.eye(192)))
 
 
 def test_a_diverged_sample_is_named_and_touches_no_other(tmp_path: Path) -> None:
@@ -344,3 +328,87 @@ def test_a_resumed_run_says_how_many_images_it_reused(tmp_path: Path, capsys: py
     assert "Reused: 2 of 4 images" in capsys.readouterr().out
     run(tmp_path)
     assert "Reused: 4 of 4 images" in capsys.readouterr().out
+
+
+class Own(Operator):
+    """An operator as a user writes it: it says nothing of pictures."""
+
+    def __init__(self, measured: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.measured = measured
+
+    def forward(self, x_0: Tensor) -> Any:
+        return self.measured(x_0)
+
+    def measure(self, x_0: Tensor, noise: NoiseSource) -> Measurement:
+        y: Measurement = self.measured(x_0)
+        return y
+
+    def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
+        return x_0.flatten(1).mean(dim=1)
+
+    energy = distance
+
+
+class Ugly(Own):
+    """One whose picture is none."""
+
+    def picture(self, y: Measurement) -> Tensor:
+        return torch.zeros(len(y), 8, 8)
+
+
+MEASURED: dict[str, Callable[[Tensor], Any]] = {
+    "one channel": lambda x: x.mean(dim=1, keepdim=True),
+    "two channels": lambda x: x[:, :2],
+    "no axis of channels": lambda x: x.mean(dim=1),
+    "a vector": lambda x: x.flatten(1)[:, :29],
+    "a number": lambda x: x.flatten(1).mean(dim=1),
+    "large numbers": lambda x: 1000 * x,
+    "complex numbers": torch.fft.fft2,
+    "whole numbers": lambda x: (100 * x).long(),
+    "half precision": lambda x: x.to(torch.bfloat16),
+    "words": lambda x: ["a room"] * len(x),
+}
+
+
+def measured_by(folder: Path, operator: Operator) -> list[int]:
+    """Run; give the steps that were taken."""
+    steps: list[int] = []
+    solver = Unguided(operator, prior(), KarrasLevels(3))
+    solver.observers.append(lambda state: steps.append(state.step))
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = lightning.Trainer(accelerator="cpu", callbacks=[Writer(folder)], enable_model_summary=False, **quiet)
+    try:
+        trainer.predict(solver, RoomsData(size=8, num_images=2), return_predictions=False)
+    finally:
+        assert (folder / "metrics.json").exists() == bool(steps)
+    return steps
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_a_measurement_of_any_kind_is_kept_and_shown(kind: str, tmp_path: Path) -> None:
+    assert measured_by(tmp_path, Own(MEASURED[kind])) == [1, 2, 3] * 2
+    kept = RunFolder(tmp_path).reconstruction([0, 1])
+    assert isinstance(kept.source, Tensor)
+    y = MEASURED[kind](dequantise(kept.source))
+    if isinstance(y, Tensor):
+        assert isinstance(kept.measurement, Tensor)
+        assert torch.allclose(kept.measurement, y.to(kept.measurement.dtype), atol=0.02 * float(y.abs().max()))
+    else:
+        assert kept.measurement == y
+    assert (tmp_path / "grid.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        (Ugly(lambda x: x), r"Ugly.picture gives pictures \(B, 3, h, w\) or .* but gave \(1, 8, 8\)"),
+        (Own(lambda x: {"mean": x, "std": x}), r"Own.measure gives a tensor .* or a list of B texts, but gave \{"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_before_anything_is_sampled(
+    operator: Operator, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        measured_by(tmp_path, operator)
+    assert not list(tmp_path.glob("*/*"))

@@ -73,7 +73,7 @@ def test_another_network_may_judge() -> None:
     own, other = ready(LabelAccuracy(), operator), ready(LabelAccuracy(Opposite(), name="strict"), operator)
     assert own.measure(perfect, solver(operator, 1))["y_accuracy"].tolist() == [1, 1, 1]
     assert other.measure(perfect, solver(operator, 1))["strict"].max() < 0.2  # but for ties
-    assert (own.define("")["judge"], other.define("")["judge"]) == ("Thirds()", "Opposite()")
+    assert (own.define("")["judge"], other.define("")["judge"]) == ("Thirds(whole=False)", "Opposite(whole=False)")
 
 
 def test_noise_before_the_judgement_is_keyed_by_image_and_sample() -> None:

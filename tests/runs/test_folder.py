@@ -68,7 +68,8 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from dis_lightning.runs.lock import FolderLock
-FolderLock(Path(sys.argv[1])).acquire()
+lock = FolderLock(Path(sys.argv[1]))  # which is given back with its last name
+lock.acquire()
 print("held", flush=True)
 time.sleep(600)
 """

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.described import Described
 from dis_lightning.weights import fetch, file_cards
 from dis_lightning.weights.digests import weights_hashes
 
@@ -23,7 +24,7 @@ REMEMBERED = 4
 _RECENT: dict[tuple[str, bytes], Tensor] = {}
 
 
-class FeatureNetwork(ABC):
+class FeatureNetwork(Described, ABC):
     """A network that gives a vector of features for every image.
 
     Attributes:

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import FrozenBatchNorm2d
 
+from dis_lightning.described import Described
 from dis_lightning.operators.networks.published import PublishedNetwork, read_network, require
 from dis_lightning.operators.published_input import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = ["SegmentationNetwork", "conv_bn"]
 
 
-class SegmentationNetwork(nn.Module, ABC):
+class SegmentationNetwork(Described, nn.Module, ABC):
     """Logits over the classes of ADE20K, by a network that is read on first use.
 
     Args:

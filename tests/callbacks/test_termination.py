@@ -1,0 +1,85 @@
+"""The signals that end a run are taken for its time alone."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+
+from dis_lightning.callbacks import Termination, Writer
+from dis_lightning.levels import KarrasLevels
+from dis_lightning.operators import AveragePool
+from dis_lightning.priors import GaussianPrior
+from dis_lightning.rooms import RoomsData
+from dis_lightning.solvers import Unguided
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+
+
+class Failing(AveragePool):
+    """An operator with an error of its own."""
+
+    fails = False
+
+    def forward(self, x_0: torch.Tensor) -> torch.Tensor:
+        if self.fails:
+            raise RuntimeError("my own error")
+        return super().forward(x_0)
+
+
+class Heard(Exception):  # noqa: N818
+    """A signal that came to where it would have without a run."""
+
+
+@pytest.fixture
+def own_handlers() -> Any:
+    """Handlers of the program that calls."""
+
+    def hear(number: int, frame: object) -> None:
+        raise Heard(number)
+
+    before = {number: signal.signal(number, hear) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_handlers")
+@pytest.mark.parametrize("fails", [False, True])
+def test_after_a_run_signals_come_to_whom_they_came_before(fails: bool, tmp_path: Path) -> None:
+    ending = Termination()
+    prior = GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192))
+    operator = Failing(4)
+    solver = Unguided(operator, prior, KarrasLevels(2))
+    for repeat in range(2):  # with the same callback
+        operator.fails = fails
+        quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        callbacks = [ending, Writer(tmp_path / str(repeat))]
+        trainer = lightning.Trainer(accelerator="cpu", callbacks=callbacks, **quiet)
+        try:
+            trainer.predict(solver, RoomsData(size=8, num_images=1), return_predictions=False)
+        except RuntimeError:
+            assert fails
+        for number in SIGNALS:
+            with pytest.raises(Heard):
+                signal.raise_signal(number)
+
+
+def test_within_a_run_they_end_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Sender(lightning.Callback):
+        def on_predict_batch_start(self, *_: object) -> None:
+            signal.raise_signal(signal.SIGUSR1)
+
+    prior = GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192))
+    solver = Unguided(AveragePool(4), prior, KarrasLevels(2))
+    before = signal.getsignal(signal.SIGUSR1)
+    trainer = lightning.Trainer(accelerator="cpu", callbacks=[Termination(), Writer(tmp_path), Sender()], logger=False)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            trainer.predict(solver, RoomsData(size=8, num_images=1), return_predictions=False)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert ended.value.code == 128 + signal.SIGUSR1
+    assert "ended by SIGUSR1; the same command goes on" in capsys.readouterr().err

@@ -1,0 +1,140 @@
+"""Two hosts, played by two processes that know of each other only by their environment and the run folder."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_run import ROOT, SMALL
+
+from dis_lightning.runs.lock import FolderLock
+
+Host = subprocess.Popen[str]
+StartHosts = Callable[..., list[Host]]
+
+HASTY = """
+from dis_lightning import processes
+from dis_lightning.main import main
+from dis_lightning.runs import companions
+companions.SILENCE, companions.SIGHT, processes.PATIENCE = 6.0, 3.0, 1.0
+main()
+"""
+"""The command line, with less patience."""
+
+TWO_HOSTS = ["--trainer.num_nodes=2", "--trainer.devices=1", "--trainer.strategy=ddp"]
+
+
+@pytest.fixture
+def hosts() -> Iterator[StartHosts]:
+    """Start the hosts of a run, each with arguments of its own."""
+    started: list[Host] = []
+
+    def popen(*arguments: list[str], first: int = 0) -> list[Host]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        for rank, own in enumerate(arguments, first):
+            known = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": str(rank), "LOCAL_RANK": "0"}
+            process = subprocess.Popen(
+                [sys.executable, "-c", HASTY, "predict", *TWO_HOSTS, *own],
+                cwd=ROOT,
+                env={**os.environ, **known, "WORLD_SIZE": "2"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            started.append(process)
+        return started
+
+    yield popen
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def small(folder: Path, *more: str) -> list[str]:
+    return [*SMALL, f"--writer.folder={folder}", *more]
+
+
+def ends(process: Host) -> tuple[int, list[str]]:
+    """How a process ends: its exit status, and the lines that are the project's."""
+    output, _ = process.communicate(timeout=120)
+    assert "Traceback" not in output, output
+    return process.returncode, [line for line in output.splitlines() if line.startswith("dis-lightning: ")]
+
+
+def wait_for_records(folder: Path, processes: list[Host], count: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("records/*.json"))) < count:
+        assert all(process.poll() is None for process in processes)
+        assert time.monotonic() < deadline, "no record after two minutes"
+        time.sleep(0.05)
+
+
+def test_folders_that_hosts_do_not_share_are_noticed_before_anything_is_sampled(
+    hosts: StartHosts, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    (first, said), (second, echoed) = map(ends, hosts(*map(small, folders)))
+    assert (first, second, echoed) == (2, 2, [])
+    (line,) = said
+    assert f"process 2 of 2 on {socket.gethostname()} ({folders[1]})" in line
+    assert "give one that all hosts share (--writer.folder)" in line
+    assert [path for folder in folders for path in folder.glob("*/*")] == []
+
+
+@pytest.mark.parametrize("lost", [0, 1], ids=["the first is lost", "the second is lost"])
+@pytest.mark.parametrize("steps", [5, 4000], ids=["at the end", "on its way"])
+def test_a_host_that_is_lost_is_noticed_and_named(hosts: StartHosts, tmp_path: Path, lost: int, steps: int) -> None:
+    processes = hosts(*[small(tmp_path, f"--model.levels.steps={steps}")] * 2)
+    wait_for_records(tmp_path, processes, 1 if steps > 5 else 4)
+    processes[lost].send_signal(signal.SIGSTOP)  # it neither ends nor answers, as a host whose cable was pulled
+    start = time.monotonic()
+    status, (line,) = ends(processes[1 - lost])
+    assert status == 2
+    assert f"rocess {lost + 1} of 2 on {socket.gethostname()} has given no sign of life" in line
+    assert "Finished images are kept, and the same command goes on from them" in line
+    assert time.monotonic() - start < 60
+
+
+def test_a_process_that_waits_for_others_says_for_whom(hosts: StartHosts, tmp_path: Path) -> None:
+    (process,) = hosts(small(tmp_path))
+    assert process.stdout is not None
+    line = next(line for line in process.stdout if line.startswith("dis-lightning: "))
+    assert f"process 1 of 2, on {socket.gethostname()}, waits for the others at 127.0.0.1:" in line
+    assert "set --trainer.devices=1 --trainer.num_nodes=1" in line
+
+
+def test_what_all_have_met_is_said_once(hosts: StartHosts, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    lock = FolderLock(tmp_path)
+    lock.acquire()
+    (first, said), (second, echoed) = map(ends, hosts(*[small(tmp_path)] * 2))
+    lock.release()
+    assert (first, second, echoed) == (2, 2, [])
+    assert [f"process {os.getpid()} on {socket.gethostname()}" in line for line in said] == [True]
+
+
+def test_what_one_alone_has_met_it_says_itself(hosts: StartHosts, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for index in range(5):
+        grey = np.full((8, 8, 3), 40 * index, dtype=np.uint8)
+        Image.fromarray(grey).save(tmp_path / "images" / f"{index}.png")
+    files = ("data/folder", "priors/rooms_gaussian", "operators/average_pool_x4", "solvers/dps")
+    both = [f"--config=configs/{name}.yaml" for name in files]
+    both += ["--data.num_images=5", "--data.batch_size=2", "--data.transform.size=8", "--trainer.accelerator=cpu"]
+    both += ["--denoiser.size=8", "--denoiser.num_images=30", f"--writer.folder={tmp_path / 'run'}"]
+    own = [[*both, f"--data.root={tmp_path / name}"] for name in ("images", "elsewhere")]
+    (first, _), (second, said) = map(ends, hosts(*own))
+    assert (first, second) == (2, 2)
+    assert len(said) == 1
+    assert said[0].startswith(f"dis-lightning: process 2 on {socket.gethostname()}: ")
+    assert str(tmp_path / "elsewhere") in said[0]
+    assert not (tmp_path / "run" / "samples").exists()
