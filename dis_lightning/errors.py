@@ -4,6 +4,8 @@ Everything else that is raised is a fault of the program, and keeps its tracebac
 that who uses the package from Python can catch either.
 """
 
+from typing import SupportsFloat
+
 __all__ = [
     "InvalidTypeError",
     "InvalidValueError",
@@ -13,6 +15,7 @@ __all__ = [
     "UnreachableError",
     "UnusablePathError",
     "UserError",
+    "require_numbers",
 ]
 
 
@@ -46,3 +49,20 @@ class UnreachableError(UserError, ConnectionError):
 
 class LostProcessError(UserError, ConnectionError):
     """Another process of the run that is gone, with its host or without."""
+
+
+def require_numbers(owner: object, **values: object) -> None:
+    """Refuse what is no number, such as the `null` of a configuration.
+
+    Args:
+        owner: whose arguments they are, or its name.
+        **values: the arguments, by name.
+
+    Raises:
+        TypeError: if one is no number.
+    """
+    for name, value in values.items():
+        if not isinstance(value, SupportsFloat):
+            needs = owner if isinstance(owner, str) else type(owner).__name__
+            came = "none (null)" if value is None else repr(value)
+            raise InvalidTypeError(f"{needs} needs a number as `{name}`, but got {came}.")

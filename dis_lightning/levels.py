@@ -7,6 +7,7 @@ Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Model
 Levels are plain floats in double precision: they steer the loop, and a tensor would make it wait for the device.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import overload
@@ -14,7 +15,7 @@ from typing import overload
 from torch import Tensor
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 
 __all__ = ["KarrasLevels", "Levels", "MultistepLevels", "karras"]
 
@@ -41,11 +42,14 @@ class Levels(Described, Sequence[float]):
     """
 
     def __init__(self, sigmas: Sequence[float]) -> None:
+        for sigma in sigmas:
+            require_numbers(self, sigmas=sigma)
         self._sigmas = tuple(float(sigma) for sigma in sigmas)
         falling = all(a > b for a, b in pairwise(self._sigmas))
-        if len(self._sigmas) < 2 or not falling or self._sigmas[-1] < 0:
+        if len(self._sigmas) < 2 or not falling or self._sigmas[-1] < 0 or math.isinf(self._sigmas[0]):
             raise InvalidValueError(
-                f"Noise levels must be two or more, strictly decreasing and >= 0, but got {self._sigmas}."
+                "Noise levels must be two or more, strictly decreasing and >= 0, none infinite, but got "
+                f"{self._sigmas}."
             )
 
     @overload
@@ -76,11 +80,7 @@ class KarrasLevels(Levels):
     """
 
     def __init__(self, steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> None:
-        if steps < 1 or not 0 < sigma_min < sigma_max or rho <= 0:
-            raise InvalidValueError(
-                "KarrasLevels needs steps >= 1, 0 < sigma_min < sigma_max and rho > 0, but got "
-                f"steps={steps}, sigma_min={sigma_min}, sigma_max={sigma_max}, rho={rho}."
-            )
+        _check_grid(self, steps, 1, sigma_min, sigma_max, rho)
         fractions = [i / (steps - 1) for i in range(steps)] if steps > 1 else [0.0]
         super().__init__([*(karras(f, sigma_min, sigma_max, rho) for f in fractions), 0.0])
 
@@ -100,7 +100,7 @@ class MultistepLevels(Levels):
         rho: exponent of the training grid.
 
     Raises:
-        ValueError: if an index lies outside the grid or the indices do not increase.
+        ValueError: if an index lies outside the grid or the indices do not increase, or if a number is out of range.
     """
 
     def __init__(
@@ -111,9 +111,20 @@ class MultistepLevels(Levels):
         sigma_max: float = 80.0,
         rho: float = 7.0,
     ) -> None:
-        if steps < 2 or any(not 0 <= index < steps for index in indices):
+        _check_grid(self, steps, 2, sigma_min, sigma_max, rho)
+        for index in indices:
+            require_numbers(self, indices=index)
+        if any(not 0 <= index < steps for index in indices):
             raise InvalidValueError(
-                f"A grid has 2 steps or more, and the indices of one with {steps} lie in 0 .. {steps - 1}, but got "
-                f"{list(indices)}."
+                f"The indices of a grid with {steps} levels lie in 0 .. {steps - 1}, but got {list(indices)}."
             )
         super().__init__([karras(index / (steps - 1), sigma_min, sigma_max, rho) for index in indices])
+
+
+def _check_grid(levels: Levels, steps: int, least: int, sigma_min: float, sigma_max: float, rho: float) -> None:
+    require_numbers(levels, steps=steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+    if steps < least or not 0 < sigma_min < sigma_max < math.inf or not 0 < rho < math.inf:
+        raise InvalidValueError(
+            f"{type(levels).__name__} needs steps >= {least}, 0 < sigma_min < sigma_max and rho > 0, none infinite, "
+            f"but got steps={steps}, sigma_min={sigma_min}, sigma_max={sigma_max}, rho={rho}."
+        )

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.levels import karras
 from dis_lightning.noise import NoiseSource
-from dis_lightning.priors.base import Denoiser
+from dis_lightning.priors.base import Denoiser, require_kind
 from dis_lightning.transitions import ProbabilityFlow
 from dis_lightning.types import Posterior
 
@@ -65,6 +65,7 @@ class PosteriorSpread(Spread):
     data_std: float = 1.0
 
     def __post_init__(self) -> None:
+        require_numbers(self, data_std=self.data_std)
         if not 0 < self.data_std < math.inf:
             raise InvalidValueError(f"PosteriorSpread needs a finite data_std > 0, but got {self.data_std}.")
 
@@ -122,7 +123,8 @@ class GaussianPosterior(PosteriorModel):
     samples: int = 1
 
     def __post_init__(self) -> None:
-        _check_spread(self.spread)
+        _check_spread(self, self.spread)
+        require_numbers(self, samples=self.samples)
         if self.samples < 1:
             raise InvalidValueError(f"At least one Monte Carlo sample is needed, but got {self.samples}.")
 
@@ -145,7 +147,7 @@ class ConsistencyPosterior(PosteriorModel):
         spread: r, the same at all levels or a rule; finite and >= 0.
 
     Raises:
-        ValueError: if the spread is out of range.
+        ValueError: if the spread is out of range, or the consistency map is known to be a posterior mean.
     """
 
     denoiser: Denoiser
@@ -153,7 +155,8 @@ class ConsistencyPosterior(PosteriorModel):
     spread: float | Spread = 0.0
 
     def __post_init__(self) -> None:
-        _check_spread(self.spread)
+        _check_spread(self, self.spread)
+        require_kind(self, "consistency", self.consistency, "consistency map")
 
     def __call__(self, x_t: Tensor, sigma: float, noise: NoiseSource) -> Posterior:
         """See the class."""
@@ -176,7 +179,7 @@ class FlowPosterior(PosteriorModel):
         sigma_min: the lowest level at which the denoiser is asked, > 0.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range, or the denoiser is known to be a consistency map.
     """
 
     denoiser: Denoiser
@@ -184,6 +187,8 @@ class FlowPosterior(PosteriorModel):
     sigma_min: float = 0.002
 
     def __post_init__(self) -> None:
+        require_kind(self, "denoiser", self.denoiser, "posterior mean")
+        require_numbers(self, steps=self.steps, sigma_min=self.sigma_min)
         if self.steps < 1 or not self.sigma_min > 0:
             raise InvalidValueError(
                 f"FlowPosterior needs steps >= 1 and sigma_min > 0, but got {self.steps} and {self.sigma_min}."
@@ -204,8 +209,11 @@ class FlowPosterior(PosteriorModel):
         return [sigma, *between, 0.0]
 
 
-def _check_spread(spread: float | Spread) -> None:
-    if not isinstance(spread, Spread) and not 0 <= spread < math.inf:
+def _check_spread(owner: PosteriorModel, spread: float | Spread) -> None:
+    if isinstance(spread, Spread):
+        return
+    require_numbers(owner, spread=spread)
+    if not 0 <= spread < math.inf:
         raise InvalidValueError(f"A spread is finite and >= 0, but got {spread}.")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 
 __all__ = ["AncestralEuler", "ProbabilityFlow", "Renoise", "Transition"]
 
@@ -52,6 +52,7 @@ class AncestralEuler(Transition):
     eta: float = 1.0
 
     def __post_init__(self) -> None:
+        require_numbers(self, eta=self.eta)
         if not 0 <= self.eta <= 1:
             raise InvalidValueError(f"AncestralEuler needs eta in [0, 1], but got {self.eta}.")
 
@@ -88,8 +89,9 @@ class Renoise(Transition):
     sigma_min: float = 0.002
 
     def __post_init__(self) -> None:
-        if self.sigma_min < 0:
-            raise InvalidValueError(f"Renoise needs sigma_min >= 0, but got {self.sigma_min}.")
+        require_numbers(self, sigma_min=self.sigma_min)
+        if not 0 <= self.sigma_min < math.inf:
+            raise InvalidValueError(f"Renoise needs a finite sigma_min >= 0, but got {self.sigma_min}.")
 
     def __call__(self, x_t: Tensor, x_0: Tensor, sigma: float, sigma_next: float) -> tuple[Tensor, float]:
         """See the class."""

@@ -5,7 +5,7 @@ from typing import NamedTuple, NotRequired, TypedDict
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "Cost", "Draws", "Guided", "Measurement", "Posterior", "Reconstruction", "State"]
+__all__ = ["Batch", "Cost", "Draws", "Guided", "Measurement", "Posterior", "Reconstruction", "State", "repeat"]
 
 Measurement = Tensor | list[str]
 """What was measured, one row per image: an image, magnitudes, a label map, a class, or captions."""
@@ -48,7 +48,7 @@ class State(NamedTuple):
     """One step of a sampling loop, for those who look on."""
 
     x_t: Tensor
-    """The moving variable after the step, `(N, ...)`; after the last step, the posterior samples."""
+    """The moving variable after the step, `(N, ...)`: a noisy image, a clean one, or the noise of a generator."""
     x_0: Tensor
     """The latest estimate of the clean image, `(N, ...)`."""
     sigma: float
@@ -119,3 +119,10 @@ class Reconstruction(NamedTuple):
     def device(self) -> torch.device:
         """Where the batch was computed; its draws are on the CPU."""
         return self.indices.device
+
+
+def repeat(y: Measurement, times: int) -> Measurement:
+    """Give each of several samples of an image, or rows of a loop, its measurement, `(B * times, ...)`."""
+    if isinstance(y, Tensor):
+        return y.repeat_interleave(times, dim=0)
+    return [text for text in y for _ in range(times)]

@@ -17,8 +17,10 @@ from dis_lightning.main import main
 from dis_lightning.metrics import CLIPFeatures, InceptionFeatures, ResNetFeatures
 from dis_lightning.metrics.networks import PerceptualDistance
 from dis_lightning.operators import Caption, Classification, RoomLayout, Segmentation
+from dis_lightning.priors.checkpoints import find
 from dis_lightning.priors.pretrained import PretrainedUNet
 from dis_lightning.rooms import write_folder, write_lmdb
+from dis_lightning.weights import LazyNetwork
 
 PAPERS = ROOT / "configs" / "papers"
 PARTS = ("data", "operator", "denoiser", "consistency")
@@ -122,8 +124,9 @@ def without_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         return x_0.mean(dim=(1, 2, 3))[:, None] * torch.linspace(-9, 9, len(operator.classes))
 
     def prior(network: PretrainedUNet, source: str, dtype: torch.dtype) -> None:
-        nn.Module.__init__(network)
+        LazyNetwork.__init__(network, nn.Identity(), source)
         network.shape, network.num_classes = (3, 64, 64), 1000 if "imagenet" in source else None
+        network.kind = find(source).kind()
 
     for network in (InceptionFeatures, ResNetFeatures, CLIPFeatures):
         monkeypatch.setattr(network, "load", nothing)

@@ -22,7 +22,8 @@ SIZE = 16  # the least at which a room is large enough for the blur's radius
 QUICK = ["--trainer.accelerator=cpu", "--data.num_images=2", "--data.batch_size=1", "--data.num_workers=0"]
 ROOMS = ["--config=configs/data/rooms.yaml", f"--data.size={SIZE}"]
 PRIOR = ["--config=configs/priors/rooms_gaussian.yaml", f"--denoiser.size={SIZE}", "--denoiser.num_images=20"]
-FITTED = ["--denoiser=dis_lightning.rooms.rooms_gaussian", *PRIOR[1:]]
+MAP = ["--config=configs/priors/rooms_gaussian_consistency.yaml", *PRIOR[1:]]
+FITTED = ["--denoiser=dis_lightning.rooms.rooms_gaussian_consistency", *PRIOR[1:]]
 OPERATOR = ["--config=configs/operators/average_pool_x4.yaml"]
 SOLVER = ["--config=configs/solvers/dps.yaml", "--model.levels.steps=3"]
 
@@ -35,10 +36,10 @@ PUBLISHED = {
 """The cards of the networks that operators need first, by the names of their files."""
 
 FROM_OTHERS = {
-    "caption": "BlipForImageTextRetrieval of Salesforce/blip-itm-base-coco could not be read",
+    "caption": "The tokenizer of Salesforce/blip-itm-base-coco could not be downloaded",
     "classification": "get https://download.pytorch.org/models/resnet50-11ad3fa6.pth elsewhere and put it at",
     "classification_xu2024": "get https://download.pytorch.org/models/resnet50-11ad3fa6.pth elsewhere and put it at",
-    "clip_text": "download open_clip_model.safetensors (or open_clip_pytorch_model.bin) of https://huggingface.co/timm/",
+    "clip_text": "get open_clip_model.safetensors (or open_clip_pytorch_model.bin) of https://huggingface.co/timm/",
 }
 """What is said of the networks of other packages, by the names of the files of their operators."""
 
@@ -131,9 +132,9 @@ def test_every_solver_file_runs(file: str, tmp_path: Path) -> None:
         "consistency_sampling": [],
         "langevin": ["--model.warm_start=2", "--model.num_samples=2"],
     }
-    runs(
-        tmp_path, *ROOMS, *PRIOR, *OPERATOR, f"--config={file}", *quick.get(Path(file).stem, ["--model.levels.steps=3"])
-    )
+    name = Path(file).stem
+    prior = MAP if name in ("cmedit", "consistency_inversion", "consistency_sampling", "langevin") else PRIOR
+    runs(tmp_path, *ROOMS, *prior, *OPERATOR, f"--config={file}", *quick.get(name, ["--model.levels.steps=3"]))
 
 
 @pytest.mark.parametrize("file", files("data"))
@@ -160,6 +161,8 @@ def test_every_prior_file_runs(file: str, tmp_path: Path) -> None:
     size = SIZE if "gaussian" in file else 32
     data = ["--config=configs/data/rooms.yaml", f"--data.size={size}"]
     solver = [arg.replace("/dps", "/consistency_dps") for arg in SOLVER] if "pair" in file else SOLVER
+    if "gaussian_consistency" in file:
+        solver = ["--config=configs/solvers/consistency_sampling.yaml"]
     runs(tmp_path, *data, f"--config={file}", *small, *OPERATOR, *solver)
 
 

@@ -1,11 +1,12 @@
 """Kernels: their formulas, and the law that each leaves unchanged, in closed form."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from one_stream import OneStream
 from torch import Tensor
 
 from dis_lightning.kernels import (
@@ -43,16 +44,6 @@ def quadratic(z: Tensor) -> tuple[Tensor, Tensor]:
 @differentiate
 def bumpy(z: Tensor) -> tuple[Tensor, Tensor]:
     return (z**4 / 4 + torch.sin(3 * z) + z.roll(1, dims=1) * z).sum(dim=1), z
-
-
-class OneStream(NoiseSource):
-    """The same law from one stream for all rows, which is quicker where there are thousands."""
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__(seed, [0])
-
-    def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        return torch.randn(tuple(shape), generator=self._generators[0], dtype=dtype)
 
 
 def streams(rows: int, seed: int = 0) -> NoiseSource:

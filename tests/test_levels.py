@@ -1,5 +1,6 @@
 """Noise levels against published values and against their defining properties."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -93,10 +94,30 @@ def test_indices_outside_the_training_grid_are_refused(indices: list[int]) -> No
 
 
 def test_a_training_grid_of_one_level_is_refused() -> None:
-    with pytest.raises(ValueError, match="2 steps or more"):
+    with pytest.raises(ValueError, match="MultistepLevels needs steps >= 2"):
         MultistepLevels([0], steps=1)
 
 
 def test_indices_that_do_not_increase_are_refused() -> None:
     with pytest.raises(ValueError, match="strictly decreasing"):
         MultistepLevels([0, 20, 20])
+
+
+@pytest.mark.parametrize("kind", [KarrasLevels, MultistepLevels])
+@pytest.mark.parametrize("wrong", [None, math.nan, math.inf, -1.0])
+def test_a_number_of_the_grid_that_is_none_or_out_of_range_is_named(kind: type[Levels], wrong: float | None) -> None:
+    first = 5 if kind is KarrasLevels else [0, 3]
+    for name in ("sigma_min", "sigma_max", "rho"):
+        with pytest.raises((TypeError, ValueError), match=rf"{kind.__name__} needs .*{name}.* but got .*"):
+            kind(first, **{name: wrong})
+    with pytest.raises(TypeError, match=rf"{kind.__name__} needs a number as `steps`, but got none"):
+        kind(steps=None, **({} if kind is KarrasLevels else {"indices": [0, 3]}))
+
+
+def test_levels_that_are_none_or_infinite_are_refused() -> None:
+    with pytest.raises(TypeError, match="Levels needs a number as `sigmas`, but got none"):
+        Levels([1.0, None])
+    with pytest.raises(ValueError, match="none infinite, but got"):
+        Levels([math.inf, 1.0])
+    with pytest.raises(TypeError, match="MultistepLevels needs a number as `indices`, but got none"):
+        MultistepLevels([0, None])

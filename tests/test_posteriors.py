@@ -1,6 +1,7 @@
 """Posterior models: their laws on a Gaussian prior, whose posterior and probability flow are known."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -129,3 +130,28 @@ def test_no_draws_and_no_steps_are_refused() -> None:
     for steps, sigma_min in ((0, 0.002), (2, 0.0)):
         with pytest.raises(ValueError, match=f"steps >= 1 and sigma_min > 0, but got {steps} and {sigma_min}"):
             FlowPosterior(PRIOR, steps, sigma_min)
+
+
+def test_a_prior_of_the_other_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="ConsistencyPosterior needs a consistency map as `consistency`, but Gaussian"):
+        ConsistencyPosterior(PRIOR, PRIOR)
+    with pytest.raises(ValueError, match="FlowPosterior needs a posterior mean as `denoiser`, but GaussianCons"):
+        FlowPosterior(PRIOR.consistency_map(), steps=2)
+    ConsistencyPosterior(PRIOR, PRIOR.consistency_map())
+    GaussianPosterior(PRIOR.consistency_map(), 0.2)  # the papers' LGD-CM
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [
+        (lambda: GaussianPosterior(PRIOR, None), "spread"),
+        (lambda: GaussianPosterior(PRIOR, 0.2, samples=None), "samples"),
+        (lambda: ConsistencyPosterior(PRIOR, PRIOR, None), "spread"),
+        (lambda: FlowPosterior(PRIOR, None), "steps"),
+        (lambda: FlowPosterior(PRIOR, 2, None), "sigma_min"),
+        (lambda: PosteriorSpread(None), "data_std"),
+    ],
+)
+def test_a_number_that_is_none_is_named(build: Callable[[], object], name: str) -> None:
+    with pytest.raises(TypeError, match=rf"needs a number as `{name}`, but got none \(null\)"):
+        build()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["WORDS", "blip_captioner", "blip_matcher", "classifier_file", "clip_folder"]
+__all__ = ["WORDS", "blip_captioner", "blip_matcher", "classifier_file", "clip_folder", "squashing_clip"]
 
 WORDS = ["a", "picture", "of", "the", "cat", "dog", "bed", "red", "blue", "on", "and", "in", "room", "sleeping"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -47,6 +47,30 @@ def clip_folder() -> Path:
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model, "preprocess_cfg": colours}))
     network = _wide_awake(open_clip.CLIP(**model), seed=3)
     torch.save(network.state_dict(), folder / "open_clip_pytorch_model.bin")
+    return folder
+
+
+@functools.cache
+def squashing_clip() -> Path:
+    """The same network, prepared for as SigLIP: it squashes pictures, and words end as they are filled up.
+
+    It reads eight tokens; its words are those above.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    folder = _folder()
+    config = json.loads((clip_folder() / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] |= {"context_length": 8, "hf_tokenizer_name": "here"}
+    config["preprocess_cfg"] |= {"interpolation": "bilinear", "resize_mode": "squash"}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    weights = torch.load(clip_folder() / "open_clip_pytorch_model.bin")
+    weights["positional_embedding"] = weights["positional_embedding"][:8].clone()
+    torch.save(weights, folder / "open_clip_pytorch_model.bin")
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(["</s>", "<unk>", *WORDS])}, "<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 0)])
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="</s>", eos_token="</s>").save_pretrained(folder)
     return folder
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.kernels.base import Kernel, KernelState, Point, Target, check_positive
 from dis_lightning.noise import NoiseSource
 
@@ -42,6 +42,8 @@ class Adam(Kernel):
 
     def __init__(self, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8) -> None:
         check_positive(self, learning_rate=learning_rate, epsilon=epsilon)
+        for beta in betas:
+            require_numbers(self, betas=beta)
         if not all(0 <= beta < 1 for beta in betas):
             raise InvalidValueError(f"Adam needs betas in [0, 1), but got {betas}.")
         self.learning_rate = learning_rate

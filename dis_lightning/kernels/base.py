@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.noise import NoiseSource
 
 __all__ = ["Kernel", "KernelState", "Point", "Target", "check_positive", "differentiate", "walk"]
@@ -87,8 +87,10 @@ def check_positive(kernel: Kernel, **values: float) -> None:
     """Refuse a value that is not finite and positive.
 
     Raises:
+        TypeError: if there is one that is no number.
         ValueError: if there is one.
     """
+    require_numbers(kernel, **values)
     for name, value in values.items():
         if not 0 < value < math.inf:
             raise InvalidValueError(f"{type(kernel).__name__} needs a finite {name} > 0, but got {value}.")

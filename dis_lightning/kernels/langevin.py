@@ -7,7 +7,7 @@ which is off by an amount of order tau; nothing in the samples shows it.
 
 import math
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.kernels.base import Kernel, KernelState, Point, Target, check_positive
 from dis_lightning.noise import NoiseSource
 
@@ -33,6 +33,7 @@ class EulerMaruyama(Kernel):
 
     def __init__(self, step_size: float, prior_pull: float = 1.0) -> None:
         check_positive(self, step_size=step_size)
+        require_numbers(self, prior_pull=prior_pull)
         if not math.isfinite(prior_pull):
             raise InvalidValueError(f"EulerMaruyama needs a finite prior_pull, but got {prior_pull}.")
         self.step_size = step_size

@@ -43,6 +43,8 @@ class CLIPScore(ImageMetric):
                 f"CLIPScore needs words, but {type(solver.operator).__name__} does not measure any; give it a text, or "
                 "take it out of the callbacks."
             )
+        known = solver.operator.known if isinstance(solver.operator, TextOperator) else ()
+        self.clip.require([self.text] if self.text is not None else list(known))
         self.clip.load(device)
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator, Operator, TextOperator, tensor
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
+from dis_lightning.weights import LazyNetwork
 from dis_lightning.weights.digests import weights_digest
 
 __all__ = ["Judge", "Judged", "asked", "ready"]
@@ -105,7 +106,9 @@ def asked(operator: Operator | None) -> dict[str, Any]:
         return {}
     return {
         "judge": f"{type(operator).__name__}({operator.extra_repr()})",
-        "networks": [type(part).__name__ for part in operator.children()],
+        "networks": [
+            type(part.network if isinstance(part, LazyNetwork) else part).__name__ for part in operator.children()
+        ],
         "weights_tensors_sha256": weights_digest(operator),
     }
 

@@ -7,7 +7,7 @@ damping it gets a share `1 / (1 + f^2 damping)` of it.
 from torch import Tensor
 from torch.nn import functional as F
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.operators.base import LinearOperator
 
 __all__ = ["AveragePool"]
@@ -26,6 +26,7 @@ class AveragePool(LinearOperator):
 
     def __init__(self, factor: int, noise_std: float = 0.0) -> None:
         super().__init__(noise_std)
+        require_numbers(self, factor=factor)
         if factor < 1:
             raise InvalidValueError(f"AveragePool needs factor >= 1, but got {factor}.")
         self.factor = factor

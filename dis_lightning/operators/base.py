@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidTypeError, InvalidValueError
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.pictures import distinct_colours, painted, pictured, written
 from dis_lightning.operators.texts import texts
 from dis_lightning.types import Measurement
+from dis_lightning.weights import load_networks
 
 __all__ = ["GaussianOperator", "LabelOperator", "LinearOperator", "Operator", "TextOperator", "tensor"]
 
@@ -81,9 +82,10 @@ class Operator(Described, nn.Module, ABC):
             ConnectionError: if a file is not here and cannot be downloaded; it says which file to put where.
             ValueError: if a file is damaged or holds another network.
         """
+        load_networks(self, device)
 
     def require(self, names: Sequence[str]) -> None:
-        """Refuse a run of images that cannot be measured; called after `load`, before anything is sampled.
+        """Refuse a run of images that cannot be measured; called before `load`, so before anything is downloaded.
 
         Args:
             names: the name of each image of the run, in their order.
@@ -105,6 +107,7 @@ class GaussianOperator(Operator):
 
     def __init__(self, noise_std: float = 0.0) -> None:
         super().__init__()
+        require_numbers(self, noise_std=noise_std)
         if not 0 <= noise_std < float("inf"):
             raise InvalidValueError(f"{type(self).__name__} needs a finite noise_std >= 0, but got {noise_std}.")
         self.noise_std = noise_std
@@ -127,7 +130,7 @@ class GaussianOperator(Operator):
 
     def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
         """Euclidean norm of the residual, `|A(x_0) - y|`, per image."""
-        norm: Tensor = torch.linalg.vector_norm(self._residual(x_0, y), dim=1)
+        norm: Tensor = torch.linalg.vector_norm(self.residual(x_0, y).flatten(1), dim=1)
         return norm
 
     def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
@@ -140,7 +143,7 @@ class GaussianOperator(Operator):
             raise InvalidValueError(
                 f"The energy of {type(self).__name__} needs noise_std > 0; set it to the noise assumed."
             )
-        return self._residual(x_0, y).square().sum(dim=1) / (2 * self.noise_std**2)
+        return self.residual(x_0, y).flatten(1).square().sum(dim=1) / (2 * self.noise_std**2)
 
     def picture(self, y: Measurement) -> Tensor:
         """The measurement itself, clamped to [-1, 1], where it is an image in colour or grey; else see `pictured`."""
@@ -151,9 +154,19 @@ class GaussianOperator(Operator):
         """`A(x_0)` and `y`, number by number; equal where a measurement says of itself that nothing was seen."""
         return self(x_0), tensor(y)
 
-    def _residual(self, x_0: Tensor, y: Measurement) -> Tensor:
+    def residual(self, x_0: Tensor, y: Measurement) -> Tensor:
+        """`A(x_0) - y`, in the shape of a measurement; 0 where a measurement says of itself that nothing was seen.
+
+        Raises:
+            ValueError: if `y` has another shape than a measurement of `x_0`.
+        """
         measured, seen = self.compare(x_0, y)
-        return (measured - seen).flatten(1)
+        if measured.shape != seen.shape:
+            raise InvalidValueError(
+                f"{type(self).__name__} measures {tuple(measured.shape)} of images {tuple(x_0.shape)}, but y has "
+                f"{tuple(tensor(y).shape)}: give one measurement for each image, of that shape."
+            )
+        return measured - seen
 
 
 class LinearOperator(GaussianOperator):
@@ -189,7 +202,7 @@ class LinearOperator(GaussianOperator):
         """
         if not step > 0:
             raise InvalidValueError(f"The proximal step of {type(self).__name__} needs step > 0, but got {step}.")
-        return x + self.pseudo_inverse(y - self(x), damping=1 / step)
+        return x - self.pseudo_inverse(self.residual(x, y), damping=1 / step)
 
     def matrix(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:
         """The operator as a dense matrix, `(M, D)`, for images of `shape` with D pixels in all."""
@@ -256,6 +269,11 @@ class LabelOperator(Operator):
 
 class TextOperator(Operator):
     """A measurement in words: `y` is a list of B texts."""
+
+    @property
+    def known(self) -> Sequence[str]:
+        """The texts that may be measured, where they do not come from the images; none where they do."""
+        return ()
 
     @abstractmethod
     def measure(self, x_0: Tensor, noise: NoiseSource) -> list[str]:

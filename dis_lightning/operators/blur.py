@@ -4,10 +4,12 @@ Blur is separable: `A(x) = K_h x K_w^T` for each channel, with a small dense mat
 the border; see `dis_lightning.operators.separable`.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.operators.separable import SeparableOperator
 
 __all__ = ["GaussianBlur"]
@@ -33,7 +35,8 @@ class GaussianBlur(SeparableOperator):
         self, kernel_size: int = 61, std: float = 3.0, noise_std: float = 0.0, tolerance: float = 0.01
     ) -> None:
         super().__init__(noise_std, factor=1, tolerance=tolerance)
-        if kernel_size < 1 or kernel_size % 2 == 0 or std <= 0 or not 0 < tolerance < 1:
+        require_numbers(self, kernel_size=kernel_size, std=std, tolerance=tolerance)
+        if kernel_size < 1 or kernel_size % 2 == 0 or not 0 < std < math.inf or not 0 < tolerance < 1:
             raise InvalidValueError(
                 "GaussianBlur needs an odd kernel_size, std > 0 and tolerance in (0, 1), but got "
                 f"kernel_size={kernel_size}, std={std}, tolerance={tolerance}."

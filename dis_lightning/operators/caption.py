@@ -9,30 +9,39 @@ Li et al., "BLIP: Bootstrapping Language-Image Pre-training for Unified Vision-L
 
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dis_lightning.errors import InvalidValueError, UnreachableError
+from dis_lightning.errors import InvalidValueError, UserError, require_numbers
+from dis_lightning.files import expanded
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import TextOperator
 from dis_lightning.operators.published_input import CLIP_MEAN, CLIP_STD, prepared
 from dis_lightning.operators.texts import read_texts, require_texts, text_of_each, texts
 from dis_lightning.types import Measurement
-from dis_lightning.weights import misfits
-
-if TYPE_CHECKING:
-    from transformers import BlipForConditionalGeneration, BlipForImageTextRetrieval
+from dis_lightning.weights import (
+    LazyNetwork,
+    Precision,
+    as_dtype,
+    is_hub_id,
+    is_path,
+    misfits,
+    missing,
+    reached_hub,
+    unreachable,
+)
 
 __all__ = ["Caption"]
 
 MAX_TOKENS = 35
 """Length that captions are filled up to for the matching, as in the authors' code."""
 
-Network = TypeVar("Network", bound=nn.Module)
+REPOSITORY = "the whole repository (config.json, weights, tokenizer)"
 
 
 class Caption(TextOperator):
@@ -69,9 +78,10 @@ class Caption(TextOperator):
         max_tokens: int = 20,
         negative_probability: bool = False,
         antialias: bool = True,
-        dtype: torch.dtype = torch.float32,
+        dtype: Precision = torch.float32,
     ) -> None:
         super().__init__()
+        require_numbers(self, beams=beams, min_tokens=min_tokens, max_tokens=max_tokens)
         # What the captioner says may lack an end, which the matcher adds.
         if not (beams >= 1 and 0 <= min_tokens <= max_tokens < MAX_TOKENS):
             raise InvalidValueError(
@@ -82,44 +92,37 @@ class Caption(TextOperator):
         self.prompt, self.beams, self.min_tokens, self.max_tokens = prompt, beams, min_tokens, max_tokens
         self.negative_probability = negative_probability
         self.antialias = antialias
-        self.dtype = dtype
-        self._lines: tuple[str, ...] = ()
-        self._matching: BlipForImageTextRetrieval | None = None
-        self._captioning: BlipForConditionalGeneration | None = None
+        self.dtype = as_dtype(dtype)
+        self._matching = LazyNetwork(self._read_matcher, matcher)
+        self._captioning = LazyNetwork(self._read_captioner, captioner) if captions is None else None
         self._tokenizers: dict[str, Any] = {}
 
-    @torch.inference_mode(False)  # weights made in inference mode could never serve a gradient
+    @cached_property
+    def known(self) -> tuple[str, ...]:
+        """See `TextOperator.known`."""
+        return () if self.captions is None else read_texts(self.captions)
+
+    def require(self, names: Sequence[str]) -> None:
+        """See `Operator.require`."""
+        if self.captions is not None:
+            require_texts(self.known, len(names))
+
     def load(self, device: torch.device | str = "cpu") -> None:
-        """See `Operator`.
+        """See `Operator.load`.
 
         Raises:
             FileNotFoundError: if the file of captions is not here.
             ValueError: if a caption of the file is too long, if a folder holds another network or its tokenizer knows
                 no words, or if the prompt leaves no token for the caption.
         """
-        from transformers import BlipForConditionalGeneration, BlipForImageTextRetrieval  # takes seconds
-
-        if self._matching is None:
-            self._matching = _read(BlipForImageTextRetrieval, self.matcher, self.dtype, device)
-            self._tokenizers["matcher"] = _read_tokenizer(self.matcher)
-        if self.captions is not None and not self._lines:
-            self._lines = read_texts(self.captions)
-            self._tokens(self._lines)
-        if self.captions is None and self._captioning is None:
-            self._captioning = _read(BlipForConditionalGeneration, self.captioner, self.dtype, device)
-            self._tokenizers["captioner"] = _read_tokenizer(self.captioner)
-            self._require_room()
-
-    def require(self, names: Sequence[str]) -> None:
-        """See `Operator.require`."""
-        if self.captions is not None:
-            require_texts(self._lines, len(names))
+        if self.known:
+            self._tokens(self.known)
+        super().load(device)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """What the matching network sees: features `(B, patches + 1, D)`."""
-        self.load(x_0.device)
-        assert self._matching is not None
-        features: Tensor = self._matching.vision_model(self._prepared(x_0, self._matching)).last_hidden_state
+        network: Any = self._matching.ready(x_0)
+        features: Tensor = network.vision_model(self._prepared(x_0, network)).last_hidden_state
         return features.to(x_0.dtype)
 
     @torch.no_grad()
@@ -127,11 +130,12 @@ class Caption(TextOperator):
         """The captioner's sentences, or those of the file."""
         self.load(x_0.device)
         if self._captioning is None:
-            return text_of_each(self._lines, noise)
-        tokenizer = self._tokenizers["captioner"]
+            return text_of_each(self.known, noise)
+        network: Any = self._captioning.ready(x_0)
+        tokenizer = self._tokenizer(self.captioner)
         prompts = tokenizer([self.prompt] * len(x_0), return_tensors="pt").input_ids.to(x_0.device)
-        said = self._captioning.generate(
-            self._prepared(x_0, self._captioning),
+        said = network.generate(
+            self._prepared(x_0, network),
             input_ids=prompts,
             num_beams=self.beams,
             min_length=self.min_tokens,
@@ -156,32 +160,46 @@ class Caption(TextOperator):
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names + more)
 
     def _log_odds(self, x_0: Tensor, y: Measurement) -> Tensor:
+        network: Any = self._matching.ready(x_0)
         features = self(x_0).to(self.dtype)
-        assert self._matching is not None
         words, there = self._tokens(texts(y, len(x_0)))
-        read = self._matching.text_encoder(
+        read = network.text_encoder(
             input_ids=words.to(x_0.device),
             attention_mask=there.to(x_0.device),
             encoder_hidden_states=features,
             encoder_attention_mask=torch.ones(features.shape[:2], dtype=torch.long, device=x_0.device),
         )
         # The head gives the logits of "no match" and of "match", from the first token.
-        no, yes = self._matching.itm_head(read.last_hidden_state[:, 0]).to(x_0.dtype).unbind(dim=1)
+        no, yes = network.itm_head(read.last_hidden_state[:, 0]).to(x_0.dtype).unbind(dim=1)
         log_odds: Tensor = yes - no
         return log_odds
 
-    def _require_room(self) -> None:
+    def _read_matcher(self) -> nn.Module:
+        from transformers import BlipForImageTextRetrieval  # takes seconds
+
+        self._tokenizer(self.matcher)
+        return _read(BlipForImageTextRetrieval, self.matcher).to(self.dtype)
+
+    def _read_captioner(self) -> nn.Module:
+        from transformers import BlipForConditionalGeneration
+
         # The tokenizer ends the prompt, and the captioner takes the end off.
-        begun = len(self._tokenizers["captioner"](self.prompt).input_ids) - 1
+        begun = len(self._tokenizer(self.captioner)(self.prompt).input_ids) - 1
         if self.max_tokens <= begun:
             raise InvalidValueError(
                 f"The prompt {self.prompt!r} has {begun} tokens, but a caption may have max_tokens={self.max_tokens}, "
                 "prompt included; allow more, or give a shorter prompt."
             )
+        return _read(BlipForConditionalGeneration, self.captioner).to(self.dtype)
+
+    def _tokenizer(self, source: str) -> Any:
+        if source not in self._tokenizers:
+            self._tokenizers[source] = _read_tokenizer(source)
+        return self._tokenizers[source]
 
     def _tokens(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
         # Filled up to a fixed length, so that a caption is read the same beside any other.
-        told = self._tokenizers["matcher"](list(sentences), padding="max_length", max_length=MAX_TOKENS)
+        told = self._tokenizer(self.matcher)(list(sentences), padding="max_length", max_length=MAX_TOKENS)
         for sentence, row in zip(sentences, told["input_ids"], strict=True):
             if len(row) > MAX_TOKENS:
                 raise InvalidValueError(
@@ -194,25 +212,26 @@ class Caption(TextOperator):
         return prepared(x_0, (side, side), CLIP_MEAN, CLIP_STD, self.antialias, self.dtype)
 
 
-def _read(kind: type[Network], source: str, dtype: torch.dtype, device: torch.device | str) -> Network:
+def _read(kind: Any, source: str) -> nn.Module:
     reports = logging.getLogger("transformers.modeling_utils")
     quiet, reports.disabled = reports.disabled, True  # The error below says in a line what is reported in dozens.
     try:
-        network, report = kind.from_pretrained(  # type: ignore[attr-defined]
-            source, output_loading_info=True, ignore_mismatched_sizes=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
+        with reached_hub():
+            network, report = kind.from_pretrained(
+                _place(source), output_loading_info=True, ignore_mismatched_sizes=True
+            )
+    except UserError:
+        raise
+    except Exception as error:  # A damaged file fails in any way it likes.
         raise _unread(kind.__name__, source, error) from error
     finally:
         reports.disabled = quiet
-    missing = sorted(report["missing_keys"])
+    missed = sorted(report["missing_keys"])
     mismatched = sorted(report["mismatched_keys"])
     other = [f"{key} {tuple(came)} instead of {tuple(needed)}" for key, came, needed in mismatched]
-    if missing or other:
-        raise InvalidValueError(
-            f"{source} holds another network than a {kind.__name__}: {misfits(missing, [], other)}."
-        )
-    filled: Network = network.to(device, dtype).requires_grad_(False).eval()
+    if missed or other:
+        raise InvalidValueError(f"{source} holds another network than a {kind.__name__}: {misfits(missed, [], other)}.")
+    filled: nn.Module = network
     return filled
 
 
@@ -220,21 +239,34 @@ def _read_tokenizer(source: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
+        with reached_hub():
+            tokenizer: Any = AutoTokenizer.from_pretrained(_place(source))
+    except UserError:
+        raise
+    except Exception as error:
         raise _unread("tokenizer", source, error) from error
     # Without its files there is a tokenizer all the same; to it every word is the unknown one.
     if set(tokenizer("a", add_special_tokens=False).input_ids) <= set(tokenizer.all_special_ids):
         raise InvalidValueError(
             f"The tokenizer of {source} knows no words: {' or '.join(tokenizer.vocab_files_names.values())} is missing "
-            "there, or empty. Download the whole repository (config.json, weights, tokenizer)."
+            f"there, or empty. Get {REPOSITORY}."
         )
     return tokenizer
 
 
-def _unread(what: str, source: str, error: Exception) -> UnreachableError:
-    reason = str(error).partition("\n")[0]
-    return UnreachableError(
-        f"The {what} of {source} could not be read ({type(error).__name__}: {reason}). Check the name; without "
-        "a network, download the repository elsewhere (config.json, weights, tokenizer) and give its folder."
-    )
+def _place(source: str) -> str:
+    """A folder that is here, or the name of a repository of the hub."""
+    if expanded(source).is_dir():
+        return str(expanded(source))
+    if is_path(source) and not is_hub_id(source):
+        raise missing(source, ())
+    return source
+
+
+def _unread(what: str, source: str, error: Exception) -> UserError:
+    reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    if expanded(source).is_dir():
+        return InvalidValueError(
+            f"The {what} in {source} cannot be read: a file is missing or damaged. Get {REPOSITORY} again. ({reason})"
+        )
+    return unreachable(f"The {what} of {source}", reason, REPOSITORY, "give its folder; or check the name")

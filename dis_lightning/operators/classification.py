@@ -11,12 +11,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator
 from dis_lightning.operators.classifiers import Classifier
 from dis_lightning.operators.published_input import IMAGENET_MEAN, IMAGENET_STD, PerChannel, prepared
 from dis_lightning.types import Measurement
+from dis_lightning.weights import LazyNetwork, Precision, as_dtype
 
 __all__ = ["Classification"]
 
@@ -41,7 +42,7 @@ class Classification(LabelOperator):
         dtype: precision of the network.
 
     Attributes:
-        network: the classifier's network; None until it is read.
+        network: the classifier's network.
 
     Raises:
         ValueError: if a target is no class or, when the network is read, if it cannot take pictures of that size.
@@ -57,9 +58,10 @@ class Classification(LabelOperator):
         antialias: bool = True,
         interpolation: Literal["bicubic", "bilinear"] = "bicubic",
         softmax_twice: bool = False,
-        dtype: torch.dtype = torch.float32,
+        dtype: Precision = torch.float32,
     ) -> None:
         super().__init__(classifier.classes)
+        require_numbers(self, size=size)
         if targets is not None and not (targets and all(0 <= target < len(self.classes) for target in targets)):
             raise InvalidValueError(
                 f"Classification needs targets among the classes 0 .. {len(self.classes) - 1}, one or more, but got "
@@ -74,21 +76,11 @@ class Classification(LabelOperator):
         self.antialias = antialias
         self.interpolation: Literal["bicubic", "bilinear"] = interpolation
         self.softmax_twice = softmax_twice
-        self.dtype = dtype
-        self.network: nn.Module | None = None
-
-    @torch.inference_mode(False)  # weights made in inference mode could never serve a gradient
-    def load(self, device: torch.device | str = "cpu") -> None:
-        """See `Operator`."""
-        if self.network is None:
-            network = self.classifier.build(device).to(dtype=self.dtype)
-            self._require_size(network, device)
-            self.network = network
+        self.dtype = as_dtype(dtype)
+        self.network = LazyNetwork(self._read, classifier)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Logits, `(B, K)`."""
-        self.load(x_0.device)
-        assert self.network is not None
         v = prepared(x_0, (self.size, self.size), self.mean, self.std, self.antialias, self.dtype, self.interpolation)
         logits: Tensor = self.network(v)
         return logits.to(x_0.dtype)
@@ -112,11 +104,13 @@ class Classification(LabelOperator):
         return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
     @torch.no_grad()
-    def _require_size(self, network: nn.Module, device: torch.device | str) -> None:
+    def _read(self) -> nn.Module:
+        network = self.classifier.build()
         try:
-            network(torch.zeros(1, 3, self.size, self.size, dtype=self.dtype, device=device))
+            network(torch.zeros(1, 3, self.size, self.size))
         except (AssertionError, RuntimeError) as error:
             raise InvalidValueError(
                 f"{self.classifier} cannot take pictures of {self.size} x {self.size} pixels ({error}); give "
                 "Classification the `size` that it was trained with."
             ) from error
+        return network.to(dtype=self.dtype)

@@ -2,7 +2,7 @@
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from torch import nn
 from torchvision import models
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError, MissingFileError, MissingPackageError, UnreachableError
-from dis_lightning.weights import fill, read_tensors
+from dis_lightning.errors import InvalidValueError, MissingPackageError
+from dis_lightning.files import expanded
+from dis_lightning.weights import fill, missing, reached_hub, read_tensors, unreachable
 
 __all__ = ["Classifier", "TimmClassifier", "TorchvisionClassifier"]
 
@@ -70,16 +71,14 @@ class TorchvisionClassifier(Classifier):
 
     def _state(self) -> dict[str, Any]:
         if self.weights not in self._published.__members__:
-            return read_tensors(_file(self.weights, ", ".join(self._published.__members__)))
+            return read_tensors(_file(self.weights, self._published.__members__))
         weights = self._published[str(self.weights)]
         try:
             state: dict[str, Any] = weights.get_state_dict(progress=True, check_hash=True)
         except OSError as error:
             kept = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
-            raise UnreachableError(
-                f"The weights {self.weights} of {self.name} could not be downloaded ({error}). Without a network, get "
-                f"{weights.url} elsewhere and put it at {kept}."
-            ) from error
+            place = f"put it at {kept}, or give its path as `weights`"
+            raise unreachable(f"The weights {self.weights} of {self.name}", error, weights.url, place) from error
         return state
 
 
@@ -112,18 +111,17 @@ class TimmClassifier(Classifier):
         """See `Classifier`."""
         timm = _timm()
         if self.weights is not None:
-            state = read_tensors(_file(self.weights, "none, for the published ones"))
+            state = read_tensors(_file(self.weights))
             network: nn.Module = timm.create_model(self.name, num_classes=len(self.classes))
             return fill(network, state, self.weights, repr(self), device)
         try:
-            network = timm.create_model(self.name, pretrained=True)
+            with reached_hub():
+                network = timm.create_model(self.name, pretrained=True)
         except (OSError, RuntimeError) as error:
             card = timm.get_pretrained_cfg(self.name)
-            published = f"{HUB_FILES} of https://huggingface.co/{card.hf_hub_id}" if card.hf_hub_id else card.url
-            raise UnreachableError(
-                f"The weights of {self.name} could not be downloaded ({type(error).__name__}). Without a network, get "
-                f"{published} elsewhere and give the file as `weights`."
-            ) from error
+            get = f"{HUB_FILES} of https://huggingface.co/{card.hf_hub_id}" if card.hf_hub_id else card.url
+            place = "give its path as `weights`"
+            raise unreachable(f"The weights of {self.name}", type(error).__name__, get, place) from error
         return network.to(device).requires_grad_(False).eval()
 
     def __repr__(self) -> str:
@@ -150,7 +148,7 @@ def _check_name(name: str, known: Iterable[str], package: str) -> None:
         )
 
 
-def _file(path: str | Path, instead: str) -> Path:
-    if not Path(path).is_file():
-        raise MissingFileError(f"{str(path)!r} is no file of weights, and no published weights: those are {instead}.")
-    return Path(path)
+def _file(path: str | Path, published: Collection[str] = ()) -> Path:
+    if not expanded(path).is_file():
+        raise missing(path, published, "published weight")
+    return expanded(path)

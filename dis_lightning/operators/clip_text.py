@@ -11,19 +11,19 @@ squared distance `|f - t|^2` of other works is twice ours. The networks are thos
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, UnreachableError
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import TextOperator
-from dis_lightning.operators.published_input import prepared
 from dis_lightning.operators.texts import read_texts, require_texts, text_of_each, texts
 from dis_lightning.types import Measurement
-from dis_lightning.weights import read_clip
+from dis_lightning.weights import CLIP, Precision
 
 __all__ = ["CLIPText"]
 
@@ -34,11 +34,13 @@ class CLIPText(TextOperator):
     Args:
         text: the text of all images.
         file: or else a file of texts, line i for image i of the data.
-        name: a network of `open_clip`, such as "ViT-L-14-quickgelu", or "local-dir:" and a folder.
+        name: a network of `open_clip`, such as "ViT-L-14-quickgelu", or "local-dir:" and a folder; see `CLIP`.
         pretrained: a name of its published weights, such as "openai", or a file of them; None where the name is a
             folder, which has them.
-        antialias: see `prepared`.
+        antialias: whether pictures are resized as PIL does, by which the networks were trained: the filter widens where
+            an image gets smaller.
         dtype: precision of the network.
+        preprocessing: how the network wants its pictures, where nothing else says it; see `CLIP`.
 
     Raises:
         ValueError: if there is not either a text or a file.
@@ -51,7 +53,8 @@ class CLIPText(TextOperator):
         name: str = "ViT-L-14-quickgelu",
         pretrained: str | None = "openai",
         antialias: bool = True,
-        dtype: torch.dtype = torch.float32,
+        dtype: Precision = torch.float32,
+        preprocessing: str | dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if bool(text) == bool(file):
@@ -59,48 +62,41 @@ class CLIPText(TextOperator):
                 f"CLIPText needs either a text or a file of texts, but got text={text!r} and file={file}."
             )
         self.text, self.file = text, file
-        self.name, self.pretrained = name, pretrained
+        self.name, self.pretrained, self.preprocessing = name, pretrained, preprocessing
         self.antialias = antialias
-        self.dtype = dtype
-        self._lines: tuple[str, ...] = ()
-        self._network: nn.Module | None = None
-        self._tokenizer: Any = None
+        self.clip = CLIP(name, pretrained, preprocessing, dtype)
+        self.dtype = self.clip.dtype
         self._told: dict[str, Tensor] = {}
 
-    @torch.inference_mode(False)  # weights made in inference mode could never serve a gradient
+    @cached_property
+    def known(self) -> tuple[str, ...]:
+        """See `TextOperator.known`."""
+        return read_texts(self.file) if self.file else (str(self.text),)
+
+    def require(self, names: Sequence[str]) -> None:
+        """See `Operator.require`."""
+        if self.file:
+            require_texts(self.known, len(names))
+
     def load(self, device: torch.device | str = "cpu") -> None:
-        """See `Operator`.
+        """See `Operator.load`.
 
         Raises:
             FileNotFoundError: if the file of texts is not here.
             ValueError: if a text is too long.
         """
-        if self._network is None:
-            network = read_clip(self.name, self.pretrained)
-            self._tokenizer = self._read_tokenizer()
-            self._lines = read_texts(self.file) if self.file else (str(self.text),)
-            self._tokens(self._lines)
-            self._network = network.to(device, self.dtype).requires_grad_(False).eval()
-
-    def require(self, names: Sequence[str]) -> None:
-        """See `Operator.require`."""
-        if self.file:
-            require_texts(self._lines, len(names))
+        self.clip.check()
+        self.clip.require(self.known)
+        super().load(device)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Unit vectors of pictures, `(B, D)`."""
-        network = self._ready(x_0)
-        wants = network.visual.preprocess_cfg
-        size = wants["size"]
-        height, width = (size, size) if isinstance(size, int) else size
-        v = prepared(x_0, (height, width), tuple(wants["mean"]), tuple(wants["std"]), self.antialias, self.dtype)
-        features: Tensor = network.encode_image(v, normalize=True)
-        return features.to(x_0.dtype)
+        return self.clip.pictures((x_0 + 1) / 2, self.antialias).to(x_0.dtype)
 
     def measure(self, x_0: Tensor, noise: NoiseSource) -> list[str]:
         """The text of each image."""
         self.load(x_0.device)
-        return text_of_each(self._lines, noise) if self.file else [self._lines[0]] * len(x_0)
+        return text_of_each(self.known, noise) if self.file else [self.known[0]] * len(x_0)
 
     def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
         """`1 - cos`, per image, in [0, 2]."""
@@ -109,47 +105,17 @@ class CLIPText(TextOperator):
 
     def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
         """`a (1 - cos)`, per image. See the module for what it leaves out."""
-        scale: Tensor = self._ready(x_0).logit_scale.exp().to(x_0.dtype)
+        network: Any = self.clip.ready(x_0)
+        scale: Tensor = network.logit_scale.exp().to(x_0.dtype)
         return scale * self.distance(x_0, y)
 
     def extra_repr(self) -> str:
         """Arguments, for `repr`."""
-        names = ("text", "file", "name", "pretrained", "antialias", "dtype")
+        names = ("text", "file", "name", "pretrained", "antialias", "dtype", "preprocessing")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
-    def _ready(self, x_0: Tensor) -> Any:
-        self.load(x_0.device)
-        return self._network
-
     @torch.inference_mode(False)
-    @torch.no_grad()
     def _vectors(self, wanted: list[str], x_0: Tensor) -> Tensor:
-        network = self._ready(x_0)
         for text in set(wanted) - set(self._told):  # the same at every step: read once
-            self._told[text] = network.encode_text(self._tokens([text]).to(x_0.device), normalize=True)[0]
+            self._told[text] = self.clip.words([text], x_0.device)[0]
         return torch.stack([self._told[text] for text in wanted]).to(x_0)
-
-    def _tokens(self, wanted: tuple[str, ...] | list[str]) -> Tensor:
-        limit = self._tokenizer.context_length
-        # What does not fit is cut off without a word; one more place shows whether something was.
-        filler = self._tokenizer([""], context_length=limit + 1)[0, -1]
-        long = self._tokenizer(list(wanted), context_length=limit + 1)[:, -1] != filler
-        if long.any():
-            text = wanted[int(long.nonzero()[0])]
-            raise InvalidValueError(
-                f"A text for {self.name} may have {limit} tokens, but {text!r} has more; make it shorter."
-            )
-        tokens: Tensor = self._tokenizer(list(wanted))
-        return tokens
-
-    def _read_tokenizer(self) -> Any:
-        import open_clip
-
-        try:
-            return open_clip.get_tokenizer(self.name)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).partition("\n")[0]
-            raise UnreachableError(
-                f"The tokenizer of {self.name} could not be read ({reason}). Without a network, download its whole "
-                "repository elsewhere and give `local-dir:` and its folder as `name`."
-            ) from error

@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, tensor
 from dis_lightning.types import Measurement
@@ -134,6 +134,7 @@ class RandomInpainting(Inpainting):
 
     def __init__(self, visible: float, noise_std: float = 0.0, seed: int = 0, per_image: bool = False) -> None:
         super().__init__(noise_std, per_image)
+        require_numbers(self, visible=visible, seed=seed)
         if not 0 < visible <= 1:
             raise InvalidValueError(f"RandomInpainting needs the visible share in (0, 1], but got {visible}.")
         self.visible = visible
@@ -183,6 +184,7 @@ class BoxInpainting(Inpainting):
         margin: float = 1 / 16,
     ) -> None:
         super().__init__(noise_std, per_image=position is None)
+        require_numbers(self, size=size, margin=margin)
         corners = (margin, 1 - size - margin) if position is None else position
         if not 0 < size < 1 or not all(0 <= corner <= 1 - size for corner in corners):
             raise InvalidValueError(

@@ -3,6 +3,9 @@
 With the singular value decomposition `A = U S V^T`, `A^T (A A^T + damping I)^+ = V S / (S^2 + damping) U^T`.
 """
 
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,6 +13,7 @@ from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.base import LinearOperator, tensor
 from dis_lightning.operators.spectrum import spectral_inverse
 from dis_lightning.types import Measurement
+from dis_lightning.weights import existing_file, read_tensors
 
 __all__ = ["MatrixOperator"]
 
@@ -18,12 +22,15 @@ class MatrixOperator(LinearOperator):
     """`y = A vec(x_0) + noise_std n` with a given matrix.
 
     Args:
-        matrix: `(M, D)`, D the number of values of one image; a tensor or nested lists.
+        matrix: `(M, D)`, D the number of values of one image: a tensor, nested lists, or a file that holds it alone, as
+            an array of NumPy (`.npy`, `.npz`) or a tensor (`.pt`, `.safetensors`; one, of any name).
         noise_std: standard deviation of the noise on `y`.
         shape: shape of one image, for the adjoint and the pseudo-inverse; `(D,)` if not given.
 
     Raises:
-        ValueError: if the matrix has not two axes or does not fit `shape`.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged or holds anything else, or if the matrix has not two axes of finite numbers
+            or does not fit `shape`.
     """
 
     matrix_: Tensor
@@ -32,21 +39,41 @@ class MatrixOperator(LinearOperator):
     _right: Tensor
 
     def __init__(
-        self, matrix: Tensor | list[list[float]], noise_std: float = 0.0, shape: tuple[int, ...] | None = None
+        self,
+        # With `Path` among the types, a file named on the command line is not opened there, as a configuration.
+        matrix: Tensor | list[list[float]] | str | Path,
+        noise_std: float = 0.0,
+        shape: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__(noise_std)
-        matrix = torch.as_tensor(matrix)
+        self.file = str(matrix) if isinstance(matrix, str | Path) else None
+        matrix = _read(matrix) if isinstance(matrix, str | Path) else torch.as_tensor(matrix)
         self.shape = tuple(shape or matrix.shape[-1:])
         if matrix.ndim != 2 or torch.Size(self.shape).numel() != matrix.shape[1]:
             raise InvalidValueError(
                 f"A matrix of shape {tuple(matrix.shape)} does not act on images of shape {self.shape}."
             )
+        if matrix.is_complex() or not matrix.isfinite().all():
+            raise InvalidValueError(
+                f"A matrix has finite real numbers, but got {matrix.dtype} with {int((~matrix.isfinite()).sum())} of "
+                f"{matrix.numel()} that are not finite."
+            )
+        if not matrix.is_floating_point():
+            matrix = matrix.double()
         self.register_buffer("matrix_", matrix, persistent=False)
         # What is next to nothing in the type of the matrix is its rounding, not its content.
         self._rounding = max(matrix.shape) * torch.finfo(matrix.dtype).eps
         parts = torch.linalg.svd(matrix.double(), full_matrices=False)
         for name, part in zip(("_left", "_values", "_right"), parts, strict=True):
             self.register_buffer(name, part.to(matrix), persistent=False)
+
+    def accept(self, shape: tuple[int, ...]) -> None:
+        """See `Operator.accept`."""
+        if torch.Size(shape).numel() != self.matrix_.shape[1]:
+            raise InvalidValueError(
+                f"A matrix of shape {tuple(self.matrix_.shape)} does not act on images of shape {tuple(shape)}, which "
+                f"have {torch.Size(shape).numel()} values; give a matrix with as many columns, or resize the data."
+            )
 
     def forward(self, x_0: Tensor) -> Tensor:
         """`A vec(x_0)`, `(B, M)`."""
@@ -66,5 +93,25 @@ class MatrixOperator(LinearOperator):
         return self.pseudo_inverse(tensor(y)).clamp(-1, 1)
 
     def extra_repr(self) -> str:
-        """Arguments, for `repr`; of the matrix its shape alone."""
-        return f"matrix={tuple(self.matrix_.shape)}, noise_std={self.noise_std}, shape={self.shape}"
+        """Arguments, for `repr`; of a matrix that is in no file its shape alone."""
+        return f"matrix={self.file or tuple(self.matrix_.shape)}, noise_std={self.noise_std}, shape={self.shape}"
+
+
+def _read(file: str | Path) -> Tensor:
+    """The one matrix in a file."""
+    path = existing_file(file, "a matrix (.npy, .npz, .pt or .safetensors)")
+    if path.suffix not in (".npy", ".npz"):
+        found = list(read_tensors(path).values())
+    else:
+        try:
+            content = np.load(path, allow_pickle=False)
+            arrays = [content[name] for name in content] if path.suffix == ".npz" else [content]
+            found = [torch.from_numpy(array) for array in arrays]
+        except Exception as error:  # A damaged file fails in any way it likes.
+            raise InvalidValueError(
+                f"{path} cannot be read as an array of numbers ({type(error).__name__}): it is damaged, or holds "
+                "something else. Write it again."
+            ) from error
+    if len(found) != 1:
+        raise InvalidValueError(f"{path} must hold one matrix, but holds {len(found)} arrays: write it alone.")
+    return found[0]

@@ -1,22 +1,22 @@
 """Motion blur: the image is seen along the path of a shaking camera.
 
-The kernel is the share of the exposure that the camera spends at each pixel,
+    y = k * x_0
 
-    y = k * x_0,    k(p) = (1 / T) integral_0^T B(p - u(t)) dt
+The kernel k is drawn by the law of the generator by which the field makes its kernels (Borodenko,
+https://github.com/LeviBorodenko/motionblur, 2019; used by Chung et al. 2023 and Zhang et al. 2024). With d the kernel's
+diagonal and I the intensity in [0, 1], a path is a chain of straight steps:
 
-with a random path `u(t)` walked at constant speed and `B` the hat of bilinear interpolation: Boracchi & Foi, "Modeling
-the Performance of Image Restoration from Motion Blur", IEEE TIP 2012. The law of the paths is that of the generator by
-which the field makes its kernels (Borodenko, https://github.com/LeviBorodenko/motionblur, 2019; used by Chung et al.
-2023 and Zhang et al. 2024). With d the kernel's diagonal and I the intensity in [0, 1], a path is a chain of straight
-steps:
-
-    length of the path     3/4 d (U(0, 1) + U(0, I^2))
+    length of the path     3/4 d (U(0, 1) + U(0, I^2)); the last step goes beyond it
     length of a step       (1.1 - I) d Beta(1, 30)
     largest angle M        U(0, pi I)
     angles                 the first U(-M, M), then of size Triangular(0, I M, M + 0.1)
     sign of an angle       that of the one before, but for a chance of Beta(2, 20), drawn once
 
-turned as a whole by U(0, pi) and centred at its mean.
+The path goes from the end of the first step to the end of the last, is centred at the mean of these ends, and turned as
+a whole by U(0, pi). It is drawn as a line of even brightness at twice the size, `d / 75` pixels there wide and at least
+one, blurred by a Gaussian of standard deviation `d / 50` pixels there, both rounded down, and brought to its size by
+Lanczos' filter. So a place that the path crosses twice is as bright as any other: it is no exposure, for which see
+Boracchi & Foi, "Modeling the Performance of Image Restoration from Motion Blur", IEEE TIP 2012.
 
 The convolution is circular. Then the Fourier basis diagonalises it and all inverses are exact; with the reflected
 borders of the field there is no closed form, since a path has no mirror symmetry. The two differ only within the
@@ -27,16 +27,14 @@ import math
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.operators.base import LinearOperator
 from dis_lightning.operators.spectrum import spectral_inverse
 
 __all__ = ["MotionBlur"]
-
-EXPOSURES = 10_000
-"""Moments at which a path is seen: more than 70 for each pixel of the longest path of the papers' kernels."""
 
 
 class MotionBlur(LinearOperator):
@@ -63,6 +61,7 @@ class MotionBlur(LinearOperator):
         tolerance: float = 0.01,
     ) -> None:
         super().__init__(noise_std)
+        require_numbers(self, kernel_size=kernel_size, intensity=intensity, seed=seed, tolerance=tolerance)
         if kernel_size < 1 or kernel_size % 2 == 0 or not 0 <= intensity <= 1 or not 0 < tolerance < 1 or seed < 0:
             raise InvalidValueError(
                 "MotionBlur needs an odd kernel_size, intensity in [0, 1], seed >= 0 and tolerance in (0, 1), but got "
@@ -77,7 +76,7 @@ class MotionBlur(LinearOperator):
     def kernel(self) -> Tensor:
         """The kernel, `(kernel_size, kernel_size)`, double precision, sum 1."""
         path = _path(np.random.default_rng(self.seed), self.kernel_size, self.intensity)
-        return torch.from_numpy(_exposed(path, self.kernel_size))
+        return torch.from_numpy(_drawn(path, self.kernel_size))
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Blurred images, `(B, C, H, W)`."""
@@ -118,13 +117,13 @@ class MotionBlur(LinearOperator):
 
 
 def _path(random: np.random.Generator, size: int, intensity: float) -> np.ndarray:
-    """Corners of a random path around 0, complex numbers in pixels; see the module."""
+    """Corners of a random path around 0, two or more, complex numbers in pixels; see the module."""
     diagonal = math.hypot(size, size)
     length = 0.75 * diagonal * (random.uniform() + random.uniform(0, intensity**2))
     steps: list[float] = []
     while sum(steps) < length:
         step = (1.1 - intensity) * diagonal * random.beta(1, 30)
-        if step < length:
+        if step < length:  # so that there are two or more
             steps.append(step)
     largest = random.uniform(0, math.pi * intensity)
     turning = random.beta(2, 20)
@@ -133,24 +132,19 @@ def _path(random: np.random.Generator, size: int, intensity: float) -> np.ndarra
     flips = np.where(random.uniform(size=len(steps)) < turning, -1, 1)
     flips[0] = 1
     signs = np.cumprod(flips) * (-1 if angles[0] < 0 else 1)
-    corners = np.cumsum(np.concatenate([[0], steps * np.exp(1j * signs * np.abs(angles))]))
+    corners = np.cumsum(steps * np.exp(1j * signs * np.abs(angles)))
     centred: np.ndarray = (corners - corners.mean()) * np.exp(1j * random.uniform(0, math.pi))
     return centred
 
 
-def _exposed(path: np.ndarray, size: int) -> np.ndarray:
-    """The share of the time that a walk along a path spends at each pixel, `(size, size)`, sum 1.
-
-    What leaves the kernel is cut off.
-    """
-    walked = np.concatenate([[0], np.cumsum(np.abs(np.diff(path)))])
-    moments = np.linspace(0, walked[-1], EXPOSURES)
-    kernel = np.zeros((size, size))
-    row, column = (np.interp(moments, walked, part) + size // 2 for part in (path.imag, path.real))
-    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        r, c = np.floor(row).astype(int) + i, np.floor(column).astype(int) + j
-        inside = (r >= 0) & (r < size) & (c >= 0) & (c < size)
-        share = (1 - np.abs(row - r)) * (1 - np.abs(column - c))
-        np.add.at(kernel, (r[inside], c[inside]), share[inside])
-    kernel /= kernel.sum()
-    return kernel
+def _drawn(path: np.ndarray, size: int) -> np.ndarray:
+    """A path as a kernel, `(size, size)`, sum 1; what leaves the kernel is cut off. See the module."""
+    diagonal = math.hypot(size, size)
+    # Pillow cuts coordinates down to pixels, half a pixel on average: whole numbers are between pixels here.
+    corners = [(float(corner.real), float(corner.imag)) for corner in 2 * path + size * (1 + 1j)]
+    picture = Image.new("L", (2 * size, 2 * size))
+    ImageDraw.Draw(picture).line(corners, fill=255, width=max(1, int(diagonal / 75)))
+    picture = picture.filter(ImageFilter.GaussianBlur(int(diagonal / 50)))
+    kernel = np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS), dtype=np.float64)
+    shares: np.ndarray = kernel / kernel.sum()
+    return shares

@@ -18,8 +18,9 @@ from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource, keyed_generator
 from dis_lightning.operators.base import GaussianOperator, tensor
 from dis_lightning.operators.networks.kernel_wizard import KernelWizard
-from dis_lightning.operators.networks.published import read_network, require
+from dis_lightning.operators.networks.published import published
 from dis_lightning.types import Measurement
+from dis_lightning.weights import LazyNetwork, Precision, as_dtype
 
 __all__ = ["NonlinearBlur"]
 
@@ -55,7 +56,7 @@ class NonlinearBlur(GaussianOperator):
         noise_std: float = 0.0,
         kernel_seed: int | None = None,
         resample: bool = False,
-        dtype: torch.dtype = torch.float32,
+        dtype: Precision = torch.float32,
     ) -> None:
         super().__init__(noise_std)
         if kernel_seed is not None and (resample or kernel_seed < 0):
@@ -63,23 +64,15 @@ class NonlinearBlur(GaussianOperator):
                 "NonlinearBlur needs kernel_seed >= 0, and none where kernels are drawn anew (resample), but got "
                 f"kernel_seed={kernel_seed} and resample={resample}."
             )
-        if isinstance(network, str | Path):
-            require(network)
-        self.source = network if isinstance(network, str | Path) else type(network).__name__
+        self.network: LazyNetwork[KernelWizard] = published(network, KernelWizard, dtype)
         self.kernel_seed = kernel_seed
         self.resample = resample
-        self.dtype = dtype
-        self.network = None if isinstance(network, str | Path) else network.requires_grad_(False).eval()
+        self.dtype = as_dtype(dtype)
 
     def accept(self, shape: tuple[int, ...]) -> None:
         """See `Operator.accept`."""
         with torch.device("meta"):
-            (self.network or KernelWizard()).kernel_shape(torch.empty(1, *shape))
-
-    def load(self, device: torch.device | str = "cpu") -> None:
-        """Read the network; see `Operator.load`."""
-        if self.network is None:
-            self.network = read_network(KernelWizard, self.source, self.dtype, device)
+            (self.network.network or KernelWizard()).kernel_shape(torch.empty(1, *shape))
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Blurred images, `(B, 3, H, W)`, in [-1, 1]; see the class for the kernel."""
@@ -101,7 +94,7 @@ class NonlinearBlur(GaussianOperator):
     def extra_repr(self) -> str:
         """Arguments, for `repr`."""
         return (
-            f"network={self.source}, noise_std={self.noise_std}, kernel_seed={self.kernel_seed}, "
+            f"network={self.network.source}, noise_std={self.noise_std}, kernel_seed={self.kernel_seed}, "
             f"resample={self.resample}, dtype={self.dtype}"
         )
 
@@ -132,11 +125,9 @@ class NonlinearBlur(GaussianOperator):
         return KERNEL_STD * torch.stack([torch.randn(shape, generator=g) for g in generators]).to(x_0)
 
     def _ready(self, x_0: Tensor) -> KernelWizard:
-        if self.network is None:
+        if self.network.network is None:
             self.accept(tuple(x_0.shape[1:]))
-            self.load(x_0.device)
-        assert self.network is not None
-        return self.network
+        return self.network.ready(x_0)
 
 
 def _as_plane(kernel: Tensor, x_0: Tensor) -> Tensor:

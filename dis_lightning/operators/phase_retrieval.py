@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, Operator, tensor
 from dis_lightning.types import Measurement
@@ -39,6 +39,9 @@ class PhaseRetrieval(GaussianOperator):
     ) -> None:
         super().__init__(noise_std)
         low, high = input_range
+        require_numbers(self, oversample=oversample)
+        for bound in input_range:
+            require_numbers(self, input_range=bound)
         if not 0 <= oversample < float("inf") or not low < high:
             raise InvalidValueError(
                 "PhaseRetrieval needs a finite oversample >= 0 and an input_range from low to high, but got "

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from dis_lightning.operators.base import LabelOperator
 from dis_lightning.operators.networks.planar_layout import PlanarLayout, read_layout
-from dis_lightning.operators.networks.published import read_network, require
+from dis_lightning.operators.networks.published import published
+from dis_lightning.weights import Precision, as_dtype
 
 __all__ = ["RoomLayout"]
 
@@ -31,34 +32,23 @@ class RoomLayout(LabelOperator):
         self,
         # With `Path` among the types, a file named on the command line is not opened there, as a configuration.
         network: nn.Module | str | Path = "room_layout_lin2018",
-        dtype: torch.dtype = torch.float32,
+        dtype: Precision = torch.float32,
     ) -> None:
         super().__init__(SURFACES)
-        if isinstance(network, str | Path):
-            require(network)
-        self.source = network if isinstance(network, str | Path) else type(network).__name__
-        self.dtype = dtype
-        self.network = None if isinstance(network, str | Path) else network.requires_grad_(False).eval()
+        self.network = published(network, PlanarLayout, dtype, read_layout)
+        self.dtype = as_dtype(dtype)
 
     def accept(self, shape: tuple[int, ...]) -> None:
         """See `Operator.accept`."""
-        if self.network is None:
+        if self.network.network is None:
             PlanarLayout.check(torch.empty(1, *shape))
-
-    def load(self, device: torch.device | str = "cpu") -> None:
-        """Read the network; see `Operator.load`."""
-        if self.network is None:
-            self.network = read_network(PlanarLayout, self.source, self.dtype, device, read_layout)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Logits `(B, 5, H, W)` of images `(B, 3, H, W)` in [-1, 1]."""
-        if self.network is None:
-            self.accept(tuple(x_0.shape[1:]))
-            self.load(x_0.device)
-        assert self.network is not None
+        self.accept(tuple(x_0.shape[1:]))
         logits: Tensor = self.network(x_0)
         return logits
 
     def extra_repr(self) -> str:
         """Arguments, for `repr`."""
-        return f"network={self.source}, dtype={self.dtype}"
+        return f"network={self.network.source}, dtype={self.dtype}"

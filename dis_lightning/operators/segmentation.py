@@ -2,7 +2,6 @@
 
 from importlib import resources
 
-import torch
 import yaml
 from torch import Tensor
 
@@ -28,10 +27,6 @@ class Segmentation(LabelOperator):
         super().__init__(ade20k_classes())
         self.network = MobileNetC1() if network is None else network
         self.softmax_twice = softmax_twice
-
-    def load(self, device: torch.device | str = "cpu") -> None:
-        """Read the network; see `Operator.load`."""
-        self.network.load(device)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Logits, `(B, 150, H, W)`, of images `(B, 3, H, W)` in [-1, 1]."""

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidTypeError, InvalidValueError, MissingFileError
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, UnusablePathError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.types import Measurement
+from dis_lightning.weights import existing_file
 
 __all__ = ["read_texts", "require_texts", "text_of_each", "texts"]
 
@@ -37,11 +38,16 @@ def read_texts(path: Path) -> tuple[str, ...]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it has no lines, or an empty one.
+        OSError: if it may not be read.
+        ValueError: if it has no lines, or an empty one, or is no text in UTF-8.
     """
-    if not path.is_file():
-        raise MissingFileError(f"{path} is no file; give one with a text in each line, line i for image i of the data.")
-    lines = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    path = existing_file(path, "a text in each line, line i for image i of the data,")
+    try:
+        lines = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    except UnicodeDecodeError as error:
+        raise InvalidValueError(f"{path} is no text in UTF-8 ({error}): write it again as such.") from error
+    except OSError as error:
+        raise UnusablePathError(f"{path} may not be read ({error.strerror}): change its permissions.") from error
     if not all(lines) or not lines:
         where = f"line {lines.index('') + 1} is empty" if lines else "it is empty"
         raise InvalidValueError(f"{path} must have a text in each line, line i for image i of the data, but {where}.")

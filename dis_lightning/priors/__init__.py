@@ -8,7 +8,7 @@ from dis_lightning.priors.diffusers_format import save_diffusers
 from dis_lightning.priors.edm import EDM
 from dis_lightning.priors.exact import ExactPrior
 from dis_lightning.priors.flow import FlowMap
-from dis_lightning.priors.gaussian import GaussianPrior
+from dis_lightning.priors.gaussian import GaussianConsistencyMap, GaussianPrior
 from dis_lightning.priors.mixture import GaussianMixturePrior
 from dis_lightning.priors.unet import UNet
 
@@ -19,6 +19,7 @@ __all__ = [
     "ExactPrior",
     "FiniteAtomPrior",
     "FlowMap",
+    "GaussianConsistencyMap",
     "GaussianMixturePrior",
     "GaussianPrior",
     "UNet",

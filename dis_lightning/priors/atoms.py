@@ -23,7 +23,7 @@ from dis_lightning.priors.exact import (
     responsibilities,
 )
 from dis_lightning.priors.flow import FlowMap
-from dis_lightning.types import Measurement
+from dis_lightning.types import Measurement, repeat
 
 __all__ = ["FiniteAtomPrior"]
 
@@ -84,7 +84,7 @@ class FiniteAtomPrior(ExactPrior):
         """
         check_single(y)
         parts = self.atoms.split(PART)
-        energies = torch.cat([operator.energy(part, _repeated(y, len(part))) for part in parts])
+        energies = torch.cat([operator.energy(part, repeat(y, len(part))) for part in parts])
         log_weights = self.log_weights - energies.to(self.log_weights)
         if log_weights.isnan().any() or log_weights.max().isinf():
             raise InvalidValueError(
@@ -98,7 +98,3 @@ class FiniteAtomPrior(ExactPrior):
     def consistency_map(self, sigma_min: float = 0.002) -> FlowMap:
         """The probability flow, integrated numerically; see `ExactPrior.consistency_map`."""
         return FlowMap(self, sigma_min=sigma_min)
-
-
-def _repeated(y: Measurement, count: int) -> Measurement:
-    return y.expand(count, *y.shape[1:]) if isinstance(y, Tensor) else y * count

@@ -1,15 +1,31 @@
 """The contract of every prior: a network, or a closed form, behind `(x_t, sigma) -> x_0`."""
 
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.weights import load_networks
 
-__all__ = ["Denoiser", "per_image"]
+__all__ = ["Denoiser", "Kind", "per_image", "require_kind"]
+
+Kind = Literal["posterior mean", "consistency map"]
+"""What an estimate of the clean image is: the mean over all images that `x_t` may come from, or one of them, the end of
+the probability flow through `x_t`."""
+
+_INSTEAD: dict[Kind, tuple[str, str]] = {
+    "consistency map": ("a ConsistencyModel", " or, of a prior in closed form, its consistency_map()"),
+    "posterior mean": ("an EDM", " or a prior in closed form"),
+}
+_ROOMS = {
+    ("denoiser", "consistency map"): "rooms_consistency",
+    ("denoiser", "posterior mean"): "rooms_edm",
+    ("consistency", "consistency map"): "rooms_pair",
+}
+"""Where the project keeps the priors of rooms for each part of a run."""
 
 
 class Denoiser(Described, nn.Module, ABC):
@@ -20,10 +36,12 @@ class Denoiser(Described, nn.Module, ABC):
     Attributes:
         shape: shape of one image, `(C, H, W)`. Samplers start from noise of this shape.
         num_classes: number of classes of a class-conditional network, else None.
+        kind: which of the two it is; None where that is not known, and then nothing is refused for it.
     """
 
     shape: tuple[int, ...]
     num_classes: int | None = None
+    kind: ClassVar[Kind | None] = None
 
     @abstractmethod
     def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
@@ -38,7 +56,12 @@ class Denoiser(Described, nn.Module, ABC):
         """
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Read weights that are not read yet, so that a missing file is found before any sampling."""
+        """Read weights that are not read yet, so that a missing file is found before any sampling.
+
+        Args:
+            device: where they are needed.
+        """
+        load_networks(self, device)
 
     def given(self, labels: Tensor) -> Self:
         """Bind class labels, `(N,)`, once for all evaluations.
@@ -47,6 +70,28 @@ class Denoiser(Described, nn.Module, ABC):
             ValueError: if the network is not class-conditional.
         """
         raise InvalidValueError(f"{type(self).__name__} is not class-conditional and takes no labels, but got some.")
+
+
+def require_kind(owner: object, part: str, prior: Denoiser, kind: Kind) -> None:
+    """Refuse a prior that is known to be of the other kind: its results would look ordinary.
+
+    Args:
+        owner: who needs it.
+        part: what the owner calls it.
+        prior: what came.
+        kind: what it must be, if it says.
+
+    Raises:
+        ValueError: if it is of the other kind.
+    """
+    if prior.kind not in (None, kind):
+        network, other = _INSTEAD[kind]
+        rooms = _ROOMS.get((part, kind))
+        file = f" (of rooms: --config configs/priors/{rooms}.yaml)" if rooms else ""
+        raise InvalidValueError(
+            f"{type(owner).__name__} needs a {kind} as `{part}`, but {type(prior).__name__} gives a {prior.kind}, with "
+            f"which results would look ordinary and be wrong. Give {network}{file}{other}."
+        )
 
 
 def per_image(sigma: float | Tensor, x_t: Tensor) -> float | Tensor:

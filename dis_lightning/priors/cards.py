@@ -16,6 +16,6 @@ def file_cards() -> dict[str, FileCard]:
 
 
 def repository_cards() -> dict[str, dict[str, Any]]:
-    """The arguments of `UNet` for repositories of the hub, by hub id."""
+    """The `arguments` of `UNet` for repositories of the hub and the `kind` of their networks, by hub id."""
     cards: dict[str, dict[str, Any]] = read_cards(PACKAGE)["repositories"]
     return cards

@@ -4,7 +4,6 @@ Weights are mapped into memory rather than read into it, and go from there strai
 were asked for; the network itself is built without memory.
 """
 
-import difflib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,19 +12,48 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, MissingFileError
+from dis_lightning.errors import InvalidValueError, MissingFileError, UnreachableError
+from dis_lightning.files import expanded
+from dis_lightning.priors.base import Kind
 from dis_lightning.priors.cards import file_cards, repository_cards
 from dis_lightning.priors.diffusers_config import arguments_from
 from dis_lightning.priors.diffusers_format import CONFIG, WEIGHTS, from_diffusers
 from dis_lightning.priors.unet import UNet
-from dis_lightning.weights import FileCard, fetch_from_hub, fill, read_metadata, read_tensors
+from dis_lightning.weights import (
+    FileCard,
+    Precision,
+    as_dtype,
+    fetch_from_hub,
+    fill,
+    is_hub_id,
+    missing,
+    read_metadata,
+    read_tensors,
+    write_tensors,
+)
 
 __all__ = ["Source", "find", "load_network", "save_network"]
 
-_SUFFIXES = (".bin", ".pt", ".pth", ".safetensors")
+INDEX = "model_index.json"
+"""What a whole pipeline of diffusers says about itself."""
+SCHEDULER = "scheduler/scheduler_config.json"
+"""What its sampler says."""
+
+_KINDS = {
+    "CMStochasticIterativeScheduler": "consistency map",
+    "ConsistencyModelPipeline": "consistency map",
+    "DDIMPipeline": "prediction of noise",
+    "DDIMScheduler": "prediction of noise",
+    "DDPMPipeline": "prediction of noise",
+    "DDPMScheduler": "prediction of noise",
+    "EDMDPMSolverMultistepScheduler": "posterior mean",
+    "EDMEulerScheduler": "posterior mean",
+    "KarrasVePipeline": "posterior mean",
+    "KarrasVeScheduler": "posterior mean",
+}
+"""What the network gives in pipelines and with samplers of diffusers."""
 
 
 @torch.inference_mode(False)  # weights made in inference mode could never serve a gradient with respect to an image
@@ -33,14 +61,15 @@ def load_network(
     source: str | Path,
     *,
     arguments: Mapping[str, Any] | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: Precision = torch.float32,
     device: torch.device | str = "cpu",
 ) -> UNet:
     """Read a trained network.
 
     Args:
         source: a file (`.pt`, `.safetensors`), a folder in the format of diffusers, the name of a card (such as
-            "edm_bedroom256_ema", downloaded if need be), or a hub id (such as "openai/diffusers-cd_cat256_l2").
+            "edm_bedroom256_ema", downloaded if need be), or a hub id (such as "openai/diffusers-cd_cat256_l2"). `~` is
+            the home folder.
         arguments: the arguments of `UNet`; None where the source says them: a card or a file named as one, a file
             written by `save_network`, a configuration of diffusers.
         dtype: precision of the torso, whatever that of the file.
@@ -56,14 +85,20 @@ def load_network(
     """
     origin = find(source)
     with torch.device("meta"):
-        network = UNet(**(arguments or origin.arguments()), dtype=dtype)
+        network = UNet(**(arguments or origin.arguments()), dtype=as_dtype(dtype))
     return fill(network, origin.weights(), origin, network.arguments, device)
 
 
-def save_network(network: UNet, path: str | Path) -> None:
-    """Write a network to a safetensors file that says how it is built, so that `load_network` needs no arguments."""
-    tensors = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
-    save_file(tensors, path, metadata={"arguments": json.dumps(network.arguments)})
+def save_network(network: UNet, path: str | Path, kind: Kind | None = None) -> None:
+    """Write a network to a safetensors file that says how it is built, so that `load_network` needs no arguments.
+
+    Args:
+        network: the network.
+        path: the file to write.
+        kind: what it was trained to give, where that is known: then no prior of the other kind takes the file.
+    """
+    metadata = {"arguments": json.dumps(network.arguments)} | ({"kind": kind} if kind else {})
+    write_tensors(network.state_dict(), expanded(path), metadata)
 
 
 class Source(ABC):
@@ -72,6 +107,10 @@ class Source(ABC):
     @abstractmethod
     def arguments(self) -> dict[str, Any]:
         """The arguments of `UNet`, known without reading the weights."""
+
+    @abstractmethod
+    def kind(self) -> str | None:
+        """What the network was trained to give, where the place says it; known without reading the weights."""
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
@@ -84,22 +123,16 @@ def find(source: str | Path) -> Source:
     Raises:
         FileNotFoundError: if it is none of these.
     """
-    path, name = Path(source), str(source)
+    path, name, cards = expanded(source), str(source), file_cards()
     if path.is_dir():
         return Folder(path if (path / CONFIG).exists() else path / "unet")
     if path.is_file():
         return File(path)
-    cards = file_cards()
     if name in cards:
         return Published(cards[name])
-    if name.count("/") == 1 and not path.is_absolute() and path.suffix not in _SUFFIXES:
+    if name in repository_cards() or is_hub_id(source):
         return Repository(name)
-    known = [*cards, *repository_cards()]
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    raise MissingFileError(
-        f"{name!r} is no file and no folder, no hub id (owner/name), and no card: "
-        + (f"did you mean {' or '.join(close)}?" if close else f"the cards are {', '.join(cards)}.")
-    )
+    raise missing(source, cards)
 
 
 @dataclass(frozen=True)
@@ -120,6 +153,13 @@ class File(Source):
             f"with save_network to a file that says them; or name the file after its card: {', '.join(cards)}."
         )
 
+    def kind(self) -> str | None:
+        """See `Source`."""
+        if self.path.suffix == ".safetensors" and (written := read_metadata(self.path).get("kind")):
+            return written
+        card = file_cards().get(self.path.stem)
+        return card.kind if card else None
+
     def weights(self) -> dict[str, Tensor]:
         """See `Source`."""
         return read_tensors(self.path)
@@ -135,6 +175,10 @@ class Published(Source):
         """See `Source`."""
         return self.card.arguments
 
+    def kind(self) -> str | None:
+        """See `Source`."""
+        return self.card.kind
+
     def weights(self) -> dict[str, Tensor]:
         """See `Source`."""
         return read_tensors(self.card.fetch())
@@ -149,6 +193,11 @@ class Folder(Source):
     def arguments(self) -> dict[str, Any]:
         """See `Source`."""
         return _read_config(self._file(CONFIG))
+
+    def kind(self) -> str | None:
+        """See `Source`. The pipeline says it, or its sampler, beside the folder of the network."""
+        files = [folder / name for folder in (self.path, self.path.parent) for name in (INDEX, SCHEDULER)]
+        return next((kind for file in files if file.is_file() and (kind := _kind_in(file))), None)
 
     def weights(self) -> dict[str, Tensor]:
         """See `Source`."""
@@ -169,7 +218,19 @@ class Repository(Source):
 
     def arguments(self) -> dict[str, Any]:
         """See `Source`. Without a card, the configuration is downloaded to know them."""
-        return repository_cards().get(self.name) or _read_config(fetch_from_hub(self.name, f"unet/{CONFIG}"))
+        if card := repository_cards().get(self.name):
+            arguments: dict[str, Any] = card["arguments"]
+            return arguments
+        return _read_config(fetch_from_hub(self.name, f"unet/{CONFIG}"))
+
+    def kind(self) -> str | None:
+        """See `Source`. Without a card, the pipeline says it, where the repository is one."""
+        if card := repository_cards().get(self.name):
+            return str(card["kind"])
+        try:
+            return _kind_in(fetch_from_hub(self.name, INDEX, SCHEDULER))
+        except UnreachableError:
+            return None
 
     def weights(self) -> dict[str, Tensor]:
         """See `Source`."""
@@ -180,6 +241,20 @@ class Repository(Source):
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        return arguments_from(json.loads(path.read_text(encoding="utf-8")))
+        return arguments_from(_read_json(path))
     except ValueError as error:
         raise InvalidValueError(f"{path}: {error}") from error
+
+
+def _kind_in(path: Path) -> str | None:
+    return _KINDS.get(str(_read_json(path).get("_class_name")))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidValueError(f"{path} is no JSON ({error}): it is damaged; get it again.") from error
+    if not isinstance(content, dict):
+        raise InvalidValueError(f"{path} must hold an object, but holds one {type(content).__name__}; get it again.")
+    return content

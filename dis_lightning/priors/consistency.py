@@ -8,14 +8,17 @@ Song et al., "Consistency Models", 2023, appendix C:
 so that the model is the identity at `sigma_min`.
 """
 
+import math
 from pathlib import Path
+from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.priors.base import Kind
 from dis_lightning.priors.preconditioning import Preconditioned
 from dis_lightning.priors.unet import UNet
+from dis_lightning.weights import Precision
 
 __all__ = ["ConsistencyModel"]
 
@@ -37,18 +40,21 @@ class ConsistencyModel(Preconditioned):
         ValueError: if `sigma_min` is negative, and as in `Preconditioned`.
     """
 
+    kind: ClassVar[Kind] = "consistency map"
+
     def __init__(
         self,
         network: UNet | str | Path,
         clip: bool = False,
-        dtype: torch.dtype | None = None,
+        dtype: Precision | None = None,
         sigma_data: float = 0.5,
         sigma_min: float = 0.002,
         edm_scalings: bool = False,
     ) -> None:
         super().__init__(network, clip, dtype, sigma_data)
-        if sigma_min < 0:
-            raise InvalidValueError(f"ConsistencyModel needs sigma_min >= 0, but got {sigma_min}.")
+        require_numbers(self, sigma_min=sigma_min)
+        if not 0 <= sigma_min < math.inf:
+            raise InvalidValueError(f"ConsistencyModel needs a finite sigma_min >= 0, but got {sigma_min}.")
         self.sigma_min = sigma_min
         self.edm_scalings = edm_scalings
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
+from dis_lightning.files import expanded
 from dis_lightning.priors.diffusers_config import config_from
 from dis_lightning.priors.unet import UNet
+from dis_lightning.weights import write_tensors
 
 __all__ = ["CONFIG", "WEIGHTS", "from_diffusers", "save_diffusers", "to_diffusers"]
 
@@ -88,10 +89,9 @@ def save_diffusers(network: UNet, folder: str | Path) -> None:
         ValueError: if diffusers has no such network.
     """
     config = config_from(network.arguments)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = expanded(folder)
     state = to_diffusers(network.state_dict(), network.arguments)
-    save_file({key: tensor.float().contiguous() for key, tensor in state.items()}, folder / WEIGHTS[0])
+    write_tensors({key: tensor.float() for key, tensor in state.items()}, folder / WEIGHTS[0])
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
 

@@ -14,7 +14,7 @@ so the denoiser of the posterior `p(x_0 | y)`, taken as a prior, is the exact co
 """
 
 from abc import abstractmethod
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from torch import Tensor
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.priors.base import Denoiser
+from dis_lightning.priors.base import Denoiser, Kind
 from dis_lightning.types import Measurement
 
 __all__ = [
@@ -42,6 +42,8 @@ class ExactPrior(Denoiser):
     All are accurate in float32 for levels from 0.002 to 1000, and differentiable. Numbers are computed in the type of
     the prior's own tensors and given back in the type of `x_t`. Row i of a result depends on row i alone.
     """
+
+    kind: ClassVar[Kind] = "posterior mean"
 
     @abstractmethod
     def sample(self, noise: NoiseSource) -> Tensor:

@@ -6,14 +6,15 @@ by Heun's method (Karras et al., "Elucidating the Design Space of Diffusion-Base
 over the levels of their equation 5. Each row has its own levels, so `sigma` may differ from image to image.
 """
 
+import math
 from itertools import pairwise
-from typing import Self
+from typing import ClassVar, Self
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.levels import karras
-from dis_lightning.priors.base import Denoiser, per_image
+from dis_lightning.priors.base import Denoiser, Kind, per_image, require_kind
 
 __all__ = ["FlowMap"]
 
@@ -30,16 +31,20 @@ class FlowMap(Denoiser):
         rho: how densely the low levels are covered, > 0.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range, or the denoiser is a consistency map itself.
     """
+
+    kind: ClassVar[Kind] = "consistency map"
 
     def __init__(self, denoiser: Denoiser, steps: int = 64, sigma_min: float = 0.002, rho: float = 7.0) -> None:
         super().__init__()
-        if steps < 1 or not sigma_min > 0 or not rho > 0:
+        require_numbers(self, steps=steps, sigma_min=sigma_min, rho=rho)
+        if steps < 1 or not 0 < sigma_min < math.inf or not 0 < rho < math.inf:
             raise InvalidValueError(
                 "FlowMap needs steps >= 1, sigma_min > 0 and rho > 0, but got "
                 f"steps={steps}, sigma_min={sigma_min}, rho={rho}."
             )
+        require_kind(self, "denoiser", denoiser, "posterior mean")
         self.shape = denoiser.shape
         self.num_classes = denoiser.num_classes
         self.denoiser = denoiser

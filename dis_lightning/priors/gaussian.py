@@ -9,15 +9,15 @@ The second is the solution of the probability flow `dx / dsigma = (x - E[x_0 | x
 (Karras et al. 2022, equation 1): each coordinate keeps its number of standard deviations.
 """
 
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.priors.base import Denoiser
+from dis_lightning.priors.base import Denoiser, Kind
 from dis_lightning.priors.covariances import Covariances, condition
 from dis_lightning.priors.exact import ExactPrior, check_images
 from dis_lightning.types import Measurement
@@ -105,8 +105,11 @@ class GaussianConsistencyMap(Denoiser):
         ValueError: if `sigma_min` is not positive.
     """
 
+    kind: ClassVar[Kind] = "consistency map"
+
     def __init__(self, prior: GaussianPrior, sigma_min: float = 0.002) -> None:
         super().__init__()
+        require_numbers(self, sigma_min=sigma_min)
         if not sigma_min > 0:
             raise InvalidValueError(f"A consistency map needs sigma_min > 0, but got {sigma_min}.")
         self.shape = prior.shape

@@ -17,10 +17,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import Denoiser, per_image
 from dis_lightning.priors.pretrained import PretrainedUNet
 from dis_lightning.priors.unet import UNet
+from dis_lightning.weights import Precision, as_dtype
 
 __all__ = ["Preconditioned"]
 
@@ -39,7 +40,8 @@ class Preconditioned(Denoiser):
         labels: the bound class labels, `(N,)`, or None.
 
     Raises:
-        ValueError: if `dtype` is given for a network that is built already, or `sigma_data` is not positive.
+        ValueError: if `dtype` is given for a network that is built already, if `sigma_data` is not positive, or if the
+            place of the network says that it was trained for the other kind of prior.
         FileNotFoundError: if nothing is known under the name of the network.
     """
 
@@ -48,17 +50,18 @@ class Preconditioned(Denoiser):
         # With `Path` among the types, a file named on the command line is not opened there, as a configuration.
         network: UNet | str | Path,
         clip: bool = False,
-        dtype: torch.dtype | None = None,
+        dtype: Precision | None = None,
         sigma_data: float = 0.5,
     ) -> None:
         super().__init__()
-        if sigma_data <= 0:
-            raise InvalidValueError(f"{type(self).__name__} needs sigma_data > 0, but got {sigma_data}.")
+        require_numbers(self, sigma_data=sigma_data)
+        if not 0 < sigma_data < math.inf:
+            raise InvalidValueError(f"{type(self).__name__} needs a finite sigma_data > 0, but got {sigma_data}.")
         if dtype is not None and not isinstance(network, str | Path):
             raise InvalidValueError(
                 "This network is built already and keeps its precision: give dtype to UNet or load_network."
             )
-        self.network = PretrainedUNet(network, dtype or torch.float32) if isinstance(network, str | Path) else network
+        self.network = self._named(network, dtype) if isinstance(network, str | Path) else network
         self.shape = self.network.shape
         self.num_classes = self.network.num_classes
         self.clip = clip
@@ -68,11 +71,6 @@ class Preconditioned(Denoiser):
     @abstractmethod
     def scalings(self, sigma: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
         """Give `c_skip` and `c_out` at noise levels, a float or anything that multiplies images."""
-
-    def load(self, device: torch.device | str = "cpu") -> None:
-        """Read the weights now, straight to `device`, instead of on first use. Nothing to do for a built network."""
-        if isinstance(self.network, PretrainedUNet):
-            self.network.load(device)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the network in place; arguments as in `torch.compile`.
@@ -112,6 +110,19 @@ class Preconditioned(Denoiser):
         bound = copy.copy(self)
         bound.labels = labels
         return bound
+
+    def _named(self, source: str | Path, dtype: Precision | None) -> PretrainedUNet:
+        network = PretrainedUNet(source, as_dtype(dtype or torch.float32))
+        if None not in (network.kind, self.kind) and network.kind != self.kind:
+            wrapper = _WRAPPERS.get(str(network.kind), "another kind of prior")
+            raise InvalidValueError(
+                f"The network of {source} was trained to give a {network.kind}, which {type(self).__name__} would take "
+                f"for a {self.kind}: results would look ordinary and be wrong. It is for {wrapper}."
+            )
+        return network
+
+
+_WRAPPERS = {"posterior mean": "EDM", "consistency map": "ConsistencyModel"}
 
 
 def _time(sigma: float | Tensor, x_t: Tensor) -> Tensor:

@@ -1,19 +1,20 @@
 """A network that is known by name, and read when it is needed."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from dis_lightning.priors.checkpoints import find, load_network
 from dis_lightning.priors.unet import UNet
+from dis_lightning.weights import LazyNetwork
 
 __all__ = ["PretrainedUNet"]
 
 
-class PretrainedUNet(nn.Module):
-    """A `UNet` whose weights are read on first use, straight to the device of the images.
+class PretrainedUNet(LazyNetwork[UNet]):
+    """A `UNet` that is read on first use; called as it is.
 
     Args:
         source: where the weights are; see `load_network`.
@@ -22,33 +23,21 @@ class PretrainedUNet(nn.Module):
     Attributes:
         shape: shape of one image, known before the weights are read.
         num_classes: number of classes, likewise, or None.
-        unet: the network, frozen and in evaluation mode; None until it is read.
+        kind: what the place of the weights says that they were trained to give, likewise; None if it does not.
 
     Raises:
         FileNotFoundError: if nothing is known under that name.
     """
 
     def __init__(self, source: str | Path, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
+        super().__init__(partial(load_network, source, dtype=dtype), source)
+        origin = find(source)
         with torch.device("meta"):
-            plan = UNet(**find(source).arguments())
-        self.source = source
-        self.dtype = dtype
+            plan = UNet(**origin.arguments())
         self.shape = plan.shape
         self.num_classes = plan.num_classes
-        self.unet: UNet | None = None
-
-    def load(self, device: torch.device | str = "cpu") -> UNet:
-        """Read the weights, once; see `load_network` for what can go wrong."""
-        if self.unet is None:
-            self.unet = load_network(self.source, dtype=self.dtype, device=device)
-        return self.unet
+        self.kind = origin.kind()
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the network in place, which is read for that if it was not; arguments as in `torch.compile`."""
         self.load().compile(*args, **kwargs)
-
-    def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        """Evaluate the network; see `UNet`."""
-        output: Tensor = self.load(x.device)(x, t, y)
-        return output

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.blocks import AttentionBlock, Block, GroupNorm, ResBlock, zeroed
 
 __all__ = ["UNet"]
@@ -83,6 +83,7 @@ class UNet(Described, nn.Module):
             "in_channels": in_channels,
             "out_channels": out_channels,
         }
+        require_numbers(self, **{name: self.arguments[name] for name in _COUNTS}, dropout=dropout)
         _check(self.arguments)
         self.shape = (in_channels, image_size, image_size)
         self.num_classes = num_classes
@@ -196,7 +197,12 @@ def _waves(t: Tensor, size: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
+_COUNTS = ("image_size", "model_channels", "num_res_blocks", "num_head_channels", "in_channels", "out_channels")
+
+
 def _check(arguments: dict[str, Any]) -> None:
+    if wrong := {name: arguments[name] for name in _COUNTS if arguments[name] < 1}:
+        raise InvalidValueError(f"UNet needs {' and '.join(wrong)} >= 1, but got {wrong}.")
     size, levels = arguments["image_size"], len(arguments["channel_mult"])
     if not arguments["resblock_updown"]:
         raise InvalidValueError("UNet is written for resblock_updown=True, as all published checkpoints are.")

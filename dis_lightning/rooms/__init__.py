@@ -11,7 +11,7 @@ from dis_lightning.rooms.pair import (
     rooms_reader_a,
     rooms_reader_b,
 )
-from dis_lightning.rooms.prior import rooms_gaussian
+from dis_lightning.rooms.prior import rooms_gaussian, rooms_gaussian_consistency
 from dis_lightning.rooms.world import (
     LAYOUT_CLASSES,
     ROOM_CLASSES,
@@ -37,6 +37,7 @@ __all__ = [
     "rooms_consistency",
     "rooms_edm",
     "rooms_gaussian",
+    "rooms_gaussian_consistency",
     "rooms_reader_a",
     "rooms_reader_b",
     "write_folder",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dis_lightning.errors import InvalidValueError, UnusablePathError
+from dis_lightning.files import expanded
 from dis_lightning.rooms.world import ROOM_CLASSES, Room, render_room, room_key
 
 __all__ = ["write_folder", "write_lmdb"]
@@ -47,6 +48,7 @@ def write_folder(folder: Path, num_images: int, split: str = "test", size: int =
         FileExistsError: if the folder is not empty.
         ValueError: if an argument is out of range.
     """
+    folder = expanded(folder)
     first = _checked(folder, num_images, split, size, seed)
     for name in ("images", "segmentation", "layout"):
         (folder / name).mkdir(parents=True)
@@ -90,6 +92,7 @@ def write_lmdb(
     """
     if image_format not in ("webp", "jpeg"):
         raise InvalidValueError(f'write_lmdb needs image_format "webp" or "jpeg", but got {image_format!r}.')
+    folder = expanded(folder)
     first = _checked(folder, num_images, split, size, seed)
     folder.mkdir(parents=True, exist_ok=True)
     room_for = num_images * (3 * size**2 + 8192) + 2**24  # raw pixels, a page's rest and headers bound each value

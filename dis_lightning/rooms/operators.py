@@ -24,6 +24,7 @@ from dis_lightning.rooms.pair import rooms_captioner_a, rooms_reader_a
 from dis_lightning.rooms.readers import Reader, Reading
 from dis_lightning.rooms.world import LAYOUT_CLASSES, ROOM_CLASSES, SEGMENTATION_CLASSES
 from dis_lightning.types import Measurement
+from dis_lightning.weights import LazyNetwork
 
 __all__ = ["ReaderOperator", "RoomsCaption", "RoomsClass", "RoomsLayout", "RoomsSegmentation"]
 
@@ -41,18 +42,12 @@ class ReaderOperator(LabelOperator, ABC):
         reader: who reads; by default `rooms_reader_a`, read from its file on first use.
 
     Attributes:
-        reader: the reader, frozen and in evaluation mode; None until it is read.
+        reader: the reader.
     """
 
     def __init__(self, classes: tuple[str, ...], reader: Reader | None) -> None:
         super().__init__(classes)
-        self.reader = None if reader is None else reader.requires_grad_(False).eval()
-        self._reads = "rooms_reader_a" if reader is None else type(reader).__name__
-
-    @torch.inference_mode(False)  # weights made in inference mode could never serve a gradient
-    def load(self, device: torch.device | str = "cpu") -> None:
-        """See `Operator`."""
-        self.reader = (self.reader or rooms_reader_a()).to(device)
+        self.reader = LazyNetwork(rooms_reader_a, "rooms_reader_a") if reader is None else LazyNetwork(reader)
 
     def reading(self, x_0: Tensor) -> Reading:
         """All that the reader says about pictures, in their type.
@@ -61,14 +56,11 @@ class ReaderOperator(LabelOperator, ABC):
             ValueError: if a side of the pictures is no multiple of 8.
         """
         _check(x_0, self)
-        if self.reader is None:
-            self.load(x_0.device)
-        assert self.reader is not None
         return Reading(*(logits.to(x_0.dtype) for logits in self.reader(x_0.float())))
 
     def extra_repr(self) -> str:
         """Who reads, for `repr`."""
-        return f"reader={self._reads}"
+        return f"reader={self.reader.source}"
 
 
 class RoomsSegmentation(ReaderOperator):
@@ -125,19 +117,15 @@ class RoomsCaption(TextOperator):
         captioner: who matches pictures and words; by default `rooms_captioner_a`, read from its file on first use.
 
     Attributes:
-        captioner: the captioner, frozen and in evaluation mode; None until it is read.
+        captioner: the captioner.
     """
 
     def __init__(self, captioner: Captioner | None = None) -> None:
         super().__init__()
-        self.captioner = None if captioner is None else captioner.requires_grad_(False).eval()
-        self._matches = "rooms_captioner_a" if captioner is None else type(captioner).__name__
+        self.captioner = (
+            LazyNetwork(rooms_captioner_a, "rooms_captioner_a") if captioner is None else LazyNetwork(captioner)
+        )
         self._told = torch.empty(0, 0)  # unit vectors of all captions
-
-    @torch.inference_mode(False)  # weights made in inference mode could never serve a gradient
-    def load(self, device: torch.device | str = "cpu") -> None:
-        """See `Operator`."""
-        self.captioner = (self.captioner or rooms_captioner_a()).to(device)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """The captioner's unit vectors of pictures, `(B, D)`.
@@ -146,7 +134,7 @@ class RoomsCaption(TextOperator):
             ValueError: if a side of the pictures is no multiple of 8.
         """
         _check(x_0, self)
-        return self._ready(x_0).see(x_0.float()).to(x_0.dtype)
+        return self.captioner.ready(x_0).see(x_0.float()).to(x_0.dtype)
 
     def measure(self, x_0: Tensor, noise: NoiseSource) -> list[str]:
         """The best of all captions for each picture."""
@@ -160,7 +148,7 @@ class RoomsCaption(TextOperator):
             TypeError: if the captions are a tensor.
             ValueError: if there is not one for each picture, or one has words that no caption of a room has.
         """
-        captioner = self._ready(x_0)
+        captioner = self.captioner.ready(x_0)
         cosines = (self(x_0) * captioner.read(tokens(texts(y, len(x_0))).to(x_0.device))).sum(dim=1)
         return F.softplus(-captioner.logits(cosines)).to(x_0.dtype)
 
@@ -170,20 +158,14 @@ class RoomsCaption(TextOperator):
 
     def extra_repr(self) -> str:
         """Who matches, for `repr`."""
-        return f"captioner={self._matches}"
-
-    def _ready(self, x_0: Tensor) -> Captioner:
-        if self.captioner is None:
-            self.load(x_0.device)
-        assert self.captioner is not None
-        return self.captioner
+        return f"captioner={self.captioner.source}"
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def _all_told(self, x_0: Tensor) -> Tensor:
         if len(self._told) == 0:
             words = tokens(all_captions()).to(x_0.device).split(CHUNK)
-            self._told = torch.cat([self._ready(x_0).read(some) for some in words])
+            self._told = torch.cat([self.captioner.ready(x_0).read(some) for some in words])
         self._told = self._told.to(x_0.device)
         return self._told
 

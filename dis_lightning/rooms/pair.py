@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
 from dis_lightning.rooms.captioners import CaptionerA, CaptionerB
 from dis_lightning.rooms.readers import ReaderA, ReaderB
+from dis_lightning.weights import Precision, fill, read_tensors
 
 __all__ = [
     "WEIGHTS",
@@ -28,7 +27,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 """Where the files and the cards that say how they were made lie."""
 
 
-def rooms_edm(clip: bool = True, dtype: torch.dtype | None = None) -> EDM:
+def rooms_edm(clip: bool = True, dtype: Precision | None = None) -> EDM:
     """The posterior mean of rooms of 32 x 32 pixels, by a trained network.
 
     Args:
@@ -38,7 +37,7 @@ def rooms_edm(clip: bool = True, dtype: torch.dtype | None = None) -> EDM:
     return EDM(str(WEIGHTS / "rooms_edm.safetensors"), clip, dtype)
 
 
-def rooms_consistency(clip: bool = True, dtype: torch.dtype | None = None) -> ConsistencyModel:
+def rooms_consistency(clip: bool = True, dtype: Precision | None = None) -> ConsistencyModel:
     """The consistency map distilled from `rooms_edm`; arguments as there."""
     return ConsistencyModel(str(WEIGHTS / "rooms_consistency.safetensors"), clip, dtype)
 
@@ -64,5 +63,4 @@ def rooms_captioner_b() -> CaptionerB:
 
 
 def _filled(network: Network, name: str) -> Network:
-    network.load_state_dict(load_file(WEIGHTS / name))
-    return network.requires_grad_(False).eval()
+    return fill(network, read_tensors(WEIGHTS / name), WEIGHTS / name, type(network).__name__)

@@ -20,7 +20,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
@@ -96,6 +96,7 @@ class AnnealedSolver(Solver):
 
     def _finite(self, name: str, value: float) -> float:
         """Refuse an argument that is negative or not finite."""
+        require_numbers(self, **{name: value})
         if not 0 <= value < math.inf:
             raise InvalidValueError(f"{type(self).__name__} needs a finite {name} >= 0, but got {value}.")
         return value

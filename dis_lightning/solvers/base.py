@@ -6,10 +6,9 @@ Inside a loop there is one row per posterior sample: S samples of B images are N
 row gives several samples, as a Markov chain does, there are fewer rows; the samples stay in the same order.
 """
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Self
+from contextlib import contextmanager
 
 import lightning
 import torch
@@ -18,14 +17,14 @@ from torch.utils._pytree import tree_map_only
 
 from dis_lightning.data.base import data_of
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidTypeError, InvalidValueError
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers
 from dis_lightning.images import quantise
 from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.batches import require_batch
-from dis_lightning.types import Batch, Draws, Measurement, Reconstruction, State
+from dis_lightning.types import Batch, Draws, Measurement, Reconstruction, State, repeat
 
 __all__ = ["Solver"]
 
@@ -56,6 +55,7 @@ class Solver(Described, lightning.LightningModule, ABC):
         super().__init__()
         self._require("operator", operator, Operator)
         self._require("denoiser", denoiser, Denoiser)
+        require_numbers(self, num_samples=num_samples, seed=seed)
         if num_samples < 1 or seed < 0:
             raise InvalidValueError(
                 f"{type(self).__name__} needs num_samples >= 1 and seed >= 0, but got "
@@ -96,13 +96,25 @@ class Solver(Described, lightning.LightningModule, ABC):
         """
         if len(y) != len(noise):
             raise InvalidValueError(f"Each measurement needs its noise stream, but got {len(y)} and {len(noise)}.")
-        if labels is not None:
-            return self._given(labels).solve(y, noise)
-        rows = noise.samples(self.rows_per_image)
-        for state in self.iterate(_repeat(y, self.rows_per_image), rows):
-            for observer in self.observers:
-                observer(state)
-        return torch.unflatten(state.x_t, 0, (-1, self.num_samples))
+        with self._given(labels):
+            states = self.iterate(repeat(y, self.rows_per_image), noise.samples(self.rows_per_image))
+            samples = self.gather(self._observed(states))
+        return torch.unflatten(samples, 0, (-1, self.num_samples))
+
+    def gather(self, states: Iterator[State]) -> Tensor:
+        """Walk the loop to its end and take the posterior samples from it: the moving variable at the end.
+
+        Where a row gives several samples, they are taken on the way.
+
+        Args:
+            states: what `iterate` gives.
+
+        Returns:
+            The samples, image by image, `(B * S, *shape)`.
+        """
+        for state in states:
+            last = state
+        return last.x_t
 
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Reconstruction:
         """Measure and reconstruct a batch.
@@ -125,8 +137,8 @@ class Solver(Described, lightning.LightningModule, ABC):
             )
             draws = self.recall(batch["index"]) if self.recall else None
             if draws is None:
-                solver = self if labels is None else self._given(labels)
-                draws = solver._draw(y, noise)
+                with self._given(labels):
+                    draws = self._draw(y, noise)
         return Reconstruction(batch["index"], batch["name"], source, y, draws, batch.get("label"))
 
     def load(self, device: torch.device | str = "cpu") -> None:
@@ -147,12 +159,11 @@ class Solver(Described, lightning.LightningModule, ABC):
                 f"The trainer's precision {self.trainer.precision} would round measurements and noise too; leave it at "
                 "32-true and give the prior a dtype (--denoiser.dtype=torch.bfloat16)."
             )
-        data = data_of(self.trainer)
-        if data and self.denoiser.num_classes is not None:
-            data.images.require_labels(self.denoiser.num_classes)
-        self.load(self.device)
-        if data:
+        if data := data_of(self.trainer):
+            if self.denoiser.num_classes is not None:
+                data.images.require_labels(self.denoiser.num_classes)
             self.operator.require(data.images.names)
+        self.load(self.device)
 
     def extra_repr(self) -> str:
         """All arguments that are not parts, for `repr`; a run folder tells by it which solver made it."""
@@ -171,15 +182,29 @@ class Solver(Described, lightning.LightningModule, ABC):
         costs = [meter.per_image(len(noise))] * len(noise)
         return Draws(quantise(samples).cpu(), diverged.cpu(), costs, clamped=clamped.cpu())
 
-    def _given(self, labels: Tensor) -> Self:
-        """This solver with the labels of B images bound to its networks, for every row of the loop."""
+    @contextmanager
+    def _given(self, labels: Tensor | None) -> Iterator[None]:
+        """Solve for the labels of B images, if there are any: bound to the networks, for every row of the loop."""
+        if labels is None:
+            yield
+            return
+        children = self.named_modules(remove_duplicate=False)  # one network may be two parts
+        parts = {name: part for name, part in children if isinstance(part, Denoiser) and "." not in name}
         rows = labels.repeat_interleave(self.rows_per_image)
-        solver = copy.copy(self)
-        # A shallow copy shares the table of children; the original must keep its own.
-        solver._modules = {
-            name: child.given(rows) if isinstance(child, Denoiser) else child for name, child in self._modules.items()
-        }
-        return solver
+        bound = {part: part.given(rows) for part in dict.fromkeys(parts.values())}
+        try:
+            for name, part in parts.items():
+                setattr(self, name, bound[part])
+            yield
+        finally:
+            for name, part in parts.items():
+                setattr(self, name, part)
+
+    def _observed(self, states: Iterator[State]) -> Iterator[State]:
+        for state in states:
+            for observer in self.observers:
+                observer(state)
+            yield state
 
     def _require(self, name: str, part: object, kind: type) -> None:
         # The command line gives None for a part that no configuration names.
@@ -193,10 +218,3 @@ class Solver(Described, lightning.LightningModule, ABC):
 
 _INHERITED = vars(lightning.LightningModule())
 """What every module has, and no solver's argument."""
-
-
-def _repeat(y: Measurement, times: int) -> Measurement:
-    """Give every row of the loop the measurement of its image."""
-    if isinstance(y, Tensor):
-        return y.repeat_interleave(times, dim=0)
-    return [caption for caption in y for _ in range(times)]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import LinearOperator, tensor
+from dis_lightning.operators.base import LinearOperator
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.noise_space import Generator, NoiseSpaceSolver
 from dis_lightning.types import Measurement
@@ -60,5 +60,5 @@ class CMEdit(NoiseSpaceSolver):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Make an image of `z` and merge it with the measurement; see `NoiseSpaceSolver.moves`."""
         x_0 = generator(z)
-        x_0 = x_0 - self.operator.pseudo_inverse(self.operator(x_0) - tensor(y))
+        x_0 = x_0 - self.operator.pseudo_inverse(self.operator.residual(x_0, y))
         yield x_0, x_0

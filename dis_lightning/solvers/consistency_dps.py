@@ -4,7 +4,7 @@ Xu et al., "Consistency Models Improve Diffusion Inverse Solvers", 2024, https:/
 and equations 25 and 26.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.posteriors import ConsistencyPosterior, GaussianPosterior, PosteriorModel, Spread
-from dis_lightning.priors.base import Denoiser
+from dis_lightning.priors.base import Denoiser, require_kind
 from dis_lightning.solvers.annealed import AnnealedSolver
 from dis_lightning.types import Guided, Measurement
 
@@ -55,7 +55,8 @@ class ConsistencyDPS(AnnealedSolver):
 
     Raises:
         TypeError: if the consistency model is needed and missing.
-        ValueError: if `scale` or `spread` is out of range, or if the two networks are for different images or classes.
+        ValueError: if `scale` or `spread` is out of range, if the consistency model is known to be a posterior mean, or
+            if the two networks are for different images or classes.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class ConsistencyDPS(AnnealedSolver):
         self.consistency = consistency if use_consistency else None
         if use_consistency:
             self._require("consistency", consistency, Denoiser)
+            require_kind(self, "consistency", cast(Denoiser, consistency), "consistency map")
             self._check_networks()
         self._posterior()  # refuses its arguments now rather than at the first step
         self.requires_grad_(False).eval()  # the consistency model too

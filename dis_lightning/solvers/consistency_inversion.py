@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.kernels import Adam, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -70,6 +70,9 @@ class ConsistencyInversion(NoiseSpaceSolver):
                 f"ConsistencyInversion with {levels} needs {len(levels) - 1} learning_rates and steps, "
                 f"but got {list(learning_rates)} and {list(steps)}."
             )
+        require_numbers(self, spread=spread)
+        for count in steps:
+            require_numbers(self, steps=count)
         if any(count < 0 for count in steps) or not 0 <= spread < math.inf:
             raise InvalidValueError(
                 "ConsistencyInversion needs steps >= 0 and a finite spread >= 0, but got "

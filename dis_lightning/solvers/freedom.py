@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.guidance import guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -60,12 +60,15 @@ class FreeDoM(AnnealedSolver):
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
+        lowest, highest = travel_range
+        require_numbers(self, visits=visits)
+        for level in travel_range:
+            require_numbers(self, travel_range=level)
         if visits < 1:
             raise InvalidValueError(f"FreeDoM needs visits >= 1, but got {visits}; 1 is a run without time travel.")
         self.scale = self._finite("scale", scale)
         self.visits = visits
         self.travel_range = travel_range
-        lowest, highest = travel_range
         if not (lowest <= highest and lowest <= levels[0] and levels[-2] <= highest):
             raise InvalidValueError(
                 f"FreeDoM needs a travel_range (lowest, highest) that meets the levels, {levels[0]:g} to "

@@ -5,25 +5,27 @@ https://arxiv.org/abs/2410.02078, algorithm 1.
 """
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.kernels import Adam, Kernel, Target, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.meters import AcceptanceMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, Operator
-from dis_lightning.priors.base import Denoiser
-from dis_lightning.solvers.noise_space import Generator, NoiseSpaceSolver
-from dis_lightning.types import Draws, Measurement
+from dis_lightning.priors.base import Denoiser, require_kind
+from dis_lightning.solvers.base import Solver
+from dis_lightning.transitions import Renoise
+from dis_lightning.types import Draws, Measurement, State
 
 __all__ = ["NoiseSpaceLangevin"]
 
 
-class NoiseSpaceLangevin(NoiseSpaceSolver):
+class NoiseSpaceLangevin(Solver):
     """Sample the noise given the measurement, under a generator that is fixed for the whole chain.
 
         pi(z) ~ exp(-E(z) - |z|^2 / 2),    E(z) = -log p(y | Phi(z)) = |A(Phi(z)) - y|^2 / (2 noise_std^2)
@@ -55,8 +57,8 @@ class NoiseSpaceLangevin(NoiseSpaceSolver):
 
     Raises:
         TypeError: if a part is missing.
-        ValueError: if a number is out of range, `chains` does not divide `num_samples`, or the measurement has no
-            noise: its density does not exist then.
+        ValueError: if the denoiser is known to be no consistency map, a number is out of range, `chains` does not
+            divide `num_samples`, or the measurement has no noise: its density does not exist then.
     """
 
     def __init__(
@@ -71,12 +73,15 @@ class NoiseSpaceLangevin(NoiseSpaceSolver):
         burn_in: int = 0,
         thinning: int = 1,
         chains: int = 1,
+        sigma_min: float = 0.002,
         **common: Any,
     ) -> None:
+        super().__init__(operator, denoiser, **common)
+        require_kind(self, "denoiser", denoiser, "consistency map")
         self._require("levels", levels, Levels)
-        # One generator for all levels: to the loop it is a single step from the first level to the last.
-        super().__init__(operator, denoiser, Levels([levels[0], levels[-1]]), **common)
         self._require("kernel", kernel, Kernel)
+        require_numbers(self, warm_start=warm_start, learning_rate=learning_rate, burn_in=burn_in, thinning=thinning)
+        require_numbers(self, chains=chains, sigma_min=sigma_min)
         if min(warm_start, burn_in) < 0 or min(thinning, chains) < 1 or self.num_samples % chains:
             raise InvalidValueError(
                 "NoiseSpaceLangevin needs warm_start and burn_in >= 0, thinning >= 1, and chains >= 1 that divide "
@@ -88,32 +93,29 @@ class NoiseSpaceLangevin(NoiseSpaceSolver):
                 f"NoiseSpaceLangevin needs noise on the measurement, but {type(operator).__name__} has noise_std=0; "
                 "set it to the noise assumed."
             )
-        self.inner_levels = levels[1:-1]
+        self.levels = levels
+        self.renoise = Renoise(sigma_min)
         self.kernel = kernel
         self.optimiser = Adam(learning_rate)
         self.warm_start, self.burn_in, self.thinning = warm_start, burn_in, thinning
         self.rows_per_image = chains
 
-    @property
-    def length(self) -> int:
-        """The moves of the warm start and of the chain."""
-        return self.warm_start + self.burn_in + self._samples_per_chain * self.thinning
+    @torch.no_grad()
+    def iterate(self, y: Measurement, noise: NoiseSource) -> Iterator[State]:
+        """Warm start, then the chain: the noise z is what moves."""
+        z = noise.normal((len(noise), *self.denoiser.shape))
+        target = self._target([noise.like(z) for _ in self.levels[1:-1]], y)
+        point, step, steps = target(z), count(1), self.warm_start + self._moves
+        for kernel, moves in ((self.optimiser, self.warm_start), (self.kernel, self._moves)):
+            for moved in walk(kernel, point, moves, target, noise):
+                point = moved
+                yield State(point.z, point.image, self.levels[0], next(step), steps)
 
-    def moves(
-        self, level: int, generator: Generator, z: Tensor, y: Measurement, noise: NoiseSource
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Warm start, then the chain; see `NoiseSpaceSolver.moves`."""
-        target = self._target(generator, [noise.like(z) for _ in self.inner_levels], y)
-        point = start = target(z)
-        for point in walk(self.optimiser, start, self.warm_start, target, noise):
-            yield point.z, point.image
-        samples = []
-        chain = walk(self.kernel, point, self.length - self.warm_start, target, noise)
-        for move, point in enumerate(chain, start=1 - self.burn_in):
-            if move > 0 and move % self.thinning == 0:
-                samples.append(point.image)
-            done = len(samples) == self._samples_per_chain
-            yield torch.stack(samples, dim=1).flatten(0, 1) if done else point.z, point.image
+    def gather(self, states: Iterator[State]) -> Tensor:
+        """Every `thinning`-th image after the burn-in, chain by chain; see `Solver.gather`."""
+        begun = self.warm_start + self.burn_in
+        images = [state.x_0 for state in states if state.step > begun and (state.step - begun) % self.thinning == 0]
+        return torch.stack(images, dim=1).flatten(0, 1)
 
     def _draw(self, y: Measurement, noise: NoiseSource) -> Draws:
         # Every move is seen here, whatever the thinning; the samples alone cannot tell.
@@ -126,14 +128,16 @@ class NoiseSpaceLangevin(NoiseSpaceSolver):
         return draws._replace(acceptance=meter.per_image().cpu())
 
     @property
-    def _samples_per_chain(self) -> int:
-        return self.num_samples // self.rows_per_image
+    def _moves(self) -> int:
+        """Moves of the chain."""
+        return self.burn_in + self.num_samples // self.rows_per_image * self.thinning
 
-    def _target(self, generator: Generator, inner_noise: list[Tensor], y: Measurement) -> Target:
+    def _target(self, inner_noise: list[Tensor], y: Measurement) -> Target:
         def energy(z: Tensor) -> tuple[Tensor, Tensor]:
-            x_0 = generator(z)
-            for sigma, n in zip(self.inner_levels, inner_noise, strict=True):
-                mean, std = self.renoise(x_0, x_0, self.levels[0], sigma)
+            first, *inner = self.levels[:-1]
+            x_0 = self.denoiser(first * z, first)
+            for sigma, n in zip(inner, inner_noise, strict=True):
+                mean, std = self.renoise(x_0, x_0, first, sigma)
                 x_0 = self.denoiser(mean + std * n, sigma)
             return self.operator.energy(x_0, y), x_0
 

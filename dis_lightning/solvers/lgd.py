@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dis_lightning.errors import require_numbers
 from dis_lightning.guidance import MeanDistance, Reduction, guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -64,6 +65,7 @@ class LGD(AnnealedSolver):
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
         self.scale = self._finite("scale", scale)
+        require_numbers(self, monte_carlo_samples=monte_carlo_samples)
         self.spread = spread
         self.monte_carlo_samples = monte_carlo_samples
         self.reduction = reduction or MeanDistance()

@@ -19,10 +19,11 @@ from itertools import count, pairwise
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import require_numbers
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.priors.base import Denoiser
+from dis_lightning.priors.base import Denoiser, require_kind
 from dis_lightning.solvers.base import Solver
 from dis_lightning.transitions import Renoise
 from dis_lightning.types import Measurement, State
@@ -47,7 +48,7 @@ class NoiseSpaceSolver(Solver):
 
     Raises:
         TypeError: if a part is missing.
-        ValueError: if `sigma_min` is negative.
+        ValueError: if `sigma_min` is negative, or the denoiser is known to be no consistency map.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class NoiseSpaceSolver(Solver):
         seed: int = 0,
     ) -> None:
         super().__init__(operator, denoiser, num_samples=num_samples, seed=seed)
+        require_kind(self, "denoiser", denoiser, "consistency map")
         self._require("levels", levels, Levels)
+        require_numbers(self, sigma_min=sigma_min)
         self.levels = levels
         self.renoise = Renoise(sigma_min)
 
@@ -84,8 +87,8 @@ class NoiseSpaceSolver(Solver):
             noise: one stream per row.
 
         Yields:
-            At least once: the moving variable, in the end the posterior samples; and the images `x_0`, `(N, *shape)`,
-            the last of which go on to the next level.
+            At least once: the moving variable `x_t`, which is the posterior samples in the end; and the images `x_0`,
+            the last of which go on to the next level. Each `(N, *shape)`.
         """
 
     @torch.no_grad()

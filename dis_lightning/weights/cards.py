@@ -6,7 +6,6 @@ it is built and, once recorded, its SHA-256. Files are kept where `torch.hub` ke
 beside its code, in `cards.yaml`.
 """
 
-import difflib
 import functools
 import hashlib
 import json
@@ -23,9 +22,11 @@ import yaml
 from filelock import FileLock
 from tqdm import tqdm
 
-from dis_lightning.errors import InvalidValueError, MissingFileError, MissingPackageError, UnreachableError
+from dis_lightning.errors import InvalidValueError, UnusablePathError, UserError
+from dis_lightning.files import expanded
+from dis_lightning.weights.sources import missing, unreachable
 
-__all__ = ["FileCard", "check_source", "fetch", "fetch_from_hub", "file_cards", "file_sha256", "read_cards"]
+__all__ = ["FileCard", "check_source", "fetch", "file_cards", "file_sha256", "read_cards"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class FileCard:
         url: where the file is.
         sha256: what the file must hash to, where known.
         arguments: how the network in it is built, where it is not always the same.
+        kind: what the network in it gives, where it could be one thing or another.
         suffix: how the name of the file ends.
         about: what the file holds, and who published it.
         licence: on which terms.
@@ -46,6 +48,7 @@ class FileCard:
     url: str
     sha256: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
+    kind: str | None = None
     suffix: str = ".pt"
     about: str = ""
     licence: str = ""
@@ -63,15 +66,24 @@ class FileCard:
 
         Raises:
             ConnectionError: if the file cannot be downloaded.
+            OSError: if the cache cannot be written.
             ValueError: if the file is not the one that was published, or not the one that was recorded.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         record = Path(f"{self.path}.json")
-        with FileLock(f"{self.path}.lock"):
-            if not self.path.exists():
-                self._download()
-            if not record.exists():
-                record.write_text(json.dumps({"url": self.url, "sha256": file_sha256(self.path)}, indent=1))
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self.path}.lock"):
+                if not self.path.exists():
+                    self._download()
+                if not record.exists():
+                    record.write_text(json.dumps({"url": self.url, "sha256": file_sha256(self.path)}, indent=1))
+        except UserError:
+            raise
+        except OSError as error:
+            raise UnusablePathError(
+                f"{self.name} is kept at {self.path}, which cannot be written ({error}): set TORCH_HOME to a folder "
+                "that can, or give the path of the file in place of the name."
+            ) from error
         expected, found = self.sha256 or json.loads(record.read_text())["sha256"], file_sha256(self.path)
         if found != expected:
             raise InvalidValueError(
@@ -86,18 +98,16 @@ class FileCard:
             with urllib.request.urlopen(self.url) as response, partial.open("wb") as file:
                 # Google Drive answers a request that it does not like with a page, and with success.
                 if response.headers.get_content_type() == "text/html":
-                    raise UnreachableError("the address gave a web page instead of the file")
+                    raise OSError("the address gave a web page instead of the file")
                 size = int(response.headers["Content-Length"] or 0)
                 with tqdm.wrapattr(file, "write", total=size or None, desc=self.path.name) as target:
                     shutil.copyfileobj(response, target)
             # A connection that is cut looks like the end of the file.
             if size and partial.stat().st_size != size:
-                raise UnreachableError(f"broken off after {partial.stat().st_size} of {size} bytes")
+                raise OSError(f"broken off after {partial.stat().st_size} of {size} bytes")
         except OSError as error:
-            raise UnreachableError(
-                f"{self.name} could not be downloaded ({error}). Without a network, get {self.url} elsewhere "
-                f"and put it at {self.path}."
-            ) from error
+            place = f"put it at {self.path}, or give its path in place of the name"
+            raise unreachable(self.name, error, self.url, place) from error
         partial.replace(self.path)
 
 
@@ -120,20 +130,15 @@ def check_source(source: str | Path, cards: Mapping[str, FileCard]) -> None:
     Raises:
         FileNotFoundError: if the source is neither a file nor the name of a card.
     """
-    if Path(source).is_file() or source in cards:
-        return
-    close = difflib.get_close_matches(str(source), cards, n=3, cutoff=0.5)
-    raise MissingFileError(
-        f"{str(source)!r} is no file and no card: "
-        + (f"did you mean {' or '.join(close)}?" if close else f"the cards are {', '.join(cards)}.")
-    )
+    if str(source) not in cards and not expanded(source).is_file():
+        raise missing(source, cards)
 
 
 def fetch(source: str | Path, cards: Mapping[str, FileCard]) -> Path:
     """Give the file that is meant.
 
     Args:
-        source: a file here, or the name of a card, whose file is downloaded if need be.
+        source: a file here (`~` is the home folder), or the name of a card, whose file is downloaded if need be.
         cards: the cards that are known, by name.
 
     Raises:
@@ -142,37 +147,8 @@ def fetch(source: str | Path, cards: Mapping[str, FileCard]) -> Path:
         ValueError: if the file of a card is not the one that was published.
     """
     check_source(source, cards)
-    path = Path(source)
+    path = expanded(source)
     return path if path.is_file() else cards[str(source)].fetch()
-
-
-def fetch_from_hub(repository: str, *names: str) -> Path:
-    """Give the first file of those named that a repository of the hub has, downloaded if need be.
-
-    Raises:
-        ModuleNotFoundError: if `huggingface_hub` is not installed.
-        ConnectionError: if there is no such file, or it cannot be downloaded.
-    """
-    try:
-        import huggingface_hub  # Only for those who ask for a hub id.
-        from huggingface_hub.errors import EntryNotFoundError
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(
-            f"Networks of the hub need another package: pip install huggingface_hub, or download {repository} "
-            "yourself and give its folder."
-        ) from error
-    for name in names:
-        try:
-            return Path(huggingface_hub.hf_hub_download(repository, name))
-        except EntryNotFoundError as error:
-            reason: Exception = error
-        except (OSError, ValueError) as error:
-            reason = error
-            break
-    raise UnreachableError(
-        f"{' or '.join(names)} of {repository} could not be had from the hub ({type(reason).__name__}). Check the id; "
-        f"without a network, download the repository elsewhere and give its folder."
-    ) from reason
 
 
 def file_sha256(path: Path) -> str:

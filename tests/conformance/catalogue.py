@@ -1,9 +1,11 @@
-"""What the conformance suites need to know of each solver, operator and data set: one entry per class, nothing else.
+"""What the conformance suites need to know of each solver, operator, prior, kernel and data set: one entry per class.
 
 A new class needs an entry here and gets all tests. The suites find the classes by themselves.
 """
 
+import functools
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +16,42 @@ import deepinv.physics
 import torch
 from published_files import mobilenet, small_layout, small_wizard
 from tiny_networks import blip_captioner, blip_matcher, classifier_file, clip_folder
+from torch import Tensor, nn
 
 from dis_lightning import operators, rooms, solvers
-from dis_lightning.kernels import EulerMaruyama
+from dis_lightning.kernels import HMC, MALA, Adam, EulerMaruyama, ExponentialIntegrator, Kernel
 from dis_lightning.levels import KarrasLevels, MultistepLevels
 from dis_lightning.operators import Operator, TorchvisionClassifier
+from dis_lightning.priors import (
+    EDM,
+    ConsistencyModel,
+    Denoiser,
+    ExactPrior,
+    FiniteAtomPrior,
+    FlowMap,
+    GaussianMixturePrior,
+    GaussianPrior,
+    UNet,
+)
+from dis_lightning.priors.base import Kind
 from dis_lightning.solvers import Solver
 
-__all__ = ["DATA", "IMAGES", "OPERATORS", "SHAPE", "SOLVERS", "SolverCase"]
-__all__ += ["build_operator", "build_solver", "concrete"]
+__all__ = [
+    "DATA",
+    "IMAGES",
+    "KERNELS",
+    "OPERATORS",
+    "PRIORS",
+    "SHAPE",
+    "SOLVERS",
+    "KernelCase",
+    "SolverCase",
+    "build_operator",
+    "build_solver",
+    "concrete",
+    "small_unet",
+    "smooth_covariance",
+]
 
 SHAPE = (3, 8, 8)
 """Images of both suites."""
@@ -41,21 +70,24 @@ class SolverCase:
     """Whether the measurement changes the samples."""
     consistency: bool = False
     """Whether there is an argument `consistency` for a second network."""
+    kind: Kind = "posterior mean"
+    """What its prior has to be."""
 
 
 STEPS = 5
 ANNEALED = {"levels": KarrasLevels(STEPS, sigma_max=20.0)}
+MAP: Kind = "consistency map"
 TWO_LEVELS = {"levels": MultistepLevels([0, 20, 39])}
 
 SOLVERS: dict[str, SolverCase] = {
-    "CMEdit": SolverCase(TWO_LEVELS, evaluations=2 * 2),
+    "CMEdit": SolverCase(TWO_LEVELS, evaluations=2 * 2, kind=MAP),
     "ConsistencyDPS": SolverCase(
         ANNEALED | {"scale": 0.1}, evaluations=2 * 2 * STEPS, gradients=2 * STEPS, consistency=True
     ),
     "ConsistencyInversion": SolverCase(
-        TWO_LEVELS | {"learning_rates": [0.1, 0.1], "steps": [2, 3]}, evaluations=2 * 7, gradients=2 * 7
+        TWO_LEVELS | {"learning_rates": [0.1, 0.1], "steps": [2, 3]}, evaluations=2 * 7, gradients=2 * 7, kind=MAP
     ),
-    "ConsistencySampling": SolverCase(TWO_LEVELS, evaluations=2 * 2, looks=False),
+    "ConsistencySampling": SolverCase(TWO_LEVELS, evaluations=2 * 2, looks=False, kind=MAP),
     "DPS": SolverCase(ANNEALED | {"scale": 0.1}, evaluations=2 * STEPS, gradients=2 * STEPS),
     "FreeDoM": SolverCase(ANNEALED | {"scale": 0.1}, evaluations=2 * 2 * STEPS, gradients=2 * 2 * STEPS),
     "LGD": SolverCase(ANNEALED | {"scale": 0.1, "monte_carlo_samples": 3}, evaluations=2 * STEPS, gradients=2 * STEPS),
@@ -64,6 +96,7 @@ SOLVERS: dict[str, SolverCase] = {
         TWO_LEVELS | {"kernel": EulerMaruyama(1e-3), "warm_start": 2, "burn_in": 1, "thinning": 2},
         evaluations=2 * (1 + 2 + 1 + 2 * 2),
         gradients=2 * (1 + 2 + 1 + 2 * 2),
+        kind=MAP,
     ),
     "Unguided": SolverCase(ANNEALED, evaluations=2 * STEPS, looks=False),
 }
@@ -133,6 +166,72 @@ DATA: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 
 
+@functools.cache
+def small_unet(dtype: torch.dtype = torch.float32, num_classes: int | None = None) -> UNet:
+    """The same small network in any precision, without the zeros that networks begin their training with."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = UNet(SHAPE[-1], 32, 1, [8], [1], num_head_channels=32, num_classes=num_classes)
+        for parameter in network.parameters():
+            if not parameter.any():
+                nn.init.normal_(parameter, std=0.02)
+    for layer in (*network.input_blocks.modules(), *network.middle_block.modules(), *network.output_blocks.modules()):
+        if isinstance(layer, nn.Conv2d):
+            layer.to(dtype)
+    return network.requires_grad_(False).eval()
+
+
+def smooth_covariance() -> Tensor:
+    """Of images whose pixels resemble their neighbours."""
+    channel, row, column = torch.meshgrid(*(torch.arange(float(size)) for size in SHAPE), indexing="ij")
+    points = torch.stack([channel, row / 4, column / 4], dim=-1).reshape(-1, 3)
+    return 0.25 * torch.exp(-torch.cdist(points, points))
+
+
+def some_images(count: int) -> Tensor:
+    return torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(7)) * 2 - 1
+
+
+PRIORS: dict[str, Callable[[], Denoiser]] = {
+    "ConsistencyModel": lambda: ConsistencyModel(small_unet()),
+    "EDM": lambda: EDM(small_unet()),
+    "FiniteAtomPrior": lambda: FiniteAtomPrior(some_images(5)),
+    "FlowMap": lambda: FlowMap(GaussianPrior(some_images(1)[0], smooth_covariance()), steps=4),
+    "GaussianConsistencyMap": lambda: GaussianPrior(some_images(1)[0], smooth_covariance()).consistency_map(),
+    "GaussianMixturePrior": lambda: GaussianMixturePrior(torch.tensor([0.3, 0.7]), some_images(2), smooth_covariance()),
+    "GaussianPrior": lambda: GaussianPrior(some_images(1)[0], smooth_covariance()),
+}
+
+
+@dataclass(frozen=True)
+class KernelCase:
+    """How to build a kernel, and what it does to `U(z) = E(z) + |z|^2 / 2`."""
+
+    build: Callable[[], Kernel]
+    law: Callable[[float], float] | None = None
+    """The stationary variance where U has a curvature; without one the kernel descends E and draws nothing."""
+    exact: bool = False
+    """Whether it leaves the law of every U as it is, and not that of a Gaussian alone."""
+
+
+TAU = 0.2
+
+
+def integrated(curvature: float) -> float:
+    # z' = a z + noise of variance 1 - e^(-2 tau), for a Gaussian E of curvature h = curvature - 1
+    a = math.exp(-TAU) - (1 - math.exp(-TAU)) * (curvature - 1)
+    return (1 - math.exp(-2 * TAU)) / (1 - a**2)
+
+
+KERNELS: dict[str, KernelCase] = {
+    "Adam": KernelCase(lambda: Adam(0.05)),
+    "EulerMaruyama": KernelCase(lambda: EulerMaruyama(TAU), lambda h: 1 / (h * (1 - TAU * h / 2))),
+    "ExponentialIntegrator": KernelCase(lambda: ExponentialIntegrator(TAU), integrated),
+    "HMC": KernelCase(lambda: HMC(0.4, leapfrog_steps=3), lambda h: 1 / h, exact=True),
+    "MALA": KernelCase(lambda: MALA(0.3), lambda h: 1 / h, exact=True),
+}
+
+
 def concrete(package: ModuleType, kind: type) -> list[type]:
     """The public classes of a kind that can be built."""
     public = (getattr(package, name) for name in package.__all__)
@@ -141,9 +240,14 @@ def concrete(package: ModuleType, kind: type) -> list[type]:
 
 
 def build_solver(name: str, **parts: Any) -> Solver:
-    """A solver by its entry, from an operator, a denoiser and more; these have the last word."""
-    case = SOLVERS[name]
-    networks = {"consistency": parts["denoiser"]} if case.consistency else {}
+    """A solver by its entry, from an operator, a denoiser and more; these have the last word.
+
+    A prior in closed form stands for either kind.
+    """
+    case, denoiser = SOLVERS[name], parts["denoiser"]
+    mapped = denoiser.consistency_map() if isinstance(denoiser, ExactPrior) else denoiser
+    networks = {"consistency": mapped} if case.consistency else {}
+    parts |= {"denoiser": mapped if case.kind == MAP else denoiser}
     return getattr(solvers, name)(**networks | case.arguments | parts)
 
 

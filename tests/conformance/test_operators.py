@@ -136,12 +136,39 @@ def test_the_repr_says_how_an_operator_was_built(name: str) -> None:
     assert {argument for argument in arguments if f"{argument}=" not in repr(operator)} == set()
 
 
+@for_every_operator
+def test_a_number_that_is_none_is_named(name: str) -> None:
+    plain = inspect.signature(getattr(operators, name)).parameters
+    for argument in [argument for argument in plain if plain[argument].annotation in (int, float)]:
+        with pytest.raises(TypeError, match=rf"{name} needs a number as `{argument}`, but got none \(null\)"):
+            build_operator(name, **{argument: None})
+
+
+@for_every_operator
+def test_a_precision_may_be_given_by_its_name(name: str) -> None:
+    if "dtype" in inspect.signature(getattr(operators, name)).parameters:
+        assert build_operator(name, dtype="bfloat16").dtype == torch.bfloat16
+        with pytest.raises(ValueError, match="A dtype is one of float32"):
+            build_operator(name, dtype="float61")
+
+
 @for_gaussian_operators
 def test_distance_and_energy_are_zero_at_the_clean_image_alone(name: str) -> None:
     operator, x = build_operator(name), images()
     for value in (operator.distance, operator.energy):
         assert torch.equal(value(x, operator(x)), torch.zeros(3))
         assert (value(images(seed=5), operator(x)) > 0).all()
+
+
+@for_gaussian_operators
+def test_a_measurement_of_another_shape_is_refused_with_both(name: str) -> None:
+    """Most of them would be broadcast without a word."""
+    operator, x = build_operator(name), images()
+    y = operator(x)
+    for wrong in (y[..., :1], y[:1], y.unsqueeze(0)):
+        for value in (operator.distance, operator.energy):
+            with pytest.raises(ValueError, match=rf"{name} measures \(.*\) of images \(3, 3, 8, 8\), but y has \(.*\)"):
+                value(x, wrong)
 
 
 @for_gaussian_operators

@@ -15,6 +15,7 @@ from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import AveragePool
 from dis_lightning.priors import Denoiser
+from dis_lightning.types import State
 
 
 @for_every_solver
@@ -96,6 +97,21 @@ def test_every_sample_of_a_class_conditional_prior_gets_the_label_of_its_image(n
     brightness = found.draws.samples.float().mean(dim=(2, 3, 4)) / 127.5 - 1
     assert (brightness - grey[:, 0, 0, :1]).abs().max() < 0.2
     assert solver.denoiser.labels is None
+
+
+@for_every_solver
+def test_labels_are_bound_for_one_call_also_where_it_fails(name: str) -> None:
+    networks = {"denoiser": GreyClasses()} | ({"consistency": GreyClasses()} if SOLVERS[name].consistency else {})
+    solver, (y, noise) = build(name, **networks), measured(INDICES)
+
+    def fail(_: State) -> None:
+        raise ZeroDivisionError
+
+    solver.observers.append(fail)
+    with pytest.raises(ZeroDivisionError):
+        solver.solve(y, noise, torch.tensor([2, 0, 1]))
+    for part, network in networks.items():
+        assert getattr(solver, part) is network
 
 
 @for_every_solver

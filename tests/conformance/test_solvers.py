@@ -3,34 +3,25 @@
 import importlib
 import inspect
 import pkgutil
-from functools import cache
 from itertools import pairwise
 
 import pytest
 import torch
-from catalogue import OPERATORS, SHAPE, SOLVERS, build_operator, concrete
+from catalogue import OPERATORS, SHAPE, SOLVERS, build_operator, concrete, small_unet
 from torch import nn
-from trials import INDICES, TinyNetwork, build, for_every_solver, measured
+from trials import INDICES, OPERATOR, PRIOR, TinyNetwork, build, for_every_solver, measured
 
 from dis_lightning import operators, solvers
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import LinearOperator
-from dis_lightning.priors import ConsistencyModel, UNet
+from dis_lightning.priors import EDM, ConsistencyModel
 from dis_lightning.solvers import Solver
 from dis_lightning.types import State
 
 
-@cache
 def unet(dtype: torch.dtype) -> ConsistencyModel:
-    """The same small U-Net in either precision, without the zeros that networks begin their training with."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        built = UNet(SHAPE[-1], 32, 1, attention_resolutions=[8], channel_mult=[1], num_head_channels=32, dtype=dtype)
-        for parameter in built.parameters():
-            if not parameter.any():
-                nn.init.normal_(parameter, std=0.02)
-    return ConsistencyModel(built)
+    return ConsistencyModel(small_unet(dtype))
 
 
 def test_every_solver_has_an_entry() -> None:
@@ -150,12 +141,18 @@ def test_the_callers_gradient_mode_holds_between_steps_and_after(name: str, enab
 
 @for_every_solver
 def test_observers_see_every_step_and_the_last_is_the_result(name: str) -> None:
+    """Where a row gives several samples, the last image is the last of them; the moving variable stays one per row."""
     solver = build(name)
     seen: list[State] = []
     solver.observers.append(seen.append)
     samples = solver.solve(*measured(INDICES))
     assert [state.step for state in seen] == list(range(1, seen[0].steps + 1))
-    assert torch.equal(seen[-1].x_t.reshape(samples.shape), samples)
+    rows = len(INDICES) * solver.rows_per_image
+    assert all(state.x_t.shape == state.x_0.shape == (rows, *SHAPE) for state in seen)
+    if solver.rows_per_image == solver.num_samples:
+        assert torch.equal(seen[-1].x_t.reshape(samples.shape), samples)
+    else:
+        assert torch.equal(seen[-1].x_0, samples[:, -1])
     assert all(earlier.sigma >= later.sigma for earlier, later in pairwise(seen))
 
 
@@ -168,6 +165,43 @@ def test_a_part_that_is_missing_or_of_another_kind_is_named(name: str) -> None:
         for wrong, came in ((None, "none"), (nn.Identity(), "Identity")):
             with pytest.raises(TypeError, match=rf"{name} needs a `{part}` of type \w+, but got {came}"):
                 build(name, **{part: wrong})
+
+
+@for_every_solver
+def test_a_prior_of_the_other_kind_is_refused_with_what_to_write_instead(name: str) -> None:
+    """But a consistency model may guide as a posterior mean does: the papers' DPS-CM and its like."""
+    case, wrong = SOLVERS[name], EDM(unet(torch.float32).network)
+    if case.kind == "consistency map":
+        with pytest.raises(
+            ValueError, match=rf"{name} needs a consistency map as `denoiser`, but EDM .*/rooms_consistency"
+        ):
+            build(name, denoiser=wrong)
+        with pytest.raises(ValueError, match=r"GaussianPrior gives a posterior mean, .*its consistency_map\(\)"):
+            getattr(solvers, name)(**case.arguments, operator=OPERATOR, denoiser=PRIOR)
+    else:
+        build(name, denoiser=unet(torch.float32))
+    if case.consistency:
+        with pytest.raises(ValueError, match=f"{name} needs a consistency map as `consistency`.*priors/rooms_pair"):
+            build(name, consistency=wrong)
+    build(name, denoiser=TinyNetwork())  # one that does not say what it is
+
+
+@for_every_solver
+def test_a_measurement_of_another_shape_is_refused_with_both(name: str) -> None:
+    y, noise = measured(INDICES)
+    for wrong in (y[:, :1], y[..., :2], y[..., None], torch.cat([y, y[:, :1]], dim=1)):
+        if SOLVERS[name].looks:
+            with pytest.raises(ValueError, match=r"AveragePool measures \(\d, 3, 4, 4\) .* but y has \(\d, .*\)"):
+                build(name).solve(wrong, noise)
+
+
+@for_every_solver
+def test_a_number_that_is_none_is_named(name: str) -> None:
+    plain = inspect.signature(getattr(solvers, name)).parameters
+    numbers = [argument for argument in plain if plain[argument].annotation in (int, float)] + ["num_samples", "seed"]
+    for argument in numbers:
+        with pytest.raises(TypeError, match=rf"{name} needs a number as `{argument}`, but got none \(null\)"):
+            build(name, **{argument: None})
 
 
 @for_every_solver

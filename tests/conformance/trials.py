@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import pytest
 import torch
-from catalogue import SHAPE, SOLVERS, build_solver, concrete
+from catalogue import SHAPE, SOLVERS, build_solver, concrete, smooth_covariance
 from torch import Tensor, nn
 
 from dis_lightning import solvers
@@ -35,14 +35,7 @@ for_every_solver = pytest.mark.parametrize(
 )
 
 
-def smooth_prior() -> GaussianPrior:
-    """Images whose pixels resemble their neighbours."""
-    channel, row, column = torch.meshgrid(*(torch.arange(float(size)) for size in SHAPE), indexing="ij")
-    points = torch.stack([channel, row / 4, column / 4], dim=-1).reshape(-1, 3)
-    return GaussianPrior(torch.zeros(SHAPE), 0.25 * torch.exp(-torch.cdist(points, points)))
-
-
-PRIOR = smooth_prior()
+PRIOR = GaussianPrior(torch.zeros(SHAPE), smooth_covariance())
 OPERATOR = AveragePool(2, noise_std=0.1)
 
 

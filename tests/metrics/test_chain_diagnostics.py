@@ -99,11 +99,12 @@ def test_independent_samples_and_short_chains_have_no_diagnostics() -> None:
 
 def test_a_resumed_run_reports_what_an_unbroken_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    parts = ["data/rooms", "priors/rooms_gaussian", "operators/average_pool_x4", "solvers/langevin"]
-    small = ["--data.size=8", "--data.num_images=2", "--data.batch_size=1", "--denoiser.size=8"]
+    parts = ["data/rooms", "priors/rooms_gaussian_consistency", "operators/average_pool_x4", "solvers/langevin"]
+    small = ["--data.size=8", "--data.num_images=2", "--data.batch_size=1"]
+    small += ["--denoiser.size=8", "--denoiser.num_images=20"]
     solver = ["--model.kernel=MALA", "--model.kernel.step_size=1e-3", "--model.chains=2", "--model.num_samples=8"]
     arguments = ["predict", *(f"--config=configs/{part}.yaml" for part in parts), *small, *solver]
-    arguments += ["--denoiser.num_images=20", "--model.warm_start=2", "--trainer.accelerator=cpu"]
+    arguments += ["--model.warm_start=2", "--trainer.accelerator=cpu"]
     arguments += [f"--writer.folder={tmp_path}"]
 
     def chains() -> dict[str, Any]:

@@ -7,7 +7,7 @@ import open_clip
 import pytest
 import torch
 from batches import CPU, Thirds, batch, noise_images, solver
-from tiny_networks import clip_folder
+from tiny_networks import clip_folder, squashing_clip
 
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.metrics import CLIPFeatures, CLIPScore, MeasurementDistance, MeasurementMSE
@@ -97,7 +97,8 @@ def test_the_clip_score_is_a_hundred_times_the_positive_part_of_the_cosine(tmp_p
     open_clip.add_model_config(tmp_path)
     torch.manual_seed(0)
     torch.save(open_clip.create_model("small-clip").state_dict(), tmp_path / "small.pt")
-    clip = CLIPFeatures("small-clip", str(tmp_path / "small.pt"))
+    colours = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    clip = CLIPFeatures("small-clip", str(tmp_path / "small.pt"), colours)
     metric, fixed = CLIPScore(clip), CLIPScore(clip, text="a bed")
     samples, captions = noise_images(2, 3, 3, 32, 32), ["a bed", "a red lamp"]
     run = solver(AveragePool(4), 3)
@@ -112,3 +113,16 @@ def test_the_clip_score_is_a_hundred_times_the_positive_part_of_the_cosine(tmp_p
     again = fixed.measure(batch(samples), run)["clip_score"]
     assert float(again[0]) == pytest.approx(float(found[0]), rel=1e-6)
     metric.prepare(solver(RoomsCaption(), 3), CPU)
+
+
+def test_words_that_the_judge_of_words_cannot_read_are_refused_before_anything_is_sampled(tmp_path: Path) -> None:
+    clip, long = CLIPFeatures(f"local-dir:{squashing_clip()}", None), "bed " * 8
+    name = {"name": f"local-dir:{clip_folder()}", "pretrained": None}
+    (tmp_path / "texts.txt").write_text(f"a bed\n{long}\n")
+    for operator in (CLIPText(long, **name), CLIPText(file=tmp_path / "texts.txt", **name)):
+        with pytest.raises(ValueError, match=r"may have 8 tokens, but 'bed .*' has more; make it"):
+            CLIPScore(clip).prepare(solver(operator, 1), CPU)
+    with pytest.raises(ValueError, match="may have 8 tokens"):
+        CLIPScore(clip, text=long).prepare(solver(AveragePool(4), 1), CPU)
+    CLIPScore(clip).prepare(solver(CLIPText("a bed", **name), 1), CPU)
+    assert clip.define()["resize"].endswith("interpolation bilinear, resize_mode squash")

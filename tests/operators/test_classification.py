@@ -116,10 +116,11 @@ def test_there_is_a_gradient_with_respect_to_the_image(dtype: torch.dtype) -> No
 
 def test_the_network_is_read_on_first_use_and_never_trained() -> None:
     lazy = operator()
-    assert lazy.network is None
+    assert lazy.network.network is None
+    assert list(lazy.parameters()) == []
     lazy.load()
-    assert lazy.network is not None
-    assert not lazy.network.training
+    assert lazy.network.network is not None
+    assert not lazy.network.network.training
     assert not any(weight.requires_grad for weight in lazy.network.parameters())
 
 
@@ -140,14 +141,16 @@ def test_weights_that_cannot_be_had_are_said_with_what_to_do(tmp_path: Path, mon
     published = models.ResNet50_Weights.IMAGENET1K_V2.url
     with pytest.raises(ConnectionError, match=f"get {published} elsewhere and put it at {tmp_path}"):
         Classification(TorchvisionClassifier("resnet50", "IMAGENET1K_V2")).load()
-    hub = r"get model.safetensors .* of https://huggingface.co/timm/{} elsewhere and give the file as `weights`"
+    hub = r"get model.safetensors .* of https://huggingface.co/timm/{} elsewhere and give its path as `weights`"
     for name, repository in {"resnet50": "resnet50.a1_in1k", "test_resnet.r160_in1k": "test_resnet.r160_in1k"}.items():
         with pytest.raises(ConnectionError, match=hub.format(repository)):
             Classification(TimmClassifier(name)).load()
-    with pytest.raises(ConnectionError, match=r"get https://github.com/.*nvidia-d1d86009\.pth elsewhere and give the"):
+    with pytest.raises(ConnectionError, match=r"get https://github.com/.*nvidia-d1d86009\.pth elsewhere and give its"):
         Classification(TimmClassifier("gcvit_xxtiny.in1k")).load()
-    with pytest.raises(FileNotFoundError, match=r"'nowhere.pt' is no file of weights, and no published weights: those"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.pt is no file .*; the published weights are IMAGENET1K_V1"):
         Classification(TorchvisionClassifier("resnet50", "nowhere.pt")).load()
+    with pytest.raises(FileNotFoundError, match=r"'IMAGENET1K_V3' is no file .*: did you mean IMAGENET1K_V[12]"):
+        Classification(TorchvisionClassifier("resnet50", "IMAGENET1K_V3")).load()
     with pytest.raises(ValueError, match="holds another network than TorchvisionClassifier"):
         Classification(TorchvisionClassifier("resnet18", classifier_file())).load()
 

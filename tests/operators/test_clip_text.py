@@ -77,10 +77,12 @@ def test_a_text_that_is_too_long_is_refused_at_the_start_and_the_longest_is_not(
 
 
 def test_networks_that_cannot_be_had_are_said_with_what_to_do() -> None:
-    with pytest.raises(ConnectionError, match=r"ViT-B-32 of open_clip with the weights 'nowhere.pt' could not be read"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.pt is no file .*; the tags are openai"):
         operator(name="ViT-B-32", pretrained="nowhere.pt").load()
+    with pytest.raises(FileNotFoundError, match=r"nowhere/open_clip_config.json is no file"):
+        operator(name="local-dir:nowhere").load()
     file = r"open_clip_model.safetensors .* of https://huggingface.co/timm/vit_base_patch32_clip_224.openai elsewhere"
-    with pytest.raises(ConnectionError, match=f"The weights 'openai' .* Without a network, download {file}"):
+    with pytest.raises(ConnectionError, match=f"The weights 'openai' .* Without a network, get {file}"):
         operator(name="ViT-B-32-quickgelu", pretrained="openai").load()
 
 

@@ -1,10 +1,14 @@
 """Measurement by a given matrix, against NumPy."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.cli import LightningArgumentParser
+from safetensors.torch import save_file
 
-from dis_lightning.operators import MatrixOperator
+from dis_lightning.operators import MatrixOperator, Operator
 
 SHAPE = (3, 2, 2)
 
@@ -68,3 +72,60 @@ def test_the_pseudo_inverse_of_a_rank_deficient_matrix_in_single_precision_does_
     y = torch.randn(4, 5, generator=torch.Generator().manual_seed(2))
     expected = y.double() @ torch.linalg.pinv(matrix, rtol=1e-10).T
     np.testing.assert_allclose(operator.pseudo_inverse(y).flatten(1), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pt", "_named.pt", ".safetensors"])
+def test_a_matrix_comes_from_a_file_that_is_named_on_the_command_line(
+    suffix: str, matrix: torch.Tensor, images: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write = {
+        ".npy": lambda file: np.save(file, matrix.numpy()),
+        ".npz": lambda file: np.savez(file, a=matrix.numpy()),
+        ".pt": lambda file: torch.save(matrix, file),
+        "_named.pt": lambda file: torch.save({"A": matrix}, file),
+        ".safetensors": lambda file: save_file({"A": matrix.contiguous()}, file),
+    }[suffix]
+    write(tmp_path / f"a{suffix}")
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Operator, "operator")
+    for file in (f"{tmp_path}/a{suffix}", f"~/a{suffix}"):
+        arguments = ["--operator=MatrixOperator", f"--operator.matrix={file}", "--operator.shape=[3, 2, 2]"]
+        operator = parser.instantiate(parser.parse_args(arguments)).operator
+        assert torch.equal(operator(images), MatrixOperator(matrix, shape=SHAPE)(images))
+        assert f"matrix={file}" in repr(operator)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no array", "cannot be read as an array of numbers"),
+        (np.zeros((2, 3, 4)), r"shape \(2, 3, 4\) does not act"),
+        (np.full((2, 3), np.nan), "finite real numbers, but got torch.float64 with 6 of 6"),
+        (np.zeros((2, 3), complex), "finite real numbers, but got torch.complex128"),
+        (np.array([[None]]), "cannot be read as an array of numbers"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(content: object, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    path.write_bytes(content) if isinstance(content, bytes) else np.save(path, content, allow_pickle=True)
+    with pytest.raises(ValueError, match=message):
+        MatrixOperator(path)
+
+
+def test_a_file_that_is_not_there_or_holds_several_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"a\.npy is no file: put a matrix .* there"):
+        MatrixOperator(tmp_path / "a.npy")
+    np.savez(tmp_path / "a.npz", a=np.eye(2), b=np.eye(2))
+    with pytest.raises(ValueError, match=r"a\.npz must hold one matrix, but holds 2 arrays"):
+        MatrixOperator(tmp_path / "a.npz")
+
+
+def test_whole_numbers_do_as_well() -> None:
+    assert MatrixOperator([[1, 2], [0, 3]])(torch.tensor([[10.0, 1.0]])).tolist() == [[12.0, 3.0]]
+
+
+def test_images_with_another_number_of_values_are_refused_before_anything_is_sampled(matrix: torch.Tensor) -> None:
+    MatrixOperator(matrix).accept(SHAPE)
+    with pytest.raises(ValueError, match=r"\(5, 12\) does not act on images of shape \(3, 4, 4\), which have 48"):
+        MatrixOperator(matrix).accept((3, 4, 4))

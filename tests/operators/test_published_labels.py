@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import RoomLayout, Segmentation
 from dis_lightning.operators.networks import MobileNetC1, PlanarLayout, ResNetPPM, SegmentationNetwork
+from dis_lightning.weights import LazyNetwork
 
 
 def images(size: int, batch: int = 2) -> Tensor:
@@ -18,7 +19,9 @@ def images(size: int, batch: int = 2) -> Tensor:
 
 
 def filled(network: SegmentationNetwork, dtype: torch.dtype = torch.float32) -> SegmentationNetwork:
-    network.network = randomised(nn.Sequential(network.build_encoder(), network.build_decoder())).to(dtype)
+    network.network = nn.Sequential(
+        *(LazyNetwork(randomised(build()).to(dtype)) for build in (network.build_encoder, network.build_decoder))
+    )
     network.dtype = dtype
     return network
 
@@ -31,7 +34,7 @@ def test_the_network_sees_the_picture_normalised_and_its_logits_are_raised_to_th
     operator, x = segmentation(), images(48)
     u = (x + 1) / 2
     channels = zip(u.unbind(1), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
-    small = operator.network.load()(torch.stack([(c - mean) / std for c, mean, std in channels], 1))
+    small = operator.network.network(torch.stack([(c - mean) / std for c, mean, std in channels], 1))
     assert small.shape == (2, 150, 6, 6)
     wanted = F.interpolate(small, (48, 48), mode="bilinear", align_corners=False)
     torch.testing.assert_close(operator(x), wanted, rtol=1e-4, atol=1e-4)

@@ -17,6 +17,7 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import NonlinearBlur, Operator, RoomLayout, Segmentation
 from dis_lightning.operators.networks import KernelWizard, MobileNetC1, PlanarLayout, ResNetPPM
 from dis_lightning.operators.networks.published import COUNTERS, PublishedNetwork, cards, read_network
+from dis_lightning.weights import load_networks
 
 BUILD: dict[str, Callable[[], PublishedNetwork]] = {
     "kernel_wizard_gopro": KernelWizard,
@@ -91,7 +92,7 @@ def test_a_file_put_into_the_cache_is_read_under_its_name(name: str, cache: Path
     with torch.inference_mode():
         operator.load()
 
-    part = operator.network.network[0] if name.endswith("_encoder") else operator.network
+    part = (operator.network.network[0] if name.endswith("_encoder") else operator.network).network
     found, prefix = part.state_dict(), "model." if name.startswith("room") else ""
     places = {key: place / 100 for place, key in enumerate(manifest(name))}
     assert set(found) == set(used(name))
@@ -163,17 +164,17 @@ def test_a_file_named_on_the_command_line_is_read_by_the_network_alone(
 ) -> None:
     (tmp_path / "page.pth").write_bytes(content)
     built = parsed(operator, tmp_path / "page.pth")
-    assert built.network is None
+    assert built.network.network is None
     with pytest.raises(ValueError, match=r"page\.pth cannot be read|page\.pth is a"):
         built.load()
 
 
 def test_a_configuration_can_name_the_class_of_a_network() -> None:
     network = json.dumps({"class_path": "torch.nn.Conv2d", "init_args": dict.fromkeys(SIZES, 3)})
-    built = parsed("RoomLayout", network).network
+    built = parsed("RoomLayout", network).network.network
     assert isinstance(built, torch.nn.Conv2d)
     assert built.weight.shape == (3, 3, 3, 3)
-    assert parsed("RoomLayout", "room_layout_lin2018").source == "room_layout_lin2018"
+    assert parsed("RoomLayout", "room_layout_lin2018").network.source == "room_layout_lin2018"
 
 
 def test_another_network_is_refused_with_the_first_weights_that_differ(tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_a_layer_of_another_width_is_refused(tmp_path: Path) -> None:
         (lambda: NonlinearBlur("kernel_wizard_gpro"), "'kernel_wizard_gpro' .* did you mean kernel_wizard_gopro"),
         (
             lambda: RoomLayout("missing/file.ckpt"),
-            "'missing/file.ckpt' is no file and no card: the cards are kernel_wiz",
+            "missing/file.ckpt is no file and no folder: put it there, .*; the cards are kernel_wiz",
         ),
         (lambda: MobileNetC1(decoder="ade20k_resnet50_c1_decoder"), "is no file and no card: did you mean ade20k"),
     ],
@@ -213,5 +214,7 @@ def test_an_unknown_name_is_refused_at_once(build: Callable[[], object], message
 def test_a_network_works_in_the_precision_asked_for() -> None:
     for part in ("encoder", "decoder"):
         write_published(f"ade20k_mobilenetv2_c1_{part}")
-    network = MobileNetC1(dtype=torch.bfloat16)
-    assert {tensor.dtype for tensor in network.load().state_dict().values()} == {torch.bfloat16}
+    for dtype in (torch.bfloat16, "bfloat16"):
+        network = MobileNetC1(dtype=dtype)
+        load_networks(network)
+        assert {tensor.dtype for tensor in network.network.state_dict().values()} == {torch.bfloat16}

@@ -7,11 +7,12 @@ import torch
 from lightning import Trainer
 from tiny_networks import blip_matcher, clip_folder
 
+from dis_lightning.errors import UserError
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import Caption, CLIPText
 from dis_lightning.operators.texts import read_texts, text_of_each, texts
-from dis_lightning.priors import GaussianPrior
+from dis_lightning.priors import EDM, GaussianPrior
 from dis_lightning.rooms import RoomsData
 from dis_lightning.solvers import Unguided
 from dis_lightning.types import State
@@ -34,8 +35,8 @@ def test_a_file_with_too_few_lines_is_refused_before_anything_is_sampled(tmp_pat
         CLIPText(file=tmp_path / "texts.txt", name=f"local-dir:{clip_folder()}", pretrained=None),
         Caption(str(blip_matcher()), captions=tmp_path / "texts.txt"),
     ]
-    words[0].load()
     words[0].require(["a", "b"])
+    words[0].load()
     prior = GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192))
     trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, inference_mode=False)
     for operator in words:
@@ -44,6 +45,25 @@ def test_a_file_with_too_few_lines_is_refused_before_anything_is_sampled(tmp_pat
         with pytest.raises(ValueError, match="texts for 2 images and 3 are to come"):
             trainer.predict(solver, RoomsData(size=8, num_images=3, batch_size=1))
         assert not steps
+
+
+def test_a_file_of_texts_is_looked_at_before_anything_is_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(*_: object) -> None:
+        pytest.fail("went to the network")
+
+    monkeypatch.setattr("urllib.request.urlopen", download)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "short.txt").write_text("zero\n")
+    (tmp_path / "latin.txt").write_bytes("caf\xe9\n".encode("latin-1"))
+    told = {"short": "texts for 1 images and 2 are to come", "missing": "is no file: put", "latin": "no text in UTF-8"}
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, inference_mode=False)
+    for name, message in told.items():
+        for operator in (CLIPText(file=tmp_path / f"{name}.txt"), Caption(captions=tmp_path / f"{name}.txt")):
+            solver = Unguided(operator, EDM("edm_bedroom256_ema"), KarrasLevels(2))
+            with pytest.raises(UserError, match=message):
+                trainer.predict(solver, RoomsData(size=256, num_images=2, batch_size=1))
 
 
 def test_lines_are_read_without_the_blanks_around_them(tmp_path: Path) -> None:
@@ -59,7 +79,7 @@ def test_a_file_with_no_or_empty_lines_is_refused(content: str, message: str, tm
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.txt is no file; give one with a text in each line"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.txt is no file: put a text in each line, .* there"):
         read_texts(tmp_path / "nowhere.txt")
 
 

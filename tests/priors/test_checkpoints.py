@@ -150,7 +150,7 @@ def test_a_prior_by_name_reads_nothing_until_it_is_used(kind, published: FileCar
     wanted = kind(imagenet.network(dtype=torch.bfloat16)).given(imagenet.labels)
     assert torch.equal(first(x_t, 1.3), wanted(x_t, 1.3))
     second(x_t, 1.3)
-    assert first.network.unet is second.network.unet is prior.network.unet
+    assert first.network is second.network is prior.network
 
 
 def test_a_prior_can_be_loaded_before_it_is_used(published: FileCard):
@@ -158,8 +158,8 @@ def test_a_prior_can_be_loaded_before_it_is_used(published: FileCard):
     prior.load()
     network = prior.network
     assert isinstance(network, PretrainedUNet)
-    assert network.unet is not None
-    assert prior.network.load() is network.unet
+    assert network.network is not None
+    assert prior.network.load() is network.network
 
 
 def test_a_prior_is_compiled_once_for_all_levels(published: FileCard, imagenet):
@@ -181,12 +181,13 @@ def test_every_published_network_has_a_card():
         assert card.url.endswith(f"/{name}.pt")
         assert card.arguments["image_size"] == (64 if "imagenet64" in name else 256)
         assert (card.arguments["num_classes"] is not None) == ("imagenet64" in name)
+        assert card.kind == ("posterior mean" if name.startswith("edm") else "consistency map")
     assert len(repository_cards()) == 10
 
 
 def test_a_local_file_named_after_its_card_knows_how_it_is_built(tmp_path: Path):
     (tmp_path / "cd_cat256_lpips.pt").touch()
-    assert EDM(str(tmp_path / "cd_cat256_lpips.pt")).shape == (3, 256, 256)
+    assert ConsistencyModel(str(tmp_path / "cd_cat256_lpips.pt")).shape == (3, 256, 256)
 
 
 @pytest.mark.parametrize(
@@ -204,14 +205,14 @@ def test_an_unknown_name_is_refused_at_once(source: str, message: str):
 
 @pytest.mark.parametrize("kind", ["EDM", "ConsistencyModel"])
 def test_a_file_named_on_the_command_line_is_read_by_the_prior_alone(kind: str, tmp_path: Path):
-    file = tmp_path / "cd_cat256_l2.pt"
+    file = tmp_path / {"EDM": "edm_cat256_ema.pt", "ConsistencyModel": "cd_cat256_l2.pt"}[kind]
     file.write_text("class_path: torch.nn.Identity")
     parser = LightningArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(Denoiser, "denoiser")
     parsed = parser.parse_args([f"--denoiser={kind}", f"--denoiser.network={file}"])
     denoiser = parser.instantiate(parsed).denoiser
     assert denoiser.network.source == str(file)
-    with pytest.raises(ValueError, match=r"cd_cat256_l2\.pt cannot be read"):
+    with pytest.raises(ValueError, match=rf"{file.name} cannot be read"):
         denoiser.load()
 
 
@@ -267,6 +268,76 @@ def test_a_file_of_something_else_is_refused(content: object, message: str, lsun
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(ValueError, match=message):
         load_network(tmp_path / "w.pt", arguments=lsun.arguments)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["models/x.pkl", "x.safetensors", "./x", "../a/x", "/no/x", "~/no/x", "a/b/x", "tests/priors/x", "A/x.PTH"],
+)
+@pytest.mark.usefixtures("in_project")
+def test_what_looks_like_a_path_is_a_missing_file_and_never_looked_up_on_a_hub(
+    source: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(checkpoints, "fetch_from_hub", lambda *_: pytest.fail("asked the hub"))
+    with pytest.raises(FileNotFoundError, match="is no file and no folder: put it there, or give its path"):
+        EDM(source)
+
+
+def test_the_home_folder_is_found(lsun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_network(lsun.network(), "~/networks/n.safetensors")
+    assert EDM("~/networks/n.safetensors").shape == (3, 32, 32)
+    assert load_network(Path("~/networks/n.safetensors")).shape == (3, 32, 32)
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/networks/m.pt is no file"):
+        EDM("~/networks/m.pt")
+    with pytest.raises(FileNotFoundError, match=r"~nobody_at_all/m\.pt is no file"):
+        EDM("~nobody_at_all/m.pt")
+
+
+def test_a_network_is_taken_by_the_prior_that_it_was_trained_for_alone(lsun, tmp_path: Path):
+    for kind, other in ((EDM, ConsistencyModel), (ConsistencyModel, EDM)):
+        save_network(lsun.network(), tmp_path / "n.safetensors", kind.kind)
+        assert kind(str(tmp_path / "n.safetensors")).shape == (3, 32, 32)
+        with pytest.raises(
+            ValueError, match=f"give a {kind.kind}, which {other.__name__} would take for a {other.kind}"
+        ):
+            other(str(tmp_path / "n.safetensors"))
+    save_network(lsun.network(), tmp_path / "n.safetensors")
+    assert EDM(str(tmp_path / "n.safetensors")).shape == ConsistencyModel(str(tmp_path / "n.safetensors")).shape
+
+
+@pytest.mark.parametrize("name", ["cd_cat256_l2", "ct_bedroom256"])
+def test_the_card_of_a_consistency_model_is_not_taken_for_an_edm(name: str, tmp_path: Path):
+    (tmp_path / f"{name}.pt").touch()
+    for source in (name, str(tmp_path / f"{name}.pt")):
+        with pytest.raises(ValueError, match="It is for ConsistencyModel"):
+            EDM(source)
+
+
+def test_written_weights_may_be_read_by_whom_the_umask_says(lsun, tmp_path: Path):
+    save_network(lsun.network(), tmp_path / "n.safetensors")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "n.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "torch.bfloat16", torch.bfloat16])
+def test_a_precision_is_a_type_or_its_name(dtype, published: FileCard):
+    assert EDM("tiny", dtype=dtype).network.load().dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float61", ValueError), (torch.int32, ValueError), (16, TypeError)])
+def test_what_is_no_precision_is_refused(dtype, error: type[Exception]):
+    with pytest.raises(error, match="A dtype is one of float32, bfloat16, float16"):
+        EDM("edm_cat256_ema", dtype=dtype)
+
+
+def test_the_command_line_takes_the_name_of_a_precision(published: FileCard):
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Denoiser, "denoiser")
+    arguments = ["--denoiser=EDM", "--denoiser.network=tiny"]
+    for name in ("float16", "torch.float16"):
+        parsed = parser.parse_args([*arguments, f"--denoiser.dtype={name}"])
+        assert parser.instantiate(parsed).denoiser.network.load().dtype == torch.float16
 
 
 def test_sources_are_recognised(tmp_path: Path):

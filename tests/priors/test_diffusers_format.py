@@ -10,6 +10,7 @@ from diffusers import UNet2DModel
 from torch import Tensor
 
 from dis_lightning.priors.checkpoints import load_network
+from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.diffusers_config import arguments_from, config_from
 from dis_lightning.priors.diffusers_format import from_diffusers, save_diffusers, to_diffusers
 from dis_lightning.priors.edm import EDM
@@ -152,9 +153,55 @@ def test_a_repository_of_the_hub_is_read_from_its_cache(offline_hub: Path, lsun)
 
 
 def test_without_a_network_the_error_says_what_to_do(offline_hub: Path):
-    with pytest.raises(ConnectionError, match=r"someone/other could not be had.*give its folder"):
+    with pytest.raises(ConnectionError, match=r"someone/other could not be downloaded.*give its folder"):
         load_network("someone/other")
 
 
 def test_a_published_repository_is_known_without_a_network(offline_hub: Path):
-    assert EDM("openai/diffusers-cd_bedroom256_lpips").shape == (3, 256, 256)
+    assert ConsistencyModel("openai/diffusers-cd_bedroom256_lpips").shape == (3, 256, 256)
+
+
+@pytest.mark.parametrize("says", ["model_index.json", "scheduler/scheduler_config.json"])
+@pytest.mark.parametrize("place", [".", "unet"])
+def test_a_pipeline_is_taken_by_the_prior_that_it_was_made_for_alone(says: str, place: str, lsun, tmp_path: Path):
+    names = {
+        "model_index.json": {"ConsistencyModelPipeline": ConsistencyModel, "KarrasVePipeline": EDM},
+        "scheduler/scheduler_config.json": {
+            "CMStochasticIterativeScheduler": ConsistencyModel,
+            "EDMEulerScheduler": EDM,
+        },
+    }[says]
+    save_diffusers(lsun.network(), tmp_path / "unet")
+    for name, kind in names.items():
+        (tmp_path / says).parent.mkdir(exist_ok=True)
+        (tmp_path / says).write_text(json.dumps({"_class_name": name}))
+        other = EDM if kind is ConsistencyModel else ConsistencyModel
+        assert kind(str(tmp_path / place)).shape == (3, 32, 32)
+        with pytest.raises(
+            ValueError, match=f"{other.__name__} would take for a {other.kind}.* It is for {kind.__name__}"
+        ):
+            other(str(tmp_path / place))
+
+
+def test_a_pipeline_of_another_kind_is_taken_by_none_and_an_unknown_one_by_both(lsun, tmp_path: Path):
+    save_diffusers(lsun.network(), tmp_path / "unet")
+    (tmp_path / "model_index.json").write_text('{"_class_name": "DDPMPipeline"}')
+    for kind in (EDM, ConsistencyModel):
+        with pytest.raises(ValueError, match="prediction of noise"):
+            kind(str(tmp_path))
+    (tmp_path / "model_index.json").write_text('{"_class_name": "MyPipeline"}')
+    assert EDM(str(tmp_path)).shape == ConsistencyModel(str(tmp_path)).shape
+    (tmp_path / "model_index.json").write_text('{"_class_name":')
+    with pytest.raises(ValueError, match=r"model_index.json is no JSON .*: it is damaged; get it again"):
+        EDM(str(tmp_path))
+
+
+def test_a_repository_says_what_its_network_is_for(offline_hub: Path, lsun):
+    save_diffusers(lsun.network(), offline_hub / "unet")
+    (offline_hub / "model_index.json").write_text('{"_class_name": "ConsistencyModelPipeline"}')
+    assert ConsistencyModel("someone/network").shape == (3, 32, 32)
+    for name in ("someone/network", "openai/diffusers-cd_cat256_l2"):
+        with pytest.raises(ValueError, match="It is for ConsistencyModel"):
+            EDM(name)
+    with pytest.raises(ValueError, match="It is for EDM"):
+        ConsistencyModel("dg845/diffusers-cm_edm_imagenet64_ema")

@@ -128,3 +128,9 @@ def test_labels_reach_the_denoiser() -> None:
 def test_wrong_arguments_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="FlowMap needs steps >= 1, sigma_min > 0 and rho > 0, but got"):
         FlowMap(GAUSSIAN, **wrong)
+
+
+def test_the_flow_of_a_consistency_map_is_refused() -> None:
+    prior = GaussianPrior(torch.zeros(2), torch.eye(2))
+    with pytest.raises(ValueError, match="FlowMap needs a posterior mean as `denoiser`, but GaussianConsistencyMap"):
+        FlowMap(prior.consistency_map())

@@ -143,8 +143,8 @@ def test_a_measurement_can_be_shown(kind) -> None:
 
 
 def test_nothing_is_read_before_it_is_used() -> None:
-    assert all(kind().reader is None for kind in LABELS)
-    assert RoomsCaption().captioner is None
+    assert all(kind().reader.network is None for kind in LABELS)
+    assert RoomsCaption().captioner.network is None
 
 
 @pytest.mark.parametrize("kind", kinds())

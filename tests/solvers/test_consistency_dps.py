@@ -20,7 +20,7 @@ from scalar_gaussian import (
     solve,
     walk,
 )
-from torch import nn
+from torch import Tensor, nn
 
 from dis_lightning.noise import NoiseSource
 from dis_lightning.posteriors import PosteriorSpread
@@ -51,9 +51,24 @@ def test_the_walk_is_that_of_the_paper(spread: float) -> None:
     np.testing.assert_allclose(solve(consistency_dps(spread=spread)), walk(guide), rtol=1e-4, atol=1e-4)
 
 
+class Unsaid(Denoiser):
+    """A posterior mean that does not say that it is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shape = MEAN.network.shape
+
+    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        return MEAN.network(x_t, sigma)
+
+
 def test_with_the_denoiser_as_its_own_consistency_model_it_is_dps() -> None:
     dps = DPS(OPERATOR, MEAN.network, LEVELS, scale=0.2, num_samples=SAMPLES)
-    np.testing.assert_array_equal(solve(consistency_dps(MEAN.network, spread=0.0)), solve(dps))
+    np.testing.assert_array_equal(solve(consistency_dps(Unsaid(), spread=0.0)), solve(dps))
+    with pytest.raises(
+        ValueError, match="a consistency map as `consistency`, but GaussianPrior gives a posterior mean"
+    ):
+        consistency_dps(MEAN.network)
 
 
 def test_without_consistency_model_it_is_dps_or_with_randomness_lgd() -> None:
@@ -81,14 +96,19 @@ def test_the_gradient_goes_through_the_consistency_model_alone() -> None:
     assert cost(alone, [MEAN.network, CONSISTENCY.network]) == (STEPS, STEPS)
 
 
-def test_labels_reach_both_networks() -> None:
-    solver = ConsistencyDPS(OPERATOR, Labelled(), LEVELS, consistency=Labelled(), scale=0.0, num_samples=2)
+@pytest.mark.parametrize("one", [True, False])
+def test_labels_reach_both_networks(one: bool) -> None:
+    network = Labelled()
+    other = network if one else Labelled()
+    solver = ConsistencyDPS(OPERATOR, network, LEVELS, consistency=other, scale=0.0, num_samples=2)
     samples = solver.solve(torch.zeros(2, 2), NoiseSource(0, [0, 1]), labels=torch.tensor([2, 1]))
     torch.testing.assert_close(samples.squeeze(2), torch.tensor([[2.0, 2.0], [1.0, 1.0]]))
+    assert solver.denoiser is network
+    assert solver.consistency is other
 
 
 def test_the_consistency_model_is_used_as_it_is() -> None:
-    model = FiniteAtomPrior(torch.zeros(1, 1))
+    model = FiniteAtomPrior(torch.zeros(1, 1)).consistency_map()
     model.weight = nn.Parameter(torch.ones(1))
     consistency_dps(model.train())
     assert not model.training
@@ -102,7 +122,7 @@ def test_a_missing_consistency_model_is_named() -> None:
 
 def test_a_consistency_model_for_other_images_is_refused() -> None:
     with pytest.raises(ValueError, match=r"must belong to one prior.*\(\(2,\), None\)"):
-        consistency_dps(FiniteAtomPrior(torch.zeros(1, 2)))
+        consistency_dps(FiniteAtomPrior(torch.zeros(1, 2)).consistency_map())
     with pytest.raises(ValueError, match=r"must belong to one prior.*\(\(1,\), 3\)"):
         consistency_dps(Labelled())
 

@@ -52,6 +52,22 @@ def test_a_page_in_the_place_of_a_file_is_not_kept(
     assert not card.path.exists()
 
 
+def test_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "n.pt").touch()
+    check_source("~/n.pt", {})
+    assert fetch("~/n.pt", {}) == tmp_path / "n.pt"
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(
+    card: FileCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=f"is kept at {card.path}, which cannot be written .* set TORCH_HOME to a folder"):
+        card.fetch()
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dis_lightning.described import Described
-from dis_lightning.weights import fetch, file_cards
+from dis_lightning.weights import LazyNetwork, fetch, file_cards
 from dis_lightning.weights.digests import weights_hashes
 
 __all__ = ["FeatureNetwork", "StoredFeatures"]
@@ -29,11 +29,12 @@ class FeatureNetwork(Described, ABC):
 
     Attributes:
         name: what metrics on these features are called after.
+        network: the network.
     """
 
     name: ClassVar[str]
+    network: LazyNetwork[Any]
 
-    @abstractmethod
     def load(self, device: torch.device | str = "cpu") -> None:
         """Read the network, once.
 
@@ -44,10 +45,11 @@ class FeatureNetwork(Described, ABC):
             ConnectionError: if a file is not here and cannot be downloaded; it says which file to put where.
             ValueError: if a file is damaged or holds another network.
         """
+        self.network.load(device)
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
-        """Features of 8-bit images `(N, 3, H, W)`, `(N, D)`; call `load` first."""
+        """Features of 8-bit images `(N, 3, H, W)`, `(N, D)`."""
 
     @abstractmethod
     def define(self) -> dict[str, Any]:
@@ -82,26 +84,17 @@ class StoredFeatures(FeatureNetwork):
 
     def __init__(self, weights: str) -> None:
         self.weights = weights
-        self._network: nn.Module | None = None
+        self.network = LazyNetwork(self._read, weights)
         self._file = Path()
 
     @abstractmethod
     def build(self, file: Path) -> nn.Module:
         """Read the network from its file."""
 
-    @property
-    def network(self) -> nn.Module:
-        """The network, known after `load`."""
-        assert self._network is not None
-        return self._network
-
-    def load(self, device: torch.device | str = "cpu") -> None:
-        """See `FeatureNetwork.load`."""
-        if self._network is None:
-            self._file = fetch(self.weights, file_cards("dis_lightning.metrics.networks"))
-            self._network = self.build(self._file)
-        self._network.to(device)
-
     def hashes(self) -> dict[str, str]:
-        """See `weights_hashes`; after `load`."""
-        return weights_hashes(self.network, self._file)
+        """See `weights_hashes`."""
+        return weights_hashes(self.network.load(), self._file)
+
+    def _read(self) -> nn.Module:
+        self._file = fetch(self.weights, file_cards("dis_lightning.metrics.networks"))
+        return self.build(self._file)

@@ -1,8 +1,7 @@
 """Features of CLIP, for images and for words, of one length each.
 
-Images are resized so that the shorter side is the network's, bicubically with antialiasing, cut to a square in the
-middle and normalised as in the network's training. Radford et al., "Learning Transferable Visual Models From Natural
-Language Supervision", 2021; the networks are those of open_clip.
+Images are resized, cut or squashed to a square and normalised as in the network's training; see `CLIP`. Radford et al.,
+"Learning Transferable Visual Models From Natural Language Supervision", 2021; the networks are those of open_clip.
 """
 
 from importlib.metadata import version
@@ -11,12 +10,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from torchvision.transforms.functional import center_crop
 
-from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.networks.base import FeatureNetwork
-from dis_lightning.weights import read_clip
+from dis_lightning.weights import CLIP
 from dis_lightning.weights.digests import weights_digest
 
 __all__ = ["CLIPFeatures"]
@@ -26,67 +22,56 @@ class CLIPFeatures(FeatureNetwork):
     """Embeddings of images and words, of unit length; see the module.
 
     Args:
-        model: an architecture of open_clip.
-        pretrained: a tag of open_clip for it, or a file with its weights.
+        model: an architecture of open_clip, or "local-dir:" and a folder.
+        pretrained: a tag of open_clip for it, or a file with its weights; None where the name is a folder.
+        preprocessing: how the network wants its images, where nothing else says it; see `CLIP`.
 
     Raises:
-        ValueError: if open_clip knows no such architecture, or neither a file nor a tag of that name.
+        FileNotFoundError: if the file is not there.
+        ValueError: if open_clip knows no such architecture, or no tag of that name, or if nothing says how the network
+            wants its images.
     """
 
     name: ClassVar[str] = "clip"
+    network: CLIP
 
-    def __init__(self, model: str = "ViT-L-14-quickgelu", pretrained: str = "openai") -> None:
-        open_clip = _open_clip()
-        if model not in open_clip.list_models():
-            raise InvalidValueError(f"open_clip knows no model {model!r}; its models: open_clip.list_models().")
-        tags = open_clip.list_pretrained_tags_by_model(model)
-        if pretrained not in tags and not Path(pretrained).is_file():
-            raise InvalidValueError(
-                f"{pretrained!r} is neither a file nor a tag of {model}, which are {', '.join(tags)}."
-            )
+    def __init__(
+        self,
+        model: str = "ViT-L-14-quickgelu",
+        pretrained: str | None = "openai",
+        preprocessing: str | dict[str, Any] | None = None,
+    ) -> None:
         self.model = model
         self.pretrained = pretrained
-        self._network: Any = None
-
-    def load(self, device: torch.device | str = "cpu") -> None:
-        """See `FeatureNetwork.load`."""
-        if self._network is None:
-            self._network = read_clip(self.model, self.pretrained).requires_grad_(False).eval()
-        self._network.to(device)
+        self.preprocessing = preprocessing
+        self.network = CLIP(model, pretrained, preprocessing)
+        self.network.check()
 
     def features(self, images: Tensor) -> Tensor:
         """See `FeatureNetwork.features`."""
-        visual = self._network.visual
-        height, width = _pair(visual.image_size)
-        scale = max(height / images.shape[2], width / images.shape[3])
-        size = [round(side * scale) for side in images.shape[2:]]
-        pictures = F.interpolate(images.float() / 255, size, mode="bicubic", antialias=True).clamp(0, 1)
-        pictures = center_crop(pictures, [height, width])
-        mean, std = (pictures.new_tensor(values)[:, None, None] for values in (visual.image_mean, visual.image_std))
-        vectors: Tensor = self._network.encode_image((pictures - mean) / std, normalize=True)
-        return vectors
+        return self.network.pictures(images.float() / 255, clamp=True)
 
-    @torch.no_grad()
+    def require(self, texts: list[str]) -> None:
+        """Refuse texts that are longer than what the network reads.
+
+        Raises:
+            ValueError: if one is longer.
+        """
+        self.network.require(texts)
+
     def words(self, texts: list[str], device: torch.device | str = "cpu") -> Tensor:
-        """Embeddings of texts, `(N, D)`; what is longer than the network's context is cut off."""
-        tokens = _open_clip().get_tokenizer(self.model)(texts).to(device)
-        vectors: Tensor = self._network.encode_text(tokens, normalize=True)
-        return vectors
+        """Embeddings of texts, `(N, D)`.
+
+        Raises:
+            ValueError: if one is longer than what the network reads.
+        """
+        return self.network.words(texts, device)
 
     def define(self) -> dict[str, Any]:
         """See `FeatureNetwork.define`."""
+        weights = "" if self.pretrained is None else f", {Path(self.pretrained).name}"
         return {
-            "network": f"CLIP {self.model}, {Path(self.pretrained).name}, open_clip " + version("open_clip_torch"),
-            "weights_tensors_sha256": weights_digest(self._network),
-            "resize": f"{self._network.visual.image_size}, bicubic with antialiasing, cut in the middle",
+            "network": f"CLIP {self.model}{weights}, open_clip " + version("open_clip_torch"),
+            "weights_tensors_sha256": weights_digest(self.network.load()),
+            "resize": self.network.describe(),
         }
-
-
-def _open_clip() -> Any:
-    import open_clip  # slow to import, for those who ask
-
-    return open_clip
-
-
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.networks.base import CHUNK
-from dis_lightning.weights import fetch, file_cards, fill, read_tensors
+from dis_lightning.weights import LazyNetwork, fetch, file_cards, fill, read_tensors
 from dis_lightning.weights.digests import weights_hashes
 
 __all__ = ["PerceptualDistance"]
@@ -42,7 +42,7 @@ class PerceptualDistance:
     def __init__(self, network: Literal["alex", "vgg"] = "alex", weights: str | None = None) -> None:
         self.network = network
         self.weights = weights or TRUNKS[network]
-        self._model: Any = None
+        self._model = LazyNetwork(self._read, self.weights)
         self._file = Path()
 
     def check(self, shape: Sequence[int]) -> None:
@@ -68,19 +68,7 @@ class PerceptualDistance:
             ConnectionError: if the trunk's file is not here and cannot be downloaded; it says what to put where.
             ValueError: if the file is damaged or holds another network.
         """
-        if self._model is None:
-            self._file = file = fetch(self.weights, file_cards("dis_lightning.metrics.networks"))
-            import lpips  # slow to import, for those who ask
-
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # lpips 0.1.4 asks torchvision in an old way
-                model = lpips.LPIPS(net=self.network, pnet_rand=True, verbose=False)
-            tensors = {key: value for key, value in read_tensors(file).items() if key.startswith("features.")}
-            # lpips cuts the trunk into slices, and keeps the layers' numbers.
-            names = {f"features.{key.partition('.')[2]}": key for key in model.net.state_dict()}
-            fill(model.net, {names.get(key, key): value for key, value in tensors.items()}, file, self.network)
-            self._model = model.requires_grad_(False).eval()
-        self._model.to(device)
+        self._model.load(device)
 
     @torch.no_grad()
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
@@ -96,9 +84,23 @@ class PerceptualDistance:
         return torch.cat([self._model(one, other).reshape(-1) for one, other in pairs])
 
     def define(self) -> dict[str, Any]:
-        """What the distance depends on; after `load`."""
+        """What the distance depends on."""
         return {
             "network": f"LPIPS v0.1 ({self.network}), lpips " + version("lpips"),
-            **weights_hashes(self._model, self._file),
+            **weights_hashes(self._model.load(), self._file),
             "resize": "none",
         }
+
+    def _read(self) -> nn.Module:
+        self._file = file = fetch(self.weights, file_cards("dis_lightning.metrics.networks"))
+        import lpips  # slow to import, for those who ask
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # lpips 0.1.4 asks torchvision in an old way
+            model: nn.Module = lpips.LPIPS(net=self.network, pnet_rand=True, verbose=False)
+        trunk: Any = model.net
+        tensors = {key: value for key, value in read_tensors(file).items() if key.startswith("features.")}
+        # lpips cuts the trunk into slices, and keeps the layers' numbers.
+        names = {f"features.{key.partition('.')[2]}": key for key in trunk.state_dict()}
+        fill(trunk, {names.get(key, key): value for key, value in tensors.items()}, file, self.network)
+        return model

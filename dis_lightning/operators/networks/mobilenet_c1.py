@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dis_lightning.operators.networks.published import PublishedNetwork
 from dis_lightning.operators.networks.segmentation import SegmentationNetwork, conv_bn
+from dis_lightning.weights import Precision
 
 __all__ = ["MobileNetC1"]
 
@@ -37,7 +38,7 @@ class MobileNetC1(SegmentationNetwork):
         self,
         encoder: str = "ade20k_mobilenetv2_c1_encoder",
         decoder: str = "ade20k_mobilenetv2_c1_decoder",
-        dtype: torch.dtype = torch.float32,
+        dtype: Precision = torch.float32,
     ) -> None:
         super().__init__(encoder, decoder, dtype)
 

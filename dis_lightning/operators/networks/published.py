@@ -1,16 +1,27 @@
 """Published networks, from a card or a file to a network that is used as it is."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.weights import FileCard, check_source, fetch, file_cards, fill, read_tensors
+from dis_lightning.weights import (
+    FileCard,
+    LazyNetwork,
+    Precision,
+    as_dtype,
+    check_source,
+    fetch,
+    file_cards,
+    fill,
+    read_tensors,
+)
 
-__all__ = ["PublishedNetwork", "cards", "check_sides", "read_network", "require"]
+__all__ = ["PublishedNetwork", "cards", "check_sides", "published", "read_network"]
 
 COUNTERS = ("num_batches_tracked", "_tmp_running_mean", "_tmp_running_var", "_running_iter")
 """What batch normalisation counts while it is trained, alone or synchronised: no weights."""
@@ -32,20 +43,12 @@ class PublishedNetwork(nn.Module):
 
 
 Network = TypeVar("Network", bound=PublishedNetwork)
+Read = Callable[[Path], Mapping[str, Tensor]]
 
 
 def cards() -> dict[str, FileCard]:
     """The cards of all published networks that operators measure with, by name."""
     return file_cards("dis_lightning.operators")
-
-
-def require(source: str | Path) -> None:
-    """Check that a source is a file or the name of a card, without reading it.
-
-    Raises:
-        FileNotFoundError: if it is neither.
-    """
-    check_source(source, cards())
 
 
 def check_sides(network: type[PublishedNetwork], x: Tensor, multiple: int) -> None:
@@ -62,13 +65,36 @@ def check_sides(network: type[PublishedNetwork], x: Tensor, multiple: int) -> No
         )
 
 
+def published(
+    network: nn.Module | str | Path,
+    build: Callable[[], PublishedNetwork],
+    dtype: Precision = torch.float32,
+    read: Read = read_tensors,
+) -> LazyNetwork[Any]:
+    """A network that is given, or that is read from its published file when it is needed.
+
+    Args:
+        network: the network; or a file, or the name of a card.
+        build: builds a network that is read.
+        dtype: precision that a network that is read works in.
+        read: reads such a file.
+
+    Raises:
+        FileNotFoundError: if it names neither a file nor a card.
+    """
+    if not isinstance(network, str | Path):
+        return LazyNetwork(network)
+    check_source(network, cards())
+    return LazyNetwork(partial(read_network, build, network, as_dtype(dtype), read=read), network)
+
+
 @torch.inference_mode(False)  # weights made in inference mode could never serve a gradient with respect to an image
 def read_network(
     build: Callable[[], Network],
     source: str | Path,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
-    read: Callable[[Path], Mapping[str, Tensor]] = read_tensors,
+    read: Read = read_tensors,
 ) -> Network:
     """Build a network and fill it from its published file.
 

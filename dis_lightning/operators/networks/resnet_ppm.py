@@ -15,6 +15,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from dis_lightning.operators.networks.published import PublishedNetwork
 from dis_lightning.operators.networks.segmentation import SegmentationNetwork, conv_bn
+from dis_lightning.weights import Precision
 
 __all__ = ["ResNetPPM"]
 
@@ -28,7 +29,7 @@ class ResNetPPM(SegmentationNetwork):
         self,
         encoder: str = "ade20k_resnet50_ppm_encoder",
         decoder: str = "ade20k_resnet50_ppm_decoder",
-        dtype: torch.dtype = torch.float32,
+        dtype: Precision = torch.float32,
     ) -> None:
         super().__init__(encoder, decoder, dtype)
 

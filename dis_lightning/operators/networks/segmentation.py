@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from torchvision.ops import FrozenBatchNorm2d
 
 from dis_lightning.described import Described
-from dis_lightning.operators.networks.published import PublishedNetwork, read_network, require
+from dis_lightning.operators.networks.published import PublishedNetwork, published
 from dis_lightning.operators.published_input import IMAGENET_MEAN, IMAGENET_STD
+from dis_lightning.weights import Precision, as_dtype
 
 __all__ = ["SegmentationNetwork", "conv_bn"]
 
@@ -31,7 +32,7 @@ class SegmentationNetwork(Described, nn.Module, ABC):
         dtype: precision that the network works in.
 
     Attributes:
-        network: encoder and decoder, frozen and in evaluation mode; None until they are read.
+        network: encoder and decoder.
 
     Raises:
         FileNotFoundError: if a source is neither a file nor the name of a card.
@@ -40,14 +41,14 @@ class SegmentationNetwork(Described, nn.Module, ABC):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, encoder: str, decoder: str, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, encoder: str, decoder: str, dtype: Precision = torch.float32) -> None:
         super().__init__()
-        require(encoder)
-        require(decoder)
         self.encoder = encoder
         self.decoder = decoder
-        self.dtype = dtype
-        self.network: nn.Sequential | None = None
+        self.dtype = as_dtype(dtype)
+        self.network = nn.Sequential(
+            published(encoder, self.build_encoder, dtype), published(decoder, self.build_decoder, dtype)
+        )
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             self.register_buffer(name, torch.tensor(values).reshape(3, 1, 1), persistent=False)
 
@@ -61,19 +62,10 @@ class SegmentationNetwork(Described, nn.Module, ABC):
     def build_decoder() -> PublishedNetwork:
         """The decoder: features to logits, `(B, 150, H / 8, W / 8)`."""
 
-    def load(self, device: torch.device | str = "cpu") -> nn.Sequential:
-        """Read the weights, once; see `Operator.load` for what can go wrong."""
-        if self.network is None:
-            self.network = nn.Sequential(
-                read_network(self.build_encoder, self.encoder, self.dtype, device),
-                read_network(self.build_decoder, self.decoder, self.dtype, device),
-            ).eval()
-        return self.network
-
     def forward(self, x_0: Tensor) -> Tensor:
         """Logits `(B, 150, H, W)` of images `(B, 3, H, W)` in [-1, 1]."""
         u = ((x_0 + 1) / 2 - self.mean.to(x_0)) / self.std.to(x_0)
-        logits = self.load(x_0.device)(u.to(self.dtype))
+        logits = self.network(u.to(self.dtype))
         return F.interpolate(logits.to(x_0.dtype), x_0.shape[-2:], mode="bilinear")
 
     def extra_repr(self) -> str:

@@ -13,7 +13,6 @@ matching of Li et al., "BLIP", 2022, with hard negatives).
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,6 +22,7 @@ from dis_lightning.rooms.captioners import Captioner
 from dis_lightning.rooms.captions import ANSWERS, Facts, caption, tokens
 from dis_lightning.rooms.training.base import Training
 from dis_lightning.rooms.training.data import RoomBatch
+from dis_lightning.weights import write_tensors
 
 __all__ = ["CaptionerTraining", "caption_numbers", "captioner_losses", "rivals"]
 
@@ -75,7 +75,7 @@ class CaptionerTraining(Training):
 
     def save(self, path: Path) -> None:
         """See `Training`."""
-        save_file(self.average.state_dict(), path)
+        write_tensors(self.average.state_dict(), path)
 
 
 def captioner_losses(logits: Tensor, numbers: Tensor) -> Tensor:

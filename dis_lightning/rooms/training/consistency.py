@@ -93,7 +93,7 @@ class ConsistencyDistillation(Training):
     def save(self, path: Path) -> None:
         """See `Training`."""
         assert isinstance(self.average.network, UNet)
-        save_network(self.average.network, path)
+        save_network(self.average.network, path, self.average.kind)
 
 
 def consistency_losses(

@@ -67,7 +67,7 @@ class EDMTraining(Training):
     def save(self, path: Path) -> None:
         """See `Training`."""
         assert isinstance(self.average.network, UNet)
-        save_network(self.average.network, path)
+        save_network(self.average.network, path, self.average.kind)
 
 
 def edm_losses(denoiser: Denoiser, x_0: Tensor, noise: Tensor, sigma: Tensor, scale: Tensor) -> Tensor:

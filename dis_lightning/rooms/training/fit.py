@@ -6,6 +6,7 @@ from pathlib import Path
 from lightning import Trainer
 
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.files import expanded
 from dis_lightning.rooms.training.base import Training
 from dis_lightning.rooms.training.data import RoomBatches
 
@@ -30,6 +31,7 @@ def fit(training: Training, batches: RoomBatches, trainer: Trainer, output: Path
         raise InvalidValueError(
             "A fit needs trainer.max_steps, the number of steps; trainer.max_time may end it earlier."
         )
+    output, resume = expanded(output), expanded(resume) if resume else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Found .* module.* in eval mode")  # the average, and a teacher
         trainer.fit(training, batches, ckpt_path=resume if resume and resume.exists() else None, weights_only=True)

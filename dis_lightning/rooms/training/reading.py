@@ -8,7 +8,6 @@ The noise keeps the reader's gradients of use on pictures that are not quite roo
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +15,7 @@ from dis_lightning.images import dequantise
 from dis_lightning.rooms.readers import Reader
 from dis_lightning.rooms.training.base import Training
 from dis_lightning.rooms.training.data import RoomBatch
+from dis_lightning.weights import write_tensors
 
 __all__ = ["ReaderTraining"]
 
@@ -61,4 +61,4 @@ class ReaderTraining(Training):
 
     def save(self, path: Path) -> None:
         """See `Training`."""
-        save_file(self.average.state_dict(), path)
+        write_tensors(self.average.state_dict(), path)

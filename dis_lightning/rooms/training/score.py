@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.files import expanded
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.metrics.functional import frechet
 from dis_lightning.noise import NoiseSource
@@ -42,7 +43,7 @@ def score(solver: Solver, num_images: int = 5000, batch_size: int = 100, grid: P
     rooms = torch.from_numpy(album("test", 2 * num_images, solver.denoiser.shape[-1]).images.copy())
     held_out, others = (_features(reader, half) for half in rooms.split(num_images))
     if grid is not None:
-        contact_sheet(samples[: COLUMNS**2]).save(grid)
+        contact_sheet(samples[: COLUMNS**2]).save(expanded(grid))
     print(f"{num_images} samples to rooms  {frechet_distance(_features(reader, samples), held_out):.3f}")
     print(f"{num_images} rooms to rooms    {frechet_distance(others, held_out):.3f}")
 

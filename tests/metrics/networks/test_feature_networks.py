@@ -11,6 +11,7 @@ from urllib.error import URLError
 import open_clip
 import pytest
 import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch.nn import functional as F
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchvision.models import alexnet, resnet50
@@ -36,7 +37,9 @@ def tiny_clip(tmp_path: Path) -> CLIPFeatures:
     open_clip.add_model_config(tmp_path)
     torch.manual_seed(0)
     torch.save(open_clip.create_model("tiny-clip").state_dict(), tmp_path / "tiny.pt")
-    return CLIPFeatures("tiny-clip", str(tmp_path / "tiny.pt"))
+    return CLIPFeatures(
+        "tiny-clip", str(tmp_path / "tiny.pt"), {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD}
+    )
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def test_lpips_is_the_weighted_distance_of_unit_features_of_the_trunk(tmp_path: 
     expected = torch.zeros(3)
     shift, scale = (torch.tensor(v)[:, None, None] for v in ([-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]))
     one, other = (x - shift) / scale, (y - shift) / scale
-    heads = iter(found._model.lins)
+    heads = iter(found._model.load().lins)
     with torch.no_grad():
         for number, layer in enumerate(trunk[:12]):
             one, other = layer(one), layer(other)
@@ -148,7 +151,7 @@ def test_a_missing_file_is_named_with_its_place(network: Callable[[], Any], file
 @pytest.mark.usefixtures("no_network")
 def test_missing_clip_weights_are_named_with_the_remedy() -> None:
     file = r"open_clip_model.safetensors .* of https://huggingface.co/timm/vit_large_patch14_clip_224.openai elsewhere"
-    with pytest.raises(ConnectionError, match=f"download {file}, and copy the folder models--timm--vit_large"):
+    with pytest.raises(ConnectionError, match=f"get {file} and give its path as `pretrained`"):
         CLIPFeatures().load()
 
 
@@ -157,3 +160,5 @@ def test_an_unknown_clip_is_refused_at_once() -> None:
         CLIPFeatures("ViT-Z")
     with pytest.raises(ValueError, match=r"tag of ViT-L-14, which are openai"):
         CLIPFeatures("ViT-L-14", "nothing")
+    with pytest.raises(FileNotFoundError, match=r"nothing.pt is no file .*; the tags are openai"):
+        CLIPFeatures("ViT-L-14", "nothing.pt")
