@@ -112,11 +112,6 @@ class CLIPText(TextOperator):
         scale: Tensor = self._ready(x_0).logit_scale.exp().to(x_0.dtype)
         return scale * self.distance(x_0, y)
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        names = ("text", "file", "name", "pretrained", "antialias", "dtype")
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-
     def _ready(self, x_0: Tensor) -> Any:
         self.load(x_0.device)
         return self._network

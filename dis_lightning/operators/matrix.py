@@ -64,7 +64,3 @@ class MatrixOperator(LinearOperator):
     def picture(self, y: Measurement) -> Tensor:
         """The pseudo-inverse, since the measurement itself is a list of numbers."""
         return self.pseudo_inverse(tensor(y)).clamp(-1, 1)
-
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`; of the matrix its shape alone."""
-        return f"matrix={tuple(self.matrix_.shape)}, noise_std={self.noise_std}, shape={self.shape}"

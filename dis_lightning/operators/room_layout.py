@@ -58,7 +58,3 @@ class RoomLayout(LabelOperator):
         assert self.network is not None
         logits: Tensor = self.network(x_0)
         return logits
-
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"network={self.source}, dtype={self.dtype}"

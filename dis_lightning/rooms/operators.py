@@ -66,10 +66,6 @@ class ReaderOperator(LabelOperator, ABC):
         assert self.reader is not None
         return Reading(*(logits.to(x_0.dtype) for logits in self.reader(x_0.float())))
 
-    def extra_repr(self) -> str:
-        """Who reads, for `repr`."""
-        return f"reader={self._reads}"
-
 
 class RoomsSegmentation(ReaderOperator):
     """What each pixel shows, over `SEGMENTATION_CLASSES`: `y` is `(B, H, W)`.
@@ -167,10 +163,6 @@ class RoomsCaption(TextOperator):
     def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
         """The distance."""
         return self.distance(x_0, y)
-
-    def extra_repr(self) -> str:
-        """Who matches, for `repr`."""
-        return f"captioner={self._matches}"
 
     def _ready(self, x_0: Tensor) -> Captioner:
         if self.captioner is None:
