@@ -62,9 +62,6 @@ class Levels(Described, Sequence[float]):
     def __len__(self) -> int:
         return len(self._sigmas)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{sigma:g}' for sigma in self)})"
-
 
 class KarrasLevels(Levels):
     """The `steps` levels of Karras et al. and a last 0: `steps` network evaluations.

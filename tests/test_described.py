@@ -235,6 +235,7 @@ def test_there_is_no_address_in_any_description_and_another_process_gives_the_sa
 
 def test_repr_shows_the_arguments() -> None:
     assert repr(Nothing()) == "Nothing()"
+    assert repr(KarrasLevels(5)) == "KarrasLevels(steps=5, sigma_min=0.002, sigma_max=80.0, rho=7.0)"
     assert repr(Part(torch.zeros(2, 3))) == "Part(weight=tensor of shape (2, 3), rate=0.5, seed=0, name='a')"
     assert repr(Part(Base(1))).startswith("Part(weight=Base(seed=1, name='a'), rate=0.5")
     assert repr(Part(list(range(20)))).startswith("Part(weight=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...], ")

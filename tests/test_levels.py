@@ -62,7 +62,7 @@ def test_levels_are_an_ordinary_sequence_of_floats() -> None:
     assert list(levels) == [3.0, 2.0, 1.0]
     assert all(type(sigma) is float for sigma in levels)
     assert (levels[-1], levels[1:], len(levels)) == (1.0, (2.0, 1.0), 3)
-    assert repr(Levels([3, 2.5, 0])) == "Levels(3, 2.5, 0)"
+    assert repr(Levels([3, 2.5, 0])) == "Levels(sigmas=[3, 2.5, 0])"
 
 
 @pytest.mark.parametrize("sigmas", [[], [1.0], [1.0, 1.0], [1.0, 2.0], [1.0, -0.5], [float("nan"), 0.0]])

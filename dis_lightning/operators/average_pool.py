@@ -47,7 +47,3 @@ class AveragePool(LinearOperator):
     def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
         """Repeat each value over its block."""
         return F.interpolate(y, scale_factor=self.factor, mode="nearest") / (1 + self.factor**2 * damping)
-
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"factor={self.factor}, noise_std={self.noise_std}"

@@ -52,10 +52,6 @@ class BicubicDownsample(SeparableOperator):
         matrix = torch.zeros(size // factor, size, dtype=torch.float64)
         return matrix.scatter_add_(1, mirrored, weights / weights.sum(dim=1, keepdim=True))
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"factor={self.factor}, noise_std={self.noise_std}"
-
 
 def _cubic(u: Tensor) -> Tensor:
     """Keys' kernel, 0 beyond 2."""

@@ -63,7 +63,3 @@ class GaussianBlur(SeparableOperator):
         position = torch.where(position >= size, 2 * (size - 1) - position, position)
         matrix = torch.zeros(size, size, dtype=torch.float64)
         return matrix.scatter_add_(1, position, kernel.expand(size, -1))
-
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"kernel_size={self.kernel_size}, std={self.std}, noise_std={self.noise_std}, tolerance={self.tolerance}"

@@ -153,12 +153,6 @@ class Caption(TextOperator):
         """`-log P(match)`, per image."""
         return F.softplus(-self._log_odds(x_0, y))
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        names = ("matcher", "captioner", "captions", "prompt", "beams", "min_tokens", "max_tokens")
-        more = ("negative_probability", "antialias", "dtype")
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names + more)
-
     def _log_odds(self, x_0: Tensor, y: Measurement) -> Tensor:
         network: Any = self._matching.ready(x_0)
         features = self(x_0).to(self.dtype)

@@ -98,11 +98,6 @@ class Classification(LabelOperator):
             return super().distance(x_0, y)
         return self._cross_entropy(self(x_0).softmax(dim=1), y).mean(dim=1)
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        names = ("classifier", "targets", "size", "mean", "std", "antialias", "interpolation", "softmax_twice", "dtype")
-        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
-
     @torch.no_grad()
     def _read(self) -> nn.Module:
         network = self.classifier.build()

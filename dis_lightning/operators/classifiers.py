@@ -66,9 +66,6 @@ class TorchvisionClassifier(Classifier):
             network: nn.Module = models.get_model(self.name, weights=None)
         return fill(network, self._state(), self.weights, repr(self), device)
 
-    def __repr__(self) -> str:
-        return f"TorchvisionClassifier(name={self.name}, weights={self.weights})"
-
     def _state(self) -> dict[str, Any]:
         if self.weights not in self._published.__members__:
             return read_tensors(_file(self.weights, self._published.__members__))
@@ -123,9 +120,6 @@ class TimmClassifier(Classifier):
             place = "give its path as `weights`"
             raise unreachable(f"The weights of {self.name}", type(error).__name__, get, place) from error
         return network.to(device).requires_grad_(False).eval()
-
-    def __repr__(self) -> str:
-        return f"TimmClassifier(name={self.name}, weights={self.weights})"
 
 
 def _timm() -> Any:

@@ -109,11 +109,6 @@ class CLIPText(TextOperator):
         scale: Tensor = network.logit_scale.exp().to(x_0.dtype)
         return scale * self.distance(x_0, y)
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        names = ("text", "file", "name", "pretrained", "antialias", "dtype", "preprocessing")
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-
     @torch.inference_mode(False)
     def _vectors(self, wanted: list[str], x_0: Tensor) -> Tensor:
         for text in set(wanted) - set(self._told):  # the same at every step: read once

@@ -52,7 +52,3 @@ class Colorization(LinearOperator):
     def picture(self, y: Measurement) -> Tensor:
         """The brightness in all three channels, `(B, 3, H, W)`."""
         return tensor(y).clamp(-1, 1).expand(-1, 3, -1, -1)
-
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"noise_std={self.noise_std}"

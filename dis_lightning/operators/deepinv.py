@@ -49,10 +49,6 @@ class DeepInvPhysics(GaussianOperator):
         smallest, largest = rows.amin(dim=(1, 2, 3), keepdim=True), rows.amax(dim=(1, 2, 3), keepdim=True)
         return (2 * (rows - smallest) / (largest - smallest).clamp(min=1e-12) - 1).expand(-1, 3, -1, -1)
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"physics={type(self.physics).__name__}, noise_std={self.noise_std}, arguments={self.arguments}"
-
 
 class DeepInvLinearPhysics(LinearOperator):
     """A linear physics of DeepInverse, with its adjoint and its pseudo-inverse.
@@ -95,10 +91,6 @@ class DeepInvLinearPhysics(LinearOperator):
     def picture(self, y: Measurement) -> Tensor:
         """The pseudo-inverse, since measurements come in any shape."""
         return self.pseudo_inverse(tensor(y)).clamp(-1, 1)
-
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"physics={type(self.physics).__name__}, noise_std={self.noise_std}, arguments={self.arguments}"
 
 
 def _built(physics: str | nn.Module, arguments: dict[str, Any] | None, kind: str) -> Any:

@@ -34,7 +34,3 @@ class HDR(GaussianOperator):
     def forward(self, x_0: Tensor) -> Tensor:
         """Images with more contrast, `(B, C, H, W)`, in [-1, 1]."""
         return (self.scale * x_0).clamp(-1, 1)
-
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"scale={self.scale}, noise_std={self.noise_std}"

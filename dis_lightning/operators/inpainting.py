@@ -154,10 +154,6 @@ class RandomInpainting(Inpainting):
         masks = torch.zeros(order.shape, device=order.device).scatter_(1, order[:, :count], 1.0)
         return masks.reshape(-1, 1, height, width)
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"visible={self.visible}, noise_std={self.noise_std}, seed={self.seed}, per_image={self.per_image}"
-
 
 class BoxInpainting(Inpainting):
     """All but a box is seen.
@@ -217,10 +213,6 @@ class BoxInpainting(Inpainting):
         first = (places * side).round().clamp(max=side - length)[:, None]
         pixel = torch.arange(side, device=places.device)
         return ((pixel >= first) & (pixel < first + length)).float()
-
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"size={self.size}, noise_std={self.noise_std}, position={self.position}, margin={self.margin}"
 
 
 def _zero_where_missing(values: Tensor, y: Tensor) -> Tensor:

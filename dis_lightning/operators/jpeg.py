@@ -101,10 +101,6 @@ class JPEG(GaussianOperator):
         coefficients = steps * _round(cosines @ blocks @ cosines.T / steps)
         return (cosines.T @ coefficients @ cosines).transpose(-2, -3).flatten(-4, -3).flatten(-2, -1)
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"quality={self.quality}, noise_std={self.noise_std}"
-
 
 def _round(values: Tensor) -> Tensor:
     """The nearest integers, with the slope of Shin & Song's cubic."""

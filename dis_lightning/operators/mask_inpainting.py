@@ -79,10 +79,6 @@ class MaskInpainting(Inpainting):
         indices = [0] if noise is None else [index for index, *_ in noise.keys]
         return torch.stack([self._mask_of(index, height, width) for index in indices])[:, None]
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"file={self.file}, noise_std={self.noise_std}, invert={self.invert}, alpha={self.alpha}"
-
     def _mask_of(self, index: int, *size: int) -> Tensor:
         """The mask of an image, `(H, W)`, of a size."""
         if self.seen is not None:

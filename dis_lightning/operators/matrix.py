@@ -92,10 +92,6 @@ class MatrixOperator(LinearOperator):
         """The pseudo-inverse, since the measurement itself is a list of numbers."""
         return self.pseudo_inverse(tensor(y)).clamp(-1, 1)
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`; of a matrix that is in no file its shape alone."""
-        return f"matrix={self.file or tuple(self.matrix_.shape)}, noise_std={self.noise_std}, shape={self.shape}"
-
 
 def _read(file: str | Path) -> Tensor:
     """The one matrix in a file."""

@@ -108,13 +108,6 @@ class MotionBlur(LinearOperator):
             self._spectra[key] = torch.fft.rfft2(torus).to(like.device, like.dtype.to_complex())
         return self._spectra[key]
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return (
-            f"kernel_size={self.kernel_size}, intensity={self.intensity}, noise_std={self.noise_std}, "
-            f"seed={self.seed}, tolerance={self.tolerance}"
-        )
-
 
 def _path(random: np.random.Generator, size: int, intensity: float) -> np.ndarray:
     """Corners of a random path around 0, two or more, complex numbers in pixels; see the module."""

@@ -91,13 +91,6 @@ class NonlinearBlur(GaussianOperator):
         """The blurred image, clamped to [-1, 1]."""
         return tensor(y)[:, :3].clamp(-1, 1)
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return (
-            f"network={self.network.source}, noise_std={self.noise_std}, kernel_seed={self.kernel_seed}, "
-            f"resample={self.resample}, dtype={self.dtype}"
-        )
-
     def compare(self, x_0: Tensor, y: Measurement) -> tuple[Tensor, Tensor]:
         """See `GaussianOperator.compare`; with the kernel that `y` carries."""
         y = tensor(y)

@@ -68,7 +68,3 @@ class PhaseRetrieval(GaussianOperator):
         logarithms = tensor(y).clamp(min=0).log1p()
         largest = logarithms.flatten(1).amax(dim=1).clamp(min=torch.finfo(logarithms.dtype).tiny)
         return 2 * logarithms / largest.reshape(-1, 1, 1, 1) - 1
-
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"oversample={self.oversample}, noise_std={self.noise_std}, input_range={self.input_range}"

@@ -48,7 +48,3 @@ class RoomLayout(LabelOperator):
         self.accept(tuple(x_0.shape[1:]))
         logits: Tensor = self.network(x_0)
         return logits
-
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"network={self.network.source}, dtype={self.dtype}"

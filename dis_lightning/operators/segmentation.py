@@ -39,10 +39,6 @@ class Segmentation(LabelOperator):
             return super().distance(x_0, y)
         return self._cross_entropy(self(x_0).softmax(dim=1), y).mean(dim=1)
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"network={type(self.network).__name__}, softmax_twice={self.softmax_twice}"
-
 
 def ade20k_classes() -> list[str]:
     """Names of the 150 classes, in the order of the networks' outputs."""

@@ -58,10 +58,6 @@ class ReaderOperator(LabelOperator, ABC):
         _check(x_0, self)
         return Reading(*(logits.to(x_0.dtype) for logits in self.reader(x_0.float())))
 
-    def extra_repr(self) -> str:
-        """Who reads, for `repr`."""
-        return f"reader={self.reader.source}"
-
 
 class RoomsSegmentation(ReaderOperator):
     """What each pixel shows, over `SEGMENTATION_CLASSES`: `y` is `(B, H, W)`.
@@ -155,10 +151,6 @@ class RoomsCaption(TextOperator):
     def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
         """The distance."""
         return self.distance(x_0, y)
-
-    def extra_repr(self) -> str:
-        """Who matches, for `repr`."""
-        return f"captioner={self.captioner.source}"
 
     @torch.inference_mode(False)
     @torch.no_grad()

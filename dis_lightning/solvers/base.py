@@ -165,11 +165,6 @@ class Solver(Described, lightning.LightningModule, ABC):
             self.operator.require(data.images.names)
         self.load(self.device)
 
-    def extra_repr(self) -> str:
-        """All arguments that are not parts, for `repr`; a run folder tells by it which solver made it."""
-        plain = {name: value for name, value in vars(self).items() if name not in _INHERITED and name[0] != "_"}
-        return ", ".join(f"{name}={value}" for name, value in plain.items() if name not in ("observers", "recall"))
-
     def _networks(self) -> list[Denoiser]:
         return [child for child in self.children() if isinstance(child, Denoiser)]
 
@@ -214,7 +209,3 @@ class Solver(Described, lightning.LightningModule, ABC):
                 f"{type(self).__name__} needs a `{name}` of type {kind.__name__}, but got {came}; "
                 f"name one by --{name} or in a file given by --config."
             )
-
-
-_INHERITED = vars(lightning.LightningModule())
-"""What every module has, and no solver's argument."""

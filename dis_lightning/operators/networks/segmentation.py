@@ -68,10 +68,6 @@ class SegmentationNetwork(Described, nn.Module, ABC):
         logits = self.network(u.to(self.dtype))
         return F.interpolate(logits.to(x_0.dtype), x_0.shape[-2:], mode="bilinear")
 
-    def extra_repr(self) -> str:
-        """Arguments, for `repr`."""
-        return f"encoder={self.encoder}, decoder={self.decoder}, dtype={self.dtype}"
-
 
 def conv_bn(
     incoming: int, outgoing: int, size: int, stride: int = 1, dilation: int = 1, groups: int = 1
