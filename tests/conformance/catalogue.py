@@ -162,6 +162,7 @@ DATA: dict[str, Callable[[Path], dict[str, Any]]] = {
     "FolderData": lambda folder: {"root": plain_folder(folder)},
     "ImageNetData": lambda folder: {"root": class_folders(folder)},
     "LSUNData": lambda folder: {"root": database(folder)},
+    "MeasurementData": lambda folder: {"root": plain_folder(folder)},
     "RoomsData": lambda folder: {"size": SHAPE[-1]},
 }
 

@@ -147,7 +147,8 @@ def clip() -> CLIPFeatures:
         torch.manual_seed(0)
         network = open_clip.create_model("conformance-clip")
     torch.save(network.state_dict(), folder() / "clip.pt")
-    return CLIPFeatures("conformance-clip", str(folder() / "clip.pt"))
+    middle = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    return CLIPFeatures("conformance-clip", str(folder() / "clip.pt"), preprocessing=middle)
 
 
 @dataclass(frozen=True)

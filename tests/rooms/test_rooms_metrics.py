@@ -79,7 +79,7 @@ def test_without_a_judge_the_runs_own_operator_judges() -> None:
     again = own.measure(dequantise(whole.draws.samples[:, 0]), NoiseSource(0, [0]))
     assert metric.measure(whole._replace(measurement=again), solver(own))["y_accuracy"].tolist() == [1]
     assert (metric.define("")["judge"], metric.define("")["noise_std"]) == (
-        "RoomsCaption(captioner=rooms_captioner_a)",
+        "RoomsCaption(captioner=None)",
         0,
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from rooms_study import solver, write_study
+from rooms_study import GAUSSIAN, solver, write_study
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from studies import rooms_classical, rooms_semantic
@@ -108,6 +108,7 @@ def test_a_step_size_is_named_by_its_argument(tmp_path: Path) -> None:
     kernel = {"class_path": "MALA", "init_args": {"step_size": 0.3}}
     tuned = ("kernel.init_args.step_size",)
     chain = solver("NoiseSpaceLangevin", tuned, kernel=kernel, warm_start=1, burn_in=1)
+    chain["denoiser"] = GAUSSIAN | {"class_path": "dis_lightning.rooms.rooms_gaussian_consistency"}
     run = Study.read(write_study(tmp_path, solvers={"chain": chain})).run(tmp_path / "run", "pool", "chain")
     assert step_sizes(run, tuned) == "step_size 0.3"
     assert step_sizes(run, ()) == "-"
