@@ -7,6 +7,7 @@ import torch
 
 from dis_lightning.images import dequantise
 from dis_lightning.levels import KarrasLevels
+from dis_lightning.priors import EDM, ConsistencyModel
 from dis_lightning.rooms import render_room
 from dis_lightning.rooms.pair import (
     WEIGHTS,
@@ -40,6 +41,12 @@ def test_each_file_is_small_and_the_one_its_card_speaks_of(name):
 
 
 # The noisy image itself has error sigma^2, the mean room 0.10: all that is to be known at sigma 80.
+@pytest.mark.parametrize(("prior", "other"), [(EDM, "rooms_consistency"), (ConsistencyModel, "rooms_edm")])
+def test_the_network_of_one_kind_is_refused_by_the_prior_of_the_other(prior, other):
+    with pytest.raises(ValueError, match=f"{other}.safetensors was trained to give a"):
+        prior(WEIGHTS / f"{other}.safetensors")
+
+
 @pytest.mark.parametrize(("sigma", "bound"), [(0.05, 0.0005), (0.2, 0.003), (0.5, 0.01), (2.0, 0.05), (80.0, 0.20)])
 def test_the_denoiser_removes_most_of_the_noise_from_rooms_it_never_saw(sigma, bound):
     x_0 = held_out(24)
