@@ -1,8 +1,10 @@
-"""Equations in docstrings: what stands indented, after an empty line, is shown as it stands."""
+"""How docstrings are shown: their equations as they stand, and classes with the arguments of their constructor."""
 
+import inspect
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.util.inspect import stringify_signature
 
 __all__ = ["setup"]
 
@@ -26,7 +28,18 @@ def _keep_equations(app: Sphinx, what: str, name: str, obj: Any, options: Any, l
     lines[:] = kept
 
 
+def _constructor(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str, None] | None:
+    # What remembers its arguments makes its instances by a `__new__` that takes any.
+    if what != "class" or signature != "(*args, **kwargs)":
+        return None
+    found = inspect.signature(obj.__init__)
+    return stringify_signature(found.replace(parameters=[*found.parameters.values()][1:]), show_annotation=False), None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Run before the sections of the docstrings are read."""
+    """Equations are marked before the sections of the docstrings are read."""
+    app.connect("autodoc-process-signature", _constructor)
     app.connect("autodoc-process-docstring", _keep_equations, priority=100)
     return {"parallel_read_safe": True}

@@ -24,8 +24,8 @@ earlier one.
 """
 METRICS = """# Metrics
 
-The first ones are computed in every run; the others are asked for by a file of `configs/callbacks/`. Every number stands
-in `metrics.json` with its definition.
+Every number stands in `metrics.json` with its definition. An arrow says which direction is better; a spread has none. What
+has a star is asked for, by a file of `configs/callbacks/`; the others are computed in every run that they apply to.
 """
 
 
@@ -61,13 +61,13 @@ def _metrics() -> Iterator[str]:
         of_it = sorted((kind for kind in kinds if kind.section == section), key=lambda kind: kind.__name__ not in usual)
         if not of_it:
             continue
-        yield f"## {heading}\n\n| class | every run | value | shown as | unit | better | what |\n|---|---|---|---|---|---|---|"
+        yield f"## {heading}\n\n| value | shown as | of | what |\n|---|---|---|---|"
         for kind in of_it:
             what = inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-            every = "yes" if kind.__name__ in usual else ""
+            mark = "" if kind.__name__ in usual else " \\*"
             for name, value in kind.values.items():
-                better = value.better.value
-                yield f"| `{kind.__name__}` | {every} | `{name}` | {value.title} | {value.unit} | {better} | {what} |"
+                title = " ".join(filter(None, [value.title, value.unit and f"({value.unit})", value.better.arrow]))
+                yield f"| `{name}` | {title} | `{kind.__name__}`{mark} | {what} |"
         yield ""
 
 
