@@ -18,14 +18,14 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 CONFIGURATIONS = """# Configuration files
 
-All of them ship with the package and are found by name from any folder: `--config configs/solvers/dps.yaml`, or for short
-`--config solvers/dps`. They may be given together and in any order; an option overrides them, and a later file an
+All of them ship with the package and are found by name from any folder: `--config configs/solvers/dps.yaml`, or for
+short `--config solvers/dps`. They may be given together and in any order; an option overrides them, and a later file an
 earlier one.
 """
 METRICS = """# Metrics
 
-Every number stands in `metrics.json` with its definition. An arrow says which direction is better; a spread has none. What
-has a star is asked for, by a file of `configs/callbacks/`; the others are computed in every run that they apply to.
+Every number stands in `metrics.json` with its definition. An arrow says which direction is better; a spread has none.
+What has a star is asked for, by a file of `configs/callbacks/`; the others are computed in every run that they apply to.
 """
 
 
@@ -45,7 +45,7 @@ def _configurations() -> Iterator[str]:
     for folder in sorted({file.parent for file in CONFIGS.rglob("*.yaml")}):
         yield f"## {folder.relative_to(CONFIGS.parent)}\n"
         for file in sorted(folder.glob("*.yaml")):
-            content = {key: value for key, value in (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).items()}
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
             text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
             yield f"### {file.name}\n\n{_said(file)}\n\n```yaml\n{text}```\n"
 
