@@ -85,7 +85,7 @@ def read_objects(path: Path, *, tensors: bool = True) -> Any:
     try:
         with path.open("rb") as file:
             return _Objects(file, tensors).load()
-    except _Refused as refused:
+    except _RefusedError as refused:
         raise InvalidValueError(
             f"{path} asks for {refused}, which is no part of a network: it is refused, and nothing in it was executed. "
             "Get the file from who published it."
@@ -101,7 +101,7 @@ def read_objects(path: Path, *, tensors: bool = True) -> Any:
         ) from error
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A name that the machine does not know."""
 
 
@@ -138,7 +138,7 @@ class _Objects(pickle.Unpickler):
             return _function(_scalar)
         if known == ("numpy", "ndarray") or (module in _NUMPY and name == "_reconstruct"):
             return type(name, (SavedObject,), {"kind": "ndarray"})
-        raise _Refused(f"{module}.{name}")
+        raise _RefusedError(f"{module}.{name}")
 
     def _storage(self, content: bytes) -> Tensor | None:
         """The numbers of a tensor, which PyTorch writes as a file of their own into the pickle."""
