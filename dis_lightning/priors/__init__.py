@@ -10,6 +10,7 @@ from dis_lightning.priors.exact import ExactPrior
 from dis_lightning.priors.flow import FlowMap
 from dis_lightning.priors.gaussian import GaussianConsistencyMap, GaussianPrior
 from dis_lightning.priors.mixture import GaussianMixturePrior
+from dis_lightning.priors.song_unet import SongUNet
 from dis_lightning.priors.unet import UNet
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "GaussianConsistencyMap",
     "GaussianMixturePrior",
     "GaussianPrior",
+    "SongUNet",
     "UNet",
     "load_network",
     "save_diffusers",

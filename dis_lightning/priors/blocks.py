@@ -10,6 +10,8 @@ Parameter names are those of the published checkpoints. The layout of the attent
 with its heads one after the other: contiguous thirds, unlike the guided-diffusion checkpoints of the same architecture.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,11 +26,19 @@ class GroupNorm(nn.GroupNorm):
     """Group normalisation in the precision of its own parameters, whatever comes in; the result has the input's type.
 
     Args:
-        channels: number of channels, a multiple of 32.
+        channels: number of channels, a multiple of the number of groups: 32, or fewer where that is too many.
+        min_channels: the least channels of a group.
+        eps: what is added to the variance.
+
+    Raises:
+        ValueError: if the channels cannot be dealt to groups.
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(GROUPS, channels)
+    def __init__(self, channels: int, min_channels: int = 1, eps: float = 1e-5) -> None:
+        groups = max(1, min(GROUPS, channels // min_channels))
+        if channels % groups:
+            raise InvalidValueError(f"{channels} channels cannot be dealt to {groups} groups: choose a multiple of 32.")
+        super().__init__(groups, channels, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `x`, `(N, C, H, W)`."""
@@ -46,6 +56,9 @@ class ResBlock(nn.Module):
         dropout: probability of dropping a feature before the second convolution, in training.
         resample: changes the size of the features, between the first activation and the first convolution and in the
             skip connection; a module without parameters.
+        norm: makes a normalisation of so many channels.
+        project: whether there is a convolution in the skip connection even where the channels stay the same.
+        skip_scale: factor of the sum of both branches.
     """
 
     def __init__(
@@ -56,16 +69,20 @@ class ResBlock(nn.Module):
         scale_shift: bool,
         dropout: float = 0.0,
         resample: nn.Module | None = None,
+        norm: Callable[[int], GroupNorm] = GroupNorm,
+        project: bool = False,
+        skip_scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.scale_shift = scale_shift
-        self.in_layers = nn.Sequential(GroupNorm(channels), nn.SiLU(), _conv3(channels, out_channels))
+        self.skip_scale = skip_scale
+        self.in_layers = nn.Sequential(norm(channels), nn.SiLU(), _conv3(channels, out_channels))
         self.resample = resample or nn.Identity()
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_channels, out_channels * (1 + scale_shift)))
         self.out_layers = nn.Sequential(
-            GroupNorm(out_channels), nn.SiLU(), nn.Dropout(dropout), zeroed(_conv3(out_channels, out_channels))
+            norm(out_channels), nn.SiLU(), nn.Dropout(dropout), zeroed(_conv3(out_channels, out_channels))
         )
-        same = channels == out_channels
+        same = channels == out_channels and not project
         self.skip_connection = nn.Identity() if same else nn.Conv2d(channels, out_channels, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
@@ -82,7 +99,7 @@ class ResBlock(nn.Module):
         for layer in rest:
             h = layer(h)
         output: Tensor = self.skip_connection(self.resample(x)) + h
-        return output
+        return output if self.skip_scale == 1 else output * self.skip_scale
 
 
 class AttentionBlock(nn.Module):
@@ -91,12 +108,20 @@ class AttentionBlock(nn.Module):
     Args:
         channels: number of channels.
         head_channels: channels of each head, a divisor of `channels`.
+        norm: makes a normalisation of so many channels.
+        skip_scale: factor of the sum of both branches.
 
     Raises:
         ValueError: if the channels cannot be dealt to heads.
     """
 
-    def __init__(self, channels: int, head_channels: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        head_channels: int,
+        norm: Callable[[int], GroupNorm] = GroupNorm,
+        skip_scale: float = 1.0,
+    ) -> None:
         super().__init__()
         if channels % head_channels:
             raise InvalidValueError(
@@ -104,7 +129,8 @@ class AttentionBlock(nn.Module):
                 f"choose num_head_channels among the divisors of {channels}."
             )
         self.heads = channels // head_channels
-        self.norm = GroupNorm(channels)
+        self.skip_scale = skip_scale
+        self.norm = norm(channels)
         # Convolutions in name and shape, as in the checkpoints; applied as matrices, which keeps each token's channels
         # side by side for the attention kernel.
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
@@ -118,7 +144,7 @@ class AttentionBlock(nn.Module):
         a = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         h = F.linear(a, self.proj_out.weight.flatten(1), self.proj_out.bias)
         output: Tensor = x + h.transpose(1, 2).unflatten(2, x.shape[2:])
-        return output
+        return output if self.skip_scale == 1 else output * self.skip_scale
 
 
 class Block(nn.ModuleList):

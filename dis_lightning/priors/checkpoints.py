@@ -4,6 +4,7 @@ Weights are mapped into memory rather than read into it, and go from there strai
 were asked for; the network itself is built without memory.
 """
 
+import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ from dis_lightning.priors.base import Kind
 from dis_lightning.priors.cards import file_cards, repository_cards
 from dis_lightning.priors.diffusers_config import arguments_from
 from dis_lightning.priors.diffusers_format import CONFIG, WEIGHTS, from_diffusers
+from dis_lightning.priors.network import RawNetwork
+from dis_lightning.priors.nvlabs_format import NVlabsFile
+from dis_lightning.priors.song_unet import SongUNet
 from dis_lightning.priors.unet import UNet
 from dis_lightning.weights import (
     FileCard,
@@ -34,12 +38,15 @@ from dis_lightning.weights import (
     write_tensors,
 )
 
-__all__ = ["Source", "find", "load_network", "save_network"]
+__all__ = ["PICKLES", "Source", "build", "find", "load_network", "save_network"]
 
 INDEX = "model_index.json"
 """What a whole pipeline of diffusers says about itself."""
 SCHEDULER = "scheduler/scheduler_config.json"
 """What its sampler says."""
+
+PICKLES = (".pickle", ".pkl")
+"""How the names of NVlabs' pickles end."""
 
 _KINDS = {
     "CMStochasticIterativeScheduler": "consistency map",
@@ -63,15 +70,16 @@ def load_network(
     arguments: Mapping[str, Any] | None = None,
     dtype: Precision = torch.float32,
     device: torch.device | str = "cpu",
-) -> UNet:
+) -> RawNetwork:
     """Read a trained network.
 
     Args:
-        source: a file (`.pt`, `.safetensors`), a folder in the format of diffusers, the name of a card (such as
-            "edm_bedroom256_ema", downloaded if need be), or a hub id (such as "openai/diffusers-cd_cat256_l2"). `~` is
-            the home folder.
-        arguments: the arguments of `UNet`; None where the source says them: a card or a file named as one, a file
-            written by `save_network`, a configuration of diffusers.
+        source: a file (`.pt`, `.safetensors`, NVlabs' `.pkl`), a folder in the format of diffusers, the name of a card
+            (such as "edm_bedroom256_ema", downloaded if need be), or a hub id (such as
+            "openai/diffusers-cd_cat256_l2"). `~` is the home folder.
+        arguments: the arguments of `UNet`, or `network: SongUNet` with those of that class; None where the source
+            says them: a card or a file named as one, a file written by `save_network`, a configuration of diffusers, a
+            pickle.
         dtype: precision of the torso, whatever that of the file.
         device: where the network is needed.
 
@@ -81,15 +89,38 @@ def load_network(
     Raises:
         FileNotFoundError: if nothing is known under that name.
         ConnectionError: if a download fails.
-        ValueError: if the file is damaged, is no plain file of tensors, or holds another network.
+        ValueError: if the file is damaged, is no plain file of tensors and no pickle of NVlabs, or holds another
+            network.
     """
     origin = find(source)
-    with torch.device("meta"):
-        network = UNet(**(arguments or origin.arguments()), dtype=as_dtype(dtype))
+    network = build(arguments or origin.arguments(), as_dtype(dtype))
     return fill(network, origin.weights(), origin, network.arguments, device)
 
 
-def save_network(network: UNet, path: str | Path, kind: Kind | None = None) -> None:
+def build(arguments: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> RawNetwork:
+    """Build a network without memory (on the `meta` device).
+
+    Args:
+        arguments: those of the class that is named in them as `network`: "UNet", if none is, or "SongUNet".
+        dtype: precision of the torso.
+
+    Raises:
+        ValueError: if there is no such network, or the arguments do not fit it.
+    """
+    own = dict(arguments)
+    name = own.pop("network", UNet.__name__)
+    networks: dict[str, type[RawNetwork]] = {network.__name__: network for network in (UNet, SongUNet)}
+    if name not in networks:
+        raise InvalidValueError(f"network must be one of {', '.join(networks)}, but got {name!r}.")
+    try:
+        inspect.signature(networks[name]).bind(**own)
+    except TypeError as error:
+        raise InvalidValueError(f"The arguments {own} do not fit {name}: {error}.") from error
+    with torch.device("meta"):
+        return networks[name](**own, dtype=dtype)  # type: ignore[call-arg] # which classes have and their base has not
+
+
+def save_network(network: RawNetwork, path: str | Path, kind: Kind | None = None) -> None:
     """Write a network to a safetensors file that says how it is built, so that `load_network` needs no arguments.
 
     Args:
@@ -97,7 +128,8 @@ def save_network(network: UNet, path: str | Path, kind: Kind | None = None) -> N
         path: the file to write.
         kind: what it was trained to give, where that is known: then no prior of the other kind takes the file.
     """
-    metadata = {"arguments": json.dumps(network.arguments)} | ({"kind": kind} if kind else {})
+    named = {} if isinstance(network, UNet) else {"network": type(network).__name__}
+    metadata = {"arguments": json.dumps(named | network.arguments)} | ({"kind": kind} if kind else {})
     write_tensors(network.state_dict(), expanded(path), metadata)
 
 
@@ -106,7 +138,7 @@ class Source(ABC):
 
     @abstractmethod
     def arguments(self) -> dict[str, Any]:
-        """The arguments of `UNet`, known without reading the weights."""
+        """The arguments of the network, as `build` takes them, known without reading the weights."""
 
     @abstractmethod
     def kind(self) -> str | None:
@@ -127,7 +159,7 @@ def find(source: str | Path) -> Source:
     if path.is_dir():
         return Folder(path if (path / CONFIG).exists() else path / "unet")
     if path.is_file():
-        return File(path)
+        return Pickle(path) if path.suffix in PICKLES else File(path)
     if name in cards:
         return Published(cards[name])
     if name in repository_cards() or is_hub_id(source):
@@ -166,6 +198,25 @@ class File(Source):
 
 
 @dataclass(frozen=True)
+class Pickle(Source):
+    """A network pickle of NVlabs, which says itself how the network is built."""
+
+    path: Path
+
+    def arguments(self) -> dict[str, Any]:
+        """See `Source`."""
+        return NVlabsFile.read(self.path, tensors=False).arguments()
+
+    def kind(self) -> str | None:
+        """See `Source`."""
+        return "posterior mean"
+
+    def weights(self) -> dict[str, Tensor]:
+        """See `Source`."""
+        return NVlabsFile.read(self.path).weights()
+
+
+@dataclass(frozen=True)
 class Published(Source):
     """A published file, downloaded when it is needed."""
 
@@ -181,7 +232,7 @@ class Published(Source):
 
     def weights(self) -> dict[str, Tensor]:
         """See `Source`."""
-        return read_tensors(self.card.fetch())
+        return find(self.card.fetch()).weights()
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import Kind
+from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.preconditioning import Preconditioned
-from dis_lightning.priors.unet import UNet
 from dis_lightning.weights import Precision
 
 __all__ = ["ConsistencyModel"]
@@ -44,10 +44,10 @@ class ConsistencyModel(Preconditioned):
 
     def __init__(
         self,
-        network: UNet | str | Path,
+        network: RawNetwork | str | Path,
         clip: bool = False,
         dtype: Precision | None = None,
-        sigma_data: float = 0.5,
+        sigma_data: float | None = None,
         sigma_min: float = 0.002,
         edm_scalings: bool = False,
     ) -> None:

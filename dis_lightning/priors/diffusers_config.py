@@ -45,6 +45,14 @@ _OPTIONAL: dict[str, Any] = {
 }
 _IGNORED = {"_diffusers_version", "_name_or_path", "downsample_padding", "dropout"}
 _SCALE_SHIFT = {"default": False, "scale_shift": True}
+# What `UNet` can vary, and networks in this format do not.
+_OURS: dict[str, Any] = {
+    "channel_mult_emb": 4,
+    "min_channels_per_group": 1,
+    "norm_eps": 1e-5,
+    "time_input": "250 ln sigma",
+    "sigma_data": 0.5,
+}
 _DOWN = {False: "ResnetDownsampleBlock2D", True: "AttnDownBlock2D"}
 _UP = {False: "ResnetUpsampleBlock2D", True: "AttnUpBlock2D"}
 
@@ -72,6 +80,7 @@ def arguments_from(config: Mapping[str, Any]) -> dict[str, Any]:
         "num_classes": known["num_class_embeds"],
         "in_channels": known["in_channels"],
         "out_channels": known["out_channels"],
+        **_OURS,
     }
 
 
@@ -82,6 +91,10 @@ def config_from(arguments: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: if diffusers has no such network.
     """
     size, multiples = arguments["image_size"], arguments["channel_mult"]
+    if other := {name: arguments[name] for name, value in _OURS.items() if arguments.get(name, value) != value}:
+        raise InvalidValueError(f"The format of diffusers has no such network, but this one has {other}.")
+    if not isinstance(arguments["num_head_channels"], int):
+        raise InvalidValueError("The format of diffusers needs one num_head_channels for all levels.")
     if multiples[0] != 1:
         raise InvalidValueError(
             f"The format of diffusers needs channel_mult to start with 1, but this network has {multiples}."

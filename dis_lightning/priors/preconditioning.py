@@ -1,10 +1,11 @@
 """From a raw network to an estimate of the clean image.
 
-Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, equation 7, with the time
-input of the networks published with "Consistency Models" (Song et al., 2023):
+Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, equation 7:
 
-    D(x_t, sigma) = c_skip x_t + c_out F(c_in x_t, 250 ln sigma, y),    c_in = 1 / sqrt(sigma^2 + sigma_data^2)
+    D(x_t, sigma) = c_skip x_t + c_out F(c_in x_t, t, y),    c_in = 1 / sqrt(sigma^2 + sigma_data^2)
 
+The time input `t` is what the network says that it was trained with: `250 ln sigma` in those published with
+"Consistency Models" (Song et al., 2023), `ln sigma / 4` in NVlabs'.
 `c_skip` and `c_out` say what the network was trained for, and are left to the two leaves, `EDM` and `ConsistencyModel`.
 """
 
@@ -19,8 +20,8 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import Denoiser, per_image
+from dis_lightning.priors.network import RawNetwork, TimeInput
 from dis_lightning.priors.pretrained import PretrainedUNet
-from dis_lightning.priors.unet import UNet
 from dis_lightning.weights import Precision, as_dtype
 
 __all__ = ["Preconditioned"]
@@ -34,7 +35,7 @@ class Preconditioned(Denoiser):
             `load_network`). One that is found is read on first use, or when `load` is called.
         clip: whether to clamp the estimates to [-1, 1]. Pixels that are clamped pass no gradient.
         dtype: precision of the torso of a network that is found; None for float32.
-        sigma_data: standard deviation of the data that the network was trained with.
+        sigma_data: standard deviation of the data that the network was trained with; None for what the network says.
 
     Attributes:
         labels: the bound class labels, `(N,)`, or None.
@@ -48,15 +49,12 @@ class Preconditioned(Denoiser):
     def __init__(
         self,
         # With `Path` among the types, a file named on the command line is not opened there, as a configuration.
-        network: UNet | str | Path,
+        network: RawNetwork | str | Path,
         clip: bool = False,
         dtype: Precision | None = None,
-        sigma_data: float = 0.5,
+        sigma_data: float | None = None,
     ) -> None:
         super().__init__()
-        require_numbers(self, sigma_data=sigma_data)
-        if not 0 < sigma_data < math.inf:
-            raise InvalidValueError(f"{type(self).__name__} needs a finite sigma_data > 0, but got {sigma_data}.")
         if dtype is not None and not isinstance(network, str | Path):
             raise InvalidValueError(
                 "This network is built already and keeps its precision: give dtype to UNet or load_network."
@@ -65,7 +63,12 @@ class Preconditioned(Denoiser):
         self.shape = self.network.shape
         self.num_classes = self.network.num_classes
         self.clip = clip
-        self.sigma_data = sigma_data
+        # A network of a user's own may not say what it was trained with.
+        self.time_input: TimeInput = getattr(self.network, "time_input", "250 ln sigma")
+        self.sigma_data: float = getattr(self.network, "sigma_data", 0.5) if sigma_data is None else sigma_data
+        require_numbers(self, sigma_data=self.sigma_data)
+        if not 0 < self.sigma_data < math.inf:
+            raise InvalidValueError(f"{type(self).__name__} needs a finite sigma_data > 0, but got {self.sigma_data}.")
         self.labels: Tensor | None = None
 
     @abstractmethod
@@ -90,7 +93,7 @@ class Preconditioned(Denoiser):
         c_skip, c_out = self.scalings(level)
         c_in = 1 / (level**2 + self.sigma_data**2) ** 0.5
         labels = None if self.labels is None else self.labels.to(x_t.device)
-        output = self.network(c_in * x_t, _time(sigma, x_t), labels)
+        output = self.network(c_in * x_t, _time(sigma, x_t, _TIMES[self.time_input]), labels)
         x_0: Tensor = c_skip * x_t + c_out * output.to(x_t.dtype)
         return x_0.clamp(-1, 1) if self.clip else x_0
 
@@ -125,10 +128,13 @@ class Preconditioned(Denoiser):
 _WRAPPERS = {"posterior mean": "EDM", "consistency map": "ConsistencyModel"}
 
 
-def _time(sigma: float | Tensor, x_t: Tensor) -> Tensor:
-    """`250 ln sigma` for each image, `(N,)`, in float32; a float does not make the host wait for the device."""
+_TIMES: dict[TimeInput, float] = {"250 ln sigma": 250.0, "ln sigma / 4": 0.25}
+
+
+def _time(sigma: float | Tensor, x_t: Tensor, factor: float) -> Tensor:
+    """`factor ln sigma` for each image, `(N,)`, in float32; a float does not make the host wait for the device."""
     if isinstance(sigma, Tensor):
-        return 250 * sigma.to(x_t.device, torch.float32).log().reshape(-1).expand(len(x_t))
+        return factor * sigma.to(x_t.device, torch.float32).log().reshape(-1).expand(len(x_t))
     if sigma <= 0:
         raise InvalidValueError(f"A network denoises at sigma > 0, but got {sigma}.")
-    return torch.full((len(x_t),), 250 * math.log(sigma), device=x_t.device)
+    return torch.full((len(x_t),), factor * math.log(sigma), device=x_t.device)

@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.blocks import AttentionBlock, Block, GroupNorm, ResBlock, zeroed
+from dis_lightning.priors.network import RawNetwork, TimeInput, precision
 
 __all__ = ["UNet"]
 
 
-class UNet(Described, nn.Module):
+class UNet(RawNetwork):
     """The raw network behind an EDM or a consistency model: `F(x, t, y)`.
 
     Convolutions of the torso (`input_blocks`, `middle_block`, `output_blocks`) compute in `dtype`; normalisation, the
@@ -31,11 +31,12 @@ class UNet(Described, nn.Module):
 
     Args:
         image_size: height and width of the images it was made for.
-        model_channels: channels of the first level, `m`; a multiple of 32.
+        model_channels: channels of the first level, `m`; a multiple of 32, but for small `min_channels_per_group`.
         num_res_blocks: residual blocks per level on the way down; one more on the way up.
         attention_resolutions: the sizes, in pixels, of the levels that have attention.
         channel_mult: channels of each level, in units of `model_channels`; a level has half the size of the one before.
-        num_head_channels: channels of an attention head.
+        num_head_channels: channels of an attention head, one number or one for each level; 0 for the last level leaves
+            the middle block without attention.
         use_scale_shift_norm: whether the embedding scales and shifts the features, or is added to them.
         resblock_updown: whether residual blocks change the size; must be true, as in all published checkpoints.
         num_classes: number of classes of a class-conditional network, else None.
@@ -43,11 +44,15 @@ class UNet(Described, nn.Module):
         out_channels: channels that go out.
         dropout: dropout in the residual blocks, in training.
         dtype: precision of the torso: float32, bfloat16 or float16.
+        channel_mult_emb: length of the embedding, in units of `model_channels`.
+        min_channels_per_group: the least channels of a group of the normalisation, which has 32 groups or fewer: 4 in
+            NVlabs' networks, which differ in this from the others below 128 channels.
+        norm_eps: what the normalisation adds to the variance.
+        time_input: what the network was trained to take for the noise level.
+        sigma_data: standard deviation of the data that it was trained with.
 
     Attributes:
-        arguments: the arguments above that decide keys, shapes and results; a copy with the same ones takes the same
-            weights. Without `dropout` and `dtype`.
-        shape: shape of one image, `(in_channels, image_size, image_size)`.
+        arguments: see `RawNetwork`; without `dropout` and `dtype`.
 
     Raises:
         ValueError: if the arguments do not fit each other.
@@ -60,7 +65,7 @@ class UNet(Described, nn.Module):
         num_res_blocks: int,
         attention_resolutions: Sequence[int],
         channel_mult: Sequence[int],
-        num_head_channels: int = 64,
+        num_head_channels: int | Sequence[int] = 64,
         use_scale_shift_norm: bool = True,
         resblock_updown: bool = True,
         num_classes: int | None = None,
@@ -68,48 +73,66 @@ class UNet(Described, nn.Module):
         out_channels: int = 3,
         dropout: float = 0.0,
         dtype: torch.dtype = torch.float32,
+        channel_mult_emb: int = 4,
+        min_channels_per_group: int = 1,
+        norm_eps: float = 1e-5,
+        time_input: TimeInput = "250 ln sigma",
+        sigma_data: float = 0.5,
     ) -> None:
-        super().__init__()
-        self.arguments: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "image_size": image_size,
             "model_channels": model_channels,
             "num_res_blocks": num_res_blocks,
             "attention_resolutions": list(attention_resolutions),
             "channel_mult": list(channel_mult),
-            "num_head_channels": num_head_channels,
+            "num_head_channels": _listed(num_head_channels),
             "use_scale_shift_norm": use_scale_shift_norm,
             "resblock_updown": resblock_updown,
             "num_classes": num_classes,
             "in_channels": in_channels,
             "out_channels": out_channels,
+            "channel_mult_emb": channel_mult_emb,
+            "min_channels_per_group": min_channels_per_group,
+            "norm_eps": norm_eps,
+            "time_input": time_input,
+            "sigma_data": sigma_data,
         }
-        require_numbers(self, **{name: self.arguments[name] for name in _COUNTS}, dropout=dropout)
-        _check(self.arguments)
-        self.shape = (in_channels, image_size, image_size)
-        self.num_classes = num_classes
+        super().__init__(arguments)
+        require_numbers(self, dropout=dropout)
+        if not resblock_updown:
+            raise InvalidValueError("UNet is written for resblock_updown=True, as all published checkpoints are.")
+        if min_channels_per_group == 1 and model_channels % 32:
+            raise InvalidValueError(f"model_channels must be a multiple of 32, but got {model_channels}.")
         self.model_channels = model_channels
-        self.reduction = 2 ** (len(channel_mult) - 1)
+        self.head_channels = _per_level(num_head_channels, len(channel_mult))
 
-        time = 4 * model_channels
+        time = channel_mult_emb * model_channels
+        norm = partial(GroupNorm, min_channels=min_channels_per_group, eps=norm_eps)
         self.time_embed = nn.Sequential(nn.Linear(model_channels, time), nn.SiLU(), nn.Linear(time, time))
         self.label_emb = None if num_classes is None else nn.Embedding(num_classes, time)
         self.input_blocks, self.middle_block, self.output_blocks = self._torso(
-            partial(ResBlock, emb_channels=time, scale_shift=use_scale_shift_norm, dropout=dropout)
+            partial(ResBlock, emb_channels=time, scale_shift=use_scale_shift_norm, dropout=dropout, norm=norm),
+            partial(AttentionBlock, norm=norm),
         )
         first = channel_mult[0] * model_channels
-        self.out = nn.Sequential(GroupNorm(first), nn.SiLU(), zeroed(nn.Conv2d(first, out_channels, 3, padding=1)))
+        self.out = nn.Sequential(norm(first), nn.SiLU(), zeroed(nn.Conv2d(first, out_channels, 3, padding=1)))
         for layer in (*self.input_blocks.modules(), *self.middle_block.modules(), *self.output_blocks.modules()):
             if isinstance(layer, nn.Conv2d):
                 layer.to(dtype)
 
-    def _torso(self, residual: partial[ResBlock]) -> tuple[nn.ModuleList, Block, nn.ModuleList]:
-        size, depth, heads = (self.arguments[key] for key in ("image_size", "num_res_blocks", "num_head_channels"))
+    def _torso(
+        self, residual: partial[ResBlock], attention: partial[AttentionBlock]
+    ) -> tuple[nn.ModuleList, Block, nn.ModuleList]:
+        size, depth = self.arguments["image_size"], self.arguments["num_res_blocks"]
         widths = [multiple * self.model_channels for multiple in self.arguments["channel_mult"]]
 
         def block(channels: int, level: int) -> Block:
             attends = size >> level in self.arguments["attention_resolutions"]
-            attention = [AttentionBlock(widths[level], heads)] if attends else []
-            return Block([residual(channels, widths[level]), *attention])
+            return Block([residual(channels, widths[level]), *(attend(level) if attends else [])])
+
+        def attend(level: int) -> list[AttentionBlock]:
+            heads = self.head_channels[level]
+            return [attention(widths[level], heads)] if heads else []
 
         down = [Block([nn.Conv2d(self.shape[0], widths[0], 3, padding=1)])]
         skips = [widths[0]]
@@ -122,7 +145,7 @@ class UNet(Described, nn.Module):
                 skips.append(width)
 
         width = widths[-1]
-        middle = Block([residual(width, width), AttentionBlock(width, heads), residual(width, width)])
+        middle = Block([residual(width, width), *attend(len(widths) - 1), residual(width, width)])
 
         up = []
         for level in reversed(range(len(widths))):
@@ -136,24 +159,12 @@ class UNet(Described, nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the torso."""
-        return _precision(self.input_blocks)
+        return precision(self.input_blocks)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        """Evaluate the network.
-
-        Args:
-            x: scaled noisy images, `(N, in_channels, H, W)`, with H and W multiples of the total down-sampling.
-            t: raw time input, `(N,)`: `250 ln sigma` for the published checkpoints. Any float.
-            y: class labels, `(N,)`, integers in 0 .. num_classes - 1; None for a network without classes.
-
-        Returns:
-            The raw output, `(N, out_channels, H, W)`, in float32.
-
-        Raises:
-            ValueError: if the image size does not fit, or labels are missing or not wanted.
-        """
+        """Evaluate the network; see `RawNetwork`."""
         self._check_inputs(x, y)
-        e = self.time_embed(_waves(t, self.model_channels).to(_precision(self.time_embed)))
+        e = self.time_embed(_waves(t, self.model_channels).to(precision(self.time_embed)))
         if self.label_emb is not None:
             e = e + self.label_emb(y)
         h = x.to(self.dtype)
@@ -164,29 +175,8 @@ class UNet(Described, nn.Module):
         h = self.middle_block(h, e)
         for block in self.output_blocks:
             h = block(torch.cat([h, skips.pop()], dim=1), e)
-        output: Tensor = self.out(h.to(_precision(self.out)))
+        output: Tensor = self.out(h.to(precision(self.out)))
         return output
-
-    def _check_inputs(self, x: Tensor, y: Tensor | None) -> None:
-        if x.ndim != 4 or x.shape[1] != self.shape[0] or x.shape[2] % self.reduction or x.shape[3] % self.reduction:
-            raise InvalidValueError(
-                f"This network takes images (N, {self.shape[0]}, H, W) with H and W multiples of {self.reduction}, "
-                f"but got {tuple(x.shape)}. It was made for {self.shape}: resize or crop the images."
-            )
-        if (y is None) != (self.num_classes is None):
-            raise InvalidValueError(
-                "This network is not class-conditional and takes no labels, but got some."
-                if self.num_classes is None
-                else f"This network is class-conditional: give labels in 0 .. {self.num_classes - 1}."
-            )
-        if y is not None and y.shape != x.shape[:1]:
-            raise InvalidValueError(
-                f"Each of the {len(x)} images needs one label, but the labels have shape {tuple(y.shape)}."
-            )
-
-
-def _precision(module: nn.Module) -> torch.dtype:
-    return next(module.parameters()).dtype
 
 
 def _waves(t: Tensor, size: int) -> Tensor:
@@ -197,25 +187,17 @@ def _waves(t: Tensor, size: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-_COUNTS = ("image_size", "model_channels", "num_res_blocks", "num_head_channels", "in_channels", "out_channels")
+def _listed(head_channels: int | Sequence[int]) -> int | list[int]:
+    return list(head_channels) if isinstance(head_channels, Sequence) else head_channels
 
 
-def _check(arguments: dict[str, Any]) -> None:
-    if wrong := {name: arguments[name] for name in _COUNTS if arguments[name] < 1}:
-        raise InvalidValueError(f"UNet needs {' and '.join(wrong)} >= 1, but got {wrong}.")
-    size, levels = arguments["image_size"], len(arguments["channel_mult"])
-    if not arguments["resblock_updown"]:
-        raise InvalidValueError("UNet is written for resblock_updown=True, as all published checkpoints are.")
-    if levels == 0 or size % 2 ** (levels - 1):
+def _per_level(head_channels: int | Sequence[int], levels: int) -> Sequence[int]:
+    each = head_channels if isinstance(head_channels, Sequence) else [head_channels] * levels
+    for head in each:
+        require_numbers("UNet", num_head_channels=head)
+    if len(each) != levels or min(each) < (each is not head_channels):
         raise InvalidValueError(
-            f"image_size={size} cannot be halved at each of the {levels} levels of channel_mult: "
-            f"it must be a multiple of {2 ** max(levels - 1, 0)}."
+            f"UNet needs num_head_channels >= 1, one number or one for each of the {levels} levels, "
+            f"but got num_head_channels={head_channels}."
         )
-    if arguments["model_channels"] % 32:
-        raise InvalidValueError(f"model_channels must be a multiple of 32, but got {arguments['model_channels']}.")
-    sizes = [size >> level for level in range(levels)]
-    strangers = set(arguments["attention_resolutions"]) - set(sizes)
-    if strangers:
-        raise InvalidValueError(
-            f"attention_resolutions must be among the levels' sizes {sizes}, but got {sorted(strangers)}."
-        )
+    return each

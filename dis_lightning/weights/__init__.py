@@ -6,6 +6,7 @@ from dis_lightning.weights.clip import CLIP
 from dis_lightning.weights.filling import fill, misfits
 from dis_lightning.weights.hub import fetch_from_hub, reached_hub
 from dis_lightning.weights.lazy import LazyNetwork, load_networks
+from dis_lightning.weights.object_files import SavedObject, read_objects
 from dis_lightning.weights.precision import Precision, as_dtype
 from dis_lightning.weights.sources import (
     did_you_mean,
@@ -22,6 +23,7 @@ __all__ = [
     "FileCard",
     "LazyNetwork",
     "Precision",
+    "SavedObject",
     "as_dtype",
     "check_source",
     "did_you_mean",
@@ -40,6 +42,7 @@ __all__ = [
     "read_cards",
     "read_checkpoint",
     "read_metadata",
+    "read_objects",
     "read_tensors",
     "unreachable",
     "write_tensors",

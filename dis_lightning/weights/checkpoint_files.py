@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError
 
-__all__ = ["read_checkpoint"]
+__all__ = ["PARAMETERS", "TENSORS", "read_checkpoint"]
 
 _DTYPES = {
     "BFloat16Storage": torch.bfloat16,
@@ -31,8 +31,9 @@ _DTYPES = {
     "LongStorage": torch.int64,
     "ShortStorage": torch.int16,
 }
-_TENSORS = {("torch._utils", "_rebuild_tensor"), ("torch._utils", "_rebuild_tensor_v2")}
-_PARAMETERS = {("torch._utils", "_rebuild_parameter"), ("torch._utils", "_rebuild_parameter_with_state")}
+TENSORS = {("torch._utils", "_rebuild_tensor"), ("torch._utils", "_rebuild_tensor_v2")}
+PARAMETERS = {("torch._utils", "_rebuild_parameter"), ("torch._utils", "_rebuild_parameter_with_state")}
+"""The functions that files call to make tensors, and to make parameters of them, by module and name."""
 
 
 def read_checkpoint(path: Path, entry: str = "state_dict") -> dict[str, Tensor]:
@@ -99,9 +100,9 @@ class _Tensors(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Give what is meant by a name in the file."""
-        if (module, name) in _TENSORS:
+        if (module, name) in TENSORS:
             return self._tensor
-        if (module, name) in _PARAMETERS:
+        if (module, name) in PARAMETERS:
             return self._parameter
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]

@@ -1,0 +1,123 @@
+"""The contract of the raw networks behind an EDM or a consistency model: `F(x, t, y)`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from dis_lightning.described import Described
+from dis_lightning.errors import InvalidValueError, require_numbers
+
+__all__ = ["RawNetwork", "TimeInput", "precision"]
+
+TimeInput = Literal["250 ln sigma", "ln sigma / 4"]
+"""What a network takes for the noise level: the first in the code of "Consistency Models" (Song et al., 2023), the
+second in that of "Elucidating the Design Space of Diffusion-Based Generative Models" (Karras et al., 2022)."""
+
+
+class RawNetwork(Described, nn.Module, ABC):
+    """A network between scaled images and scaled estimates, and what it was trained to be given.
+
+    Args:
+        arguments: the arguments of the constructor that decide keys, shapes and results; a copy with the same ones
+            takes the same weights. They have `image_size`, `in_channels`, `num_classes`, `channel_mult`,
+            `attention_resolutions`, `time_input` and `sigma_data`.
+
+    Attributes:
+        arguments: see above.
+        shape: shape of one image, `(in_channels, image_size, image_size)`.
+        num_classes: number of classes of a class-conditional network, else None.
+        reduction: total down-sampling, of which the height and width of images are multiples.
+        time_input: what the network takes for the noise level.
+        sigma_data: standard deviation of the data that it was trained with.
+
+    Raises:
+        ValueError: if the arguments do not fit each other.
+    """
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        super().__init__()
+        self.arguments = arguments
+        size, levels = arguments["image_size"], arguments["channel_mult"]
+        self._check_arguments(size, len(levels), arguments["attention_resolutions"])
+        self.shape: tuple[int, ...] = (arguments["in_channels"], size, size)
+        self.num_classes: int | None = arguments["num_classes"]
+        self.reduction = 2 ** (len(levels) - 1)
+        self.time_input: TimeInput = arguments["time_input"]
+        self.sigma_data: float = arguments["sigma_data"]
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """Precision of the torso."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """Evaluate the network.
+
+        Args:
+            x: scaled noisy images, `(N, in_channels, H, W)`, with H and W multiples of `reduction`.
+            t: raw time input, `(N,)`: what `time_input` says. Any float.
+            y: class labels, `(N,)`, integers in 0 .. num_classes - 1; None for a network without classes.
+
+        Returns:
+            The raw output, `(N, out_channels, H, W)`, in float32.
+
+        Raises:
+            ValueError: if the image size does not fit, or labels are missing or not wanted.
+        """
+
+    def _check_arguments(self, size: int, levels: int, attention_resolutions: Sequence[int]) -> None:
+        counts = {name: self.arguments[name] for name in _COUNTS if name in self.arguments}
+        require_numbers(self, **counts, sigma_data=self.arguments["sigma_data"])
+        if wrong := {name: value for name, value in counts.items() if value < 1}:
+            raise InvalidValueError(f"{type(self).__name__} needs {' and '.join(wrong)} >= 1, but got {wrong}.")
+        if levels == 0 or size % 2 ** (levels - 1):
+            raise InvalidValueError(
+                f"image_size={size} cannot be halved at each of the {levels} levels of channel_mult: "
+                f"it must be a multiple of {2 ** max(levels - 1, 0)}."
+            )
+        sizes = [size >> level for level in range(levels)]
+        if strangers := set(attention_resolutions) - set(sizes):
+            raise InvalidValueError(
+                f"attention_resolutions must be among the levels' sizes {sizes}, but got {sorted(strangers)}."
+            )
+        if (time := self.arguments["time_input"]) not in get_args(TimeInput):
+            raise InvalidValueError(f"time_input must be one of {', '.join(get_args(TimeInput))}, but got {time!r}.")
+
+    def _check_inputs(self, x: Tensor, y: Tensor | None) -> None:
+        if x.ndim != 4 or x.shape[1] != self.shape[0] or x.shape[2] % self.reduction or x.shape[3] % self.reduction:
+            raise InvalidValueError(
+                f"This network takes images (N, {self.shape[0]}, H, W) with H and W multiples of {self.reduction}, "
+                f"but got {tuple(x.shape)}. It was made for {self.shape}: resize or crop the images."
+            )
+        if (y is None) != (self.num_classes is None):
+            raise InvalidValueError(
+                "This network is not class-conditional and takes no labels, but got some."
+                if self.num_classes is None
+                else f"This network is class-conditional: give labels in 0 .. {self.num_classes - 1}."
+            )
+        if y is not None and y.shape != x.shape[:1]:
+            raise InvalidValueError(
+                f"Each of the {len(x)} images needs one label, but the labels have shape {tuple(y.shape)}."
+            )
+
+
+def precision(module: nn.Module) -> torch.dtype:
+    """The type of the parameters of a module that has one type."""
+    return next(module.parameters()).dtype
+
+
+_COUNTS = (
+    "image_size",
+    "model_channels",
+    "num_res_blocks",
+    "channel_mult_emb",
+    "channel_mult_noise",
+    "num_heads",
+    "min_channels_per_group",
+    "in_channels",
+    "out_channels",
+)
