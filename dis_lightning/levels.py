@@ -16,8 +16,9 @@ from torch import Tensor
 
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.schedules import DiscreteSchedule, Schedule
 
-__all__ = ["KarrasLevels", "Levels", "MultistepLevels", "karras"]
+__all__ = ["KarrasLevels", "Levels", "MultistepLevels", "VPLevels", "karras"]
 
 
 @overload
@@ -80,6 +81,26 @@ class KarrasLevels(Levels):
         _check_grid(self, steps, 1, sigma_min, sigma_max, rho)
         fractions = [i / (steps - 1) for i in range(steps)] if steps > 1 else [0.0]
         super().__init__([*(karras(f, sigma_min, sigma_max, rho) for f in fractions), 0.0])
+
+
+class VPLevels(Levels):
+    """Levels that a variance-preserving network was trained on, and a last 0: `steps` network evaluations.
+
+    All 1000 of them are the steps of DDPM, which DPS's published settings are for; fewer are chosen as guided-diffusion
+    does.
+
+    Args:
+        steps: how many, at least 2: from the first to the last level as evenly as rounding allows. Or as text, such as
+            "ddim50": by a whole stride from the lowest level, which leaves the highest out.
+        schedule: the schedule: "linear", "scaled_linear" or "cosine"; see `schedules`.
+        trained_steps: number of levels that there are.
+
+    Raises:
+        ValueError: if there is no such schedule, or it has not as many levels.
+    """
+
+    def __init__(self, steps: int | str, schedule: Schedule = "linear", trained_steps: int = 1000) -> None:
+        super().__init__([*DiscreteSchedule.named(schedule, trained_steps).respaced(steps), 0.0])
 
 
 class MultistepLevels(Levels):

@@ -12,9 +12,11 @@ from dis_lightning.priors.gaussian import GaussianConsistencyMap, GaussianPrior
 from dis_lightning.priors.mixture import GaussianMixturePrior
 from dis_lightning.priors.song_unet import SongUNet
 from dis_lightning.priors.unet import UNet
+from dis_lightning.priors.vp import VP
 
 __all__ = [
     "EDM",
+    "VP",
     "ConsistencyModel",
     "Denoiser",
     "ExactPrior",

@@ -1,6 +1,9 @@
 """The contract of every prior: a network, or a closed form, behind `(x_t, sigma) -> x_0`."""
 
+import math
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -10,7 +13,7 @@ from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.weights import load_networks
 
-__all__ = ["Denoiser", "Kind", "per_image", "require_kind"]
+__all__ = ["Denoiser", "Kind", "per_image", "require_kind", "require_levels"]
 
 Kind = Literal["posterior mean", "consistency map"]
 """What an estimate of the clean image is: the mean over all images that `x_t` may come from, or one of them, the end of
@@ -37,8 +40,12 @@ class Denoiser(Described, nn.Module, ABC):
         shape: shape of one image, `(C, H, W)`. Samplers start from noise of this shape.
         num_classes: number of classes of a class-conditional network, else None.
         kind: which of the two it is; None where that is not known, and then nothing is refused for it.
+        sigma_range: the lowest and the highest noise level that it is right at: what a network was trained on, or all
+            levels of a closed form. A network that is asked below does as at its lowest level: an image keeps the
+            little noise that it has. See `require_levels`.
     """
 
+    sigma_range: tuple[float, float] = (0.0, math.inf)
     shape: tuple[int, ...]
     num_classes: int | None = None
     kind: ClassVar[Kind | None] = None
@@ -91,6 +98,39 @@ def require_kind(owner: object, part: str, prior: Denoiser, kind: Kind) -> None:
         raise InvalidValueError(
             f"{type(owner).__name__} needs a {kind} as `{part}`, but {type(prior).__name__} gives a {prior.kind}, with "
             f"which results would look ordinary and be wrong. Give {network}{file}{other}."
+        )
+
+
+def require_levels(owner: object, prior: Denoiser, levels: Sequence[float]) -> None:
+    """Compare noise levels with those that a prior knows, before anything is sampled.
+
+    Above its highest level a network is told too little noise, and what it gives is multiplied by the level: such a
+    sampler starts from garbage, and is refused. Below its lowest level it takes a little noise for a little more, which
+    costs little: that is warned of.
+
+    Args:
+        owner: who walks down the levels.
+        prior: what is asked at them.
+        levels: the noise levels; a last 0 is not asked at.
+
+    Raises:
+        ValueError: if a level is above those that the prior knows.
+    """
+    low, high = prior.sigma_range
+    asked = [level for level in levels if level > 0]
+    # Levels are computed in more than one way: a relative 1e-3 is none that anybody means.
+    knows = f"{type(prior).__name__} was trained on {low:.4g} to {high:.4g}"
+    if max(asked) > high * 1.001:
+        raise InvalidValueError(
+            f"The levels of {type(owner).__name__} start at {max(asked):.4g}, but {knows}: above, it would make "
+            f"garbage of the noise. Write sigma_max {high:.4g} or less (--model.levels.sigma_max), or take VPLevels."
+        )
+    if below := [level for level in asked if level < low / 1.001]:
+        warnings.warn(
+            f"{len(below)} of the {len(asked)} levels of {type(owner).__name__} are below what its prior knows: "
+            f"{knows}. There it does as at {low:.4g}, and these steps add little; write sigma_min {low:.4g} "
+            "(--model.levels.sigma_min) to save them, or take VPLevels.",
+            stacklevel=3,
         )
 
 

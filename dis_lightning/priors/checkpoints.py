@@ -17,10 +17,10 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, MissingFileError, UnreachableError
 from dis_lightning.files import expanded
-from dis_lightning.priors.base import Kind
 from dis_lightning.priors.cards import file_cards, repository_cards
 from dis_lightning.priors.diffusers_config import arguments_from
 from dis_lightning.priors.diffusers_format import CONFIG, WEIGHTS, from_diffusers
+from dis_lightning.priors.guided_format import AttentionOrder, check_order, from_guided, is_guided
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.nvlabs_format import NVlabsFile
 from dis_lightning.priors.song_unet import SongUNet
@@ -68,6 +68,7 @@ def load_network(
     source: str | Path,
     *,
     arguments: Mapping[str, Any] | None = None,
+    attention_order: AttentionOrder | None = None,
     dtype: Precision = torch.float32,
     device: torch.device | str = "cpu",
 ) -> RawNetwork:
@@ -80,6 +81,8 @@ def load_network(
         arguments: the arguments of `UNet`, or `network: SongUNet` with those of that class; None where the source
             says them: a card or a file named as one, a file written by `save_network`, a configuration of diffusers, a
             pickle.
+        attention_order: how a file of guided-diffusion orders the channels of its attention, "legacy" or "new"; None
+            where a card says it, and for all other files. See `guided_format`.
         dtype: precision of the torso, whatever that of the file.
         device: where the network is needed.
 
@@ -92,9 +95,11 @@ def load_network(
         ValueError: if the file is damaged, is no plain file of tensors and no pickle of NVlabs, or holds another
             network.
     """
+    check_order(attention_order)
     origin = find(source)
     network = build(arguments or origin.arguments(), as_dtype(dtype))
-    return fill(network, origin.weights(), origin, network.arguments, device)
+    weights = _ordered(origin, network.arguments, attention_order)
+    return fill(network, weights, origin, network.arguments, device)
 
 
 def build(arguments: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> RawNetwork:
@@ -120,21 +125,50 @@ def build(arguments: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> R
         return networks[name](**own, dtype=dtype)  # type: ignore[call-arg] # which classes have and their base has not
 
 
-def save_network(network: RawNetwork, path: str | Path, kind: Kind | None = None) -> None:
+def save_network(network: RawNetwork, path: str | Path, kind: str | None = None) -> None:
     """Write a network to a safetensors file that says how it is built, so that `load_network` needs no arguments.
 
     Args:
         network: the network.
         path: the file to write.
-        kind: what it was trained to give, where that is known: then no prior of the other kind takes the file.
+        kind: what it was trained to give, where that is known ("posterior mean", "consistency map" or "prediction of
+            noise"): then no prior of another kind takes the file.
     """
     named = {} if isinstance(network, UNet) else {"network": type(network).__name__}
     metadata = {"arguments": json.dumps(named | network.arguments)} | ({"kind": kind} if kind else {})
     write_tensors(network.state_dict(), expanded(path), metadata)
 
 
+def _ordered(origin: "Source", arguments: Mapping[str, Any], order: AttentionOrder | None) -> dict[str, Tensor]:
+    """The weights, with the channels of their attention as `UNet` has them."""
+    weights, card = origin.weights(), origin.card()
+    known = card.attention_order if card else None
+    if known not in (None, order) and order is not None:
+        raise InvalidValueError(f"{origin} has attention_order {known}, as its card says, but got {order}.")
+    if order == "legacy" and origin.ours():
+        raise InvalidValueError(
+            f"{origin} was written by save_network and has the order of UNet: leave attention_order."
+        )
+    told = order or known
+    if told is None and is_guided(weights):
+        raise InvalidValueError(
+            f"{origin} is of guided-diffusion, in which the channels of the attention have one of two orders that no "
+            'file says: give attention_order "legacy" (use_new_attention_order False, as all networks of 256 pixels '
+            'have it) or "new".'
+        )
+    return weights if told is None else from_guided(weights, arguments, told, origin)  # type: ignore[arg-type] # checked
+
+
 class Source(ABC):
     """A place that weights come from."""
+
+    def card(self) -> FileCard | None:
+        """What is known of the file that it is, if it is a published one."""
+        return None
+
+    def ours(self) -> bool:
+        """Whether it was written by `save_network`."""
+        return False
 
     @abstractmethod
     def arguments(self) -> dict[str, Any]:
@@ -175,21 +209,31 @@ class File(Source):
 
     def arguments(self) -> dict[str, Any]:
         """Those that `save_network` wrote into the file, or those of the card that the file is named after."""
-        if self.path.suffix == ".safetensors" and "arguments" in (metadata := read_metadata(self.path)):
-            written: dict[str, Any] = json.loads(metadata["arguments"])
+        if self.ours():
+            written: dict[str, Any] = json.loads(read_metadata(self.path)["arguments"])
             return written
-        if self.path.stem in (cards := file_cards()):
-            return cards[self.path.stem].arguments
+        if card := self.card():
+            return card.arguments
         raise InvalidValueError(
-            f"Nothing says how the network in {self.path} is built. Give its arguments to load_network, and write it "
-            f"with save_network to a file that says them; or name the file after its card: {', '.join(cards)}."
+            f"Nothing says how the network in {self.path} is built. Give its arguments (those of UNet; for a file of "
+            "guided-diffusion also attention_order), or write it with save_network to a file that says them; or name "
+            f"the file after its card: {', '.join(file_cards())}."
         )
+
+    def ours(self) -> bool:
+        """See `Source`."""
+        return self.path.suffix == ".safetensors" and "arguments" in read_metadata(self.path)
+
+    def card(self) -> FileCard | None:
+        """See `Source`. The one that the file is named after, unless it says itself what it is."""
+        stem, cards = self.path.stem, file_cards().values()
+        return None if self.ours() else next((card for card in cards if stem in (card.name, *card.published_as)), None)
 
     def kind(self) -> str | None:
         """See `Source`."""
         if self.path.suffix == ".safetensors" and (written := read_metadata(self.path).get("kind")):
             return written
-        card = file_cards().get(self.path.stem)
+        card = self.card()
         return card.kind if card else None
 
     def weights(self) -> dict[str, Tensor]:
@@ -220,19 +264,23 @@ class Pickle(Source):
 class Published(Source):
     """A published file, downloaded when it is needed."""
 
-    card: FileCard
+    known: FileCard
+
+    def card(self) -> FileCard | None:
+        """See `Source`."""
+        return self.known
 
     def arguments(self) -> dict[str, Any]:
         """See `Source`."""
-        return self.card.arguments
+        return self.known.arguments
 
     def kind(self) -> str | None:
         """See `Source`."""
-        return self.card.kind
+        return self.known.kind
 
     def weights(self) -> dict[str, Tensor]:
         """See `Source`."""
-        return find(self.card.fetch()).weights()
+        return find(self.known.fetch()).weights()
 
 
 @dataclass(frozen=True)

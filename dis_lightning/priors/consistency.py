@@ -9,13 +9,15 @@ so that the model is the identity at `sigma_min`.
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import Kind
+from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.preconditioning import Preconditioned
 from dis_lightning.weights import Precision
@@ -35,12 +37,15 @@ class ConsistencyModel(Preconditioned):
         edm_scalings: evaluate the network with the scalings of `EDM`, without the offset `sigma_min`. So did the code
             of Xu et al., "Consistency Model is an Effective Posterior Sample Approximation for Diffusion Inverse
             Solvers", 2024, with networks that were trained with the offset; the two differ at levels near `sigma_min`.
+        arguments: see `Preconditioned`.
+        attention_order: see `Preconditioned`.
 
     Raises:
         ValueError: if `sigma_min` is negative, and as in `Preconditioned`.
     """
 
     kind: ClassVar[Kind] = "consistency map"
+    gives: ClassVar[str] = "consistency map"
 
     def __init__(
         self,
@@ -50,8 +55,10 @@ class ConsistencyModel(Preconditioned):
         sigma_data: float | None = None,
         sigma_min: float = 0.002,
         edm_scalings: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+        attention_order: AttentionOrder | None = None,
     ) -> None:
-        super().__init__(network, clip, dtype, sigma_data)
+        super().__init__(network, clip, dtype, sigma_data, arguments, attention_order)
         require_numbers(self, sigma_min=sigma_min)
         if not 0 <= sigma_min < math.inf:
             raise InvalidValueError(f"ConsistencyModel needs a finite sigma_min >= 0, but got {sigma_min}.")

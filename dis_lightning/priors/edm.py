@@ -19,6 +19,7 @@ class EDM(Preconditioned):
     """The mean of the clean image given a noisy one, `E[x_0 | x_t]`. Arguments and errors: see `Preconditioned`."""
 
     kind: ClassVar[Kind] = "posterior mean"
+    gives: ClassVar[str] = "posterior mean"
 
     def scalings(self, sigma: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
         """Give `c_skip` and `c_out`: both network and skip connection then have unit variance to explain."""

@@ -22,12 +22,13 @@ class RawNetwork(Described, nn.Module, ABC):
 
     Args:
         arguments: the arguments of the constructor that decide keys, shapes and results; a copy with the same ones
-            takes the same weights. They have `image_size`, `in_channels`, `num_classes`, `channel_mult`,
-            `attention_resolutions`, `time_input` and `sigma_data`.
+            takes the same weights. They have `image_size`, `in_channels`, `out_channels`, `num_classes`,
+            `channel_mult`, `attention_resolutions`, `time_input` and `sigma_data`.
 
     Attributes:
         arguments: see above.
         shape: shape of one image, `(in_channels, image_size, image_size)`.
+        out_channels: channels of the raw output.
         num_classes: number of classes of a class-conditional network, else None.
         reduction: total down-sampling, of which the height and width of images are multiples.
         time_input: what the network takes for the noise level.
@@ -43,6 +44,7 @@ class RawNetwork(Described, nn.Module, ABC):
         size, levels = arguments["image_size"], arguments["channel_mult"]
         self._check_arguments(size, len(levels), arguments["attention_resolutions"])
         self.shape: tuple[int, ...] = (arguments["in_channels"], size, size)
+        self.out_channels: int = arguments["out_channels"]
         self.num_classes: int | None = arguments["num_classes"]
         self.reduction = 2 ** (len(levels) - 1)
         self.time_input: TimeInput = arguments["time_input"]

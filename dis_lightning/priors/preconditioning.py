@@ -9,78 +9,64 @@ The time input `t` is what the network says that it was trained with: `250 ln si
 `c_skip` and `c_out` say what the network was trained for, and are left to the two leaves, `EDM` and `ConsistencyModel`.
 """
 
-import copy
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.priors.base import Denoiser, per_image
+from dis_lightning.priors.base import per_image
+from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork, TimeInput
-from dis_lightning.priors.pretrained import PretrainedUNet
-from dis_lightning.weights import Precision, as_dtype
+from dis_lightning.priors.networked import NetworkPrior
+from dis_lightning.weights import Precision
 
 __all__ = ["Preconditioned"]
 
 
-class Preconditioned(Denoiser):
+class Preconditioned(NetworkPrior):
     """A raw network between scaled input and scaled output.
 
     Args:
-        network: the raw network; or where to find a trained one: a card name, a file, a folder or a hub id (see
-            `load_network`). One that is found is read on first use, or when `load` is called.
-        clip: whether to clamp the estimates to [-1, 1]. Pixels that are clamped pass no gradient.
-        dtype: precision of the torso of a network that is found; None for float32.
+        network: see `NetworkPrior`.
+        clip: see `NetworkPrior`.
+        dtype: see `NetworkPrior`.
         sigma_data: standard deviation of the data that the network was trained with; None for what the network says.
-
-    Attributes:
-        labels: the bound class labels, `(N,)`, or None.
+        arguments: see `NetworkPrior`.
+        attention_order: see `NetworkPrior`.
 
     Raises:
-        ValueError: if `dtype` is given for a network that is built already, if `sigma_data` is not positive, or if the
-            place of the network says that it was trained for the other kind of prior.
+        ValueError: if `sigma_data` is not positive, and as in `NetworkPrior`.
         FileNotFoundError: if nothing is known under the name of the network.
     """
 
+    # What the published networks were trained on, and those of rooms too. Below, the time input goes on as it is.
+    sigma_range = (0.002, 80.0)
+
     def __init__(
         self,
-        # With `Path` among the types, a file named on the command line is not opened there, as a configuration.
         network: RawNetwork | str | Path,
         clip: bool = False,
         dtype: Precision | None = None,
         sigma_data: float | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        attention_order: AttentionOrder | None = None,
     ) -> None:
-        super().__init__()
-        if dtype is not None and not isinstance(network, str | Path):
-            raise InvalidValueError(
-                "This network is built already and keeps its precision: give dtype to UNet or load_network."
-            )
-        self.network = self._named(network, dtype) if isinstance(network, str | Path) else network
-        self.shape = self.network.shape
-        self.num_classes = self.network.num_classes
-        self.clip = clip
+        super().__init__(network, clip, dtype, arguments, attention_order)
         # A network of a user's own may not say what it was trained with.
         self.time_input: TimeInput = getattr(self.network, "time_input", "250 ln sigma")
         self.sigma_data: float = getattr(self.network, "sigma_data", 0.5) if sigma_data is None else sigma_data
         require_numbers(self, sigma_data=self.sigma_data)
         if not 0 < self.sigma_data < math.inf:
             raise InvalidValueError(f"{type(self).__name__} needs a finite sigma_data > 0, but got {self.sigma_data}.")
-        self.labels: Tensor | None = None
 
     @abstractmethod
     def scalings(self, sigma: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
         """Give `c_skip` and `c_out` at noise levels, a float or anything that multiplies images."""
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the network in place; arguments as in `torch.compile`.
-
-        The network alone, because a noise level given as a float would be compiled in, and compiled anew at each level.
-        """
-        self.network.compile(*args, **kwargs)
 
     def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
         """Estimate the clean images; see `Denoiser`.
@@ -92,40 +78,9 @@ class Preconditioned(Denoiser):
         level = per_image(sigma, x_t)
         c_skip, c_out = self.scalings(level)
         c_in = 1 / (level**2 + self.sigma_data**2) ** 0.5
-        labels = None if self.labels is None else self.labels.to(x_t.device)
-        output = self.network(c_in * x_t, _time(sigma, x_t, _TIMES[self.time_input]), labels)
+        output = self.evaluate(c_in * x_t, _time(sigma, x_t, _TIMES[self.time_input]))
         x_0: Tensor = c_skip * x_t + c_out * output.to(x_t.dtype)
         return x_0.clamp(-1, 1) if self.clip else x_0
-
-    def given(self, labels: Tensor) -> Self:
-        """Bind class labels, `(N,)`; the network is shared, not copied.
-
-        Raises:
-            ValueError: if the network is not class-conditional, or a label is no class of it.
-        """
-        if self.num_classes is None:
-            return super().given(labels)
-        if labels.ndim != 1 or labels.is_floating_point() or not ((labels >= 0) & (labels < self.num_classes)).all():
-            raise InvalidValueError(
-                f"{type(self).__name__} takes one integer label per image, (N,), in 0 .. {self.num_classes - 1}, "
-                f"but got {tuple(labels.shape)} of {labels.dtype} with values {labels.tolist()}."
-            )
-        bound = copy.copy(self)
-        bound.labels = labels
-        return bound
-
-    def _named(self, source: str | Path, dtype: Precision | None) -> PretrainedUNet:
-        network = PretrainedUNet(source, as_dtype(dtype or torch.float32))
-        if None not in (network.kind, self.kind) and network.kind != self.kind:
-            wrapper = _WRAPPERS.get(str(network.kind), "another kind of prior")
-            raise InvalidValueError(
-                f"The network of {source} was trained to give a {network.kind}, which {type(self).__name__} would take "
-                f"for a {self.kind}: results would look ordinary and be wrong. It is for {wrapper}."
-            )
-        return network
-
-
-_WRAPPERS = {"posterior mean": "EDM", "consistency map": "ConsistencyModel"}
 
 
 _TIMES: dict[TimeInput, float] = {"250 ln sigma": 250.0, "ln sigma / 4": 0.25}

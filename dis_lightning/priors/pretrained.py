@@ -1,5 +1,6 @@
 """A network that is known by name, and read when it is needed."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 
 from dis_lightning.priors.checkpoints import build, find, load_network
+from dis_lightning.priors.guided_format import AttentionOrder, check_order
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.weights import LazyNetwork
 
@@ -19,9 +21,12 @@ class PretrainedUNet(LazyNetwork[RawNetwork]):
     Args:
         source: where the weights are; see `load_network`.
         dtype: precision of the torso.
+        arguments: how it is built, where nothing else says it; see `load_network`.
+        attention_order: the order of its attention's channels, likewise.
 
     Attributes:
         shape: shape of one image, known before the weights are read.
+        out_channels: channels that it gives, likewise.
         num_classes: number of classes, likewise, or None.
         time_input: what it takes for the noise level, likewise.
         sigma_data: standard deviation of the data that it was trained with, likewise.
@@ -31,11 +36,20 @@ class PretrainedUNet(LazyNetwork[RawNetwork]):
         FileNotFoundError: if nothing is known under that name.
     """
 
-    def __init__(self, source: str | Path, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__(partial(load_network, source, dtype=dtype), source)
+    def __init__(
+        self,
+        source: str | Path,
+        dtype: torch.dtype = torch.float32,
+        arguments: Mapping[str, Any] | None = None,
+        attention_order: AttentionOrder | None = None,
+    ) -> None:
+        told = partial(load_network, arguments=arguments, attention_order=attention_order)
+        super().__init__(partial(told, source, dtype=dtype), source)
+        check_order(attention_order)
         origin = find(source)
-        plan = build(origin.arguments())
+        plan = build(arguments or origin.arguments())
         self.shape = plan.shape
+        self.out_channels = plan.out_channels
         self.num_classes = plan.num_classes
         self.time_input = plan.time_input
         self.sigma_data = plan.sigma_data

@@ -24,7 +24,7 @@ from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.priors.base import Denoiser
+from dis_lightning.priors.base import Denoiser, require_levels
 from dis_lightning.solvers.base import Solver
 from dis_lightning.transitions import AncestralEuler, Transition
 from dis_lightning.types import Guided, Measurement, State
@@ -45,6 +45,7 @@ class AnnealedSolver(Solver):
 
     Raises:
         TypeError: if a part is missing.
+        ValueError: if the levels start above what the prior knows.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class AnnealedSolver(Solver):
     ) -> None:
         super().__init__(operator, denoiser, num_samples=num_samples, seed=seed)
         self._require("levels", levels, Levels)
+        require_levels(self, denoiser, levels)
         self.levels = levels
         self.transition = transition or AncestralEuler()
 

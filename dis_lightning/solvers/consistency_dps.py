@@ -14,7 +14,7 @@ from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.posteriors import ConsistencyPosterior, GaussianPosterior, PosteriorModel, Spread
-from dis_lightning.priors.base import Denoiser, require_kind
+from dis_lightning.priors.base import Denoiser, require_kind, require_levels
 from dis_lightning.solvers.annealed import AnnealedSolver
 from dis_lightning.types import Guided, Measurement
 
@@ -78,6 +78,7 @@ class ConsistencyDPS(AnnealedSolver):
         if use_consistency:
             self._require("consistency", consistency, Denoiser)
             require_kind(self, "consistency", cast(Denoiser, consistency), "consistency map")
+            require_levels(self, cast(Denoiser, consistency), levels)
             self._check_networks()
         self._posterior()  # refuses its arguments now rather than at the first step
         self.requires_grad_(False).eval()  # the consistency model too

@@ -17,7 +17,7 @@ from dis_lightning.levels import Levels
 from dis_lightning.meters import AcceptanceMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, Operator
-from dis_lightning.priors.base import Denoiser, require_kind
+from dis_lightning.priors.base import Denoiser, require_kind, require_levels
 from dis_lightning.solvers.base import Solver
 from dis_lightning.transitions import Renoise
 from dis_lightning.types import Draws, Measurement, State
@@ -79,6 +79,7 @@ class NoiseSpaceLangevin(Solver):
         super().__init__(operator, denoiser, **common)
         require_kind(self, "denoiser", denoiser, "consistency map")
         self._require("levels", levels, Levels)
+        require_levels(self, denoiser, levels[:-1])
         self._require("kernel", kernel, Kernel)
         require_numbers(self, warm_start=warm_start, learning_rate=learning_rate, burn_in=burn_in, thinning=thinning)
         require_numbers(self, chains=chains, sigma_min=sigma_min)

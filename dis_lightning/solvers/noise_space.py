@@ -23,7 +23,7 @@ from dis_lightning.errors import require_numbers
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.priors.base import Denoiser, require_kind
+from dis_lightning.priors.base import Denoiser, require_kind, require_levels
 from dis_lightning.solvers.base import Solver
 from dis_lightning.transitions import Renoise
 from dis_lightning.types import Measurement, State
@@ -48,7 +48,8 @@ class NoiseSpaceSolver(Solver):
 
     Raises:
         TypeError: if a part is missing.
-        ValueError: if `sigma_min` is negative, or the denoiser is known to be no consistency map.
+        ValueError: if `sigma_min` is negative, or if the denoiser is known to be no consistency map or not to know the
+            levels.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class NoiseSpaceSolver(Solver):
         super().__init__(operator, denoiser, num_samples=num_samples, seed=seed)
         require_kind(self, "denoiser", denoiser, "consistency map")
         self._require("levels", levels, Levels)
+        require_levels(self, denoiser, levels[:-1])
         require_numbers(self, sigma_min=sigma_min)
         self.levels = levels
         self.renoise = Renoise(sigma_min)

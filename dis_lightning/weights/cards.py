@@ -40,6 +40,10 @@ class FileCard:
         arguments: how the network in it is built, where it is not always the same.
         kind: what the network in it gives, where it could be one thing or another.
         suffix: how the name of the file ends.
+        published_as: other names that the file goes by, without their ending.
+        attention_order: how the channels of its attention are ordered, where that is not as here.
+        schedule: the schedule of a discrete diffusion that it was trained on.
+        prediction: what it predicts there.
         about: what the file holds, and who published it.
         licence: on which terms.
     """
@@ -50,6 +54,10 @@ class FileCard:
     arguments: dict[str, Any] = field(default_factory=dict)
     kind: str | None = None
     suffix: str = ".pt"
+    published_as: tuple[str, ...] = ()
+    attention_order: str | None = None
+    schedule: str | None = None
+    prediction: str | None = None
     about: str = ""
     licence: str = ""
 

@@ -25,7 +25,8 @@ earlier one.
 METRICS = """# Metrics
 
 Every number stands in `metrics.json` with its definition. An arrow says which direction is better; a spread has none.
-What has a star is asked for, by a file of `configs/callbacks/`; the others are computed in every run that they apply to.
+What has a star is asked for, by a file of `configs/callbacks/`; the others are computed in every run that they apply
+to.
 """
 
 

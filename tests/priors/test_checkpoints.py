@@ -176,8 +176,10 @@ def test_a_prior_is_compiled_once_for_all_levels(published: FileCard, imagenet):
 def test_every_published_network_has_a_card():
     kinds = ("edm_{}_ema", "cd_{}_l2", "cd_{}_lpips", "ct_{}")
     names = {kind.format(data) for data in ("imagenet64", "bedroom256", "cat256") for kind in kinds}
-    assert set(file_cards()) == names
-    for name, card in file_cards().items():
+    cards = file_cards()
+    assert names < set(cards)
+    for name in names:
+        card = cards[name]
         assert card.url.endswith(f"/{name}.pt")
         assert card.arguments["image_size"] == (64 if "imagenet64" in name else 256)
         assert (card.arguments["num_classes"] is not None) == ("imagenet64" in name)
@@ -218,7 +220,7 @@ def test_a_file_named_on_the_command_line_is_read_by_the_prior_alone(kind: str, 
 
 def test_a_file_that_does_not_say_how_it_is_built_is_refused(lsun, tmp_path: Path):
     save_file(lsun.weights, tmp_path / "mine.safetensors")
-    with pytest.raises(ValueError, match="Give its arguments to load_network"):
+    with pytest.raises(ValueError, match=r"Give its arguments \(those of UNet"):
         EDM(str(tmp_path / "mine.safetensors"))
 
 

@@ -26,4 +26,5 @@ def energy_score(samples: Tensor, truth: Tensor) -> Tensor:
     """
     rows = samples.double().flatten(1)
     to_truth = (rows - truth.double().flatten()).norm(dim=1).mean()
-    return to_truth - torch.nn.functional.pdist(rows).mean() / 2
+    score: Tensor = to_truth - torch.nn.functional.pdist(rows).mean() / 2
+    return score

@@ -1,0 +1,119 @@
+"""Priors around a trained network: what they share, whatever they make of its output."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from dis_lightning.errors import InvalidValueError
+from dis_lightning.priors.base import Denoiser
+from dis_lightning.priors.guided_format import AttentionOrder
+from dis_lightning.priors.network import RawNetwork
+from dis_lightning.priors.pretrained import PretrainedUNet
+from dis_lightning.weights import Precision, as_dtype
+
+__all__ = ["NetworkPrior"]
+
+
+class NetworkPrior(Denoiser):
+    """A raw network, and what is made of its output.
+
+    Args:
+        network: the raw network; or where to find a trained one: a card name, a file, a folder or a hub id (see
+            `load_network`). One that is found is read on first use, or when `load` is called.
+        clip: whether to clamp the estimates to [-1, 1]. Pixels that are clamped pass no gradient.
+        dtype: precision of the torso of a network that is found; None for float32.
+        arguments: how a network that is found is built, where nothing else says it; see `load_network`.
+        attention_order: the order of its attention's channels, where nothing else says it; see `load_network`.
+
+    Attributes:
+        labels: the bound class labels, `(N,)`, or None.
+        gives: what its network has to be trained to give.
+
+    Raises:
+        ValueError: if the last three are given for a network that is built already, or if the place of the network
+            says that it was trained to give something else.
+        FileNotFoundError: if nothing is known under the name of the network.
+    """
+
+    gives: ClassVar[str]
+
+    def __init__(
+        self,
+        # With `Path` among the types, a file named on the command line is not opened there, as a configuration.
+        network: RawNetwork | str | Path,
+        clip: bool = False,
+        dtype: Precision | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        attention_order: AttentionOrder | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(network, str | Path):
+            self.network: RawNetwork | PretrainedUNet = self._named(network, dtype, arguments, attention_order)
+        elif (dtype, arguments, attention_order) == (None, None, None):
+            self.network = network
+        else:
+            raise InvalidValueError(
+                "This network is built already and keeps its precision, its arguments and the order of its attention: "
+                "give dtype, arguments and attention_order to load_network, or dtype to UNet."
+            )
+        self.shape = self.network.shape
+        self.num_classes = self.network.num_classes
+        self.clip = clip
+        self.labels: Tensor | None = None
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the network in place; arguments as in `torch.compile`.
+
+        The network alone, because a noise level given as a float would be compiled in, and compiled anew at each level.
+        """
+        self.network.compile(*args, **kwargs)
+
+    def evaluate(self, x: Tensor, t: Tensor) -> Tensor:
+        """The network's raw output, in its own precision, for scaled images and its time input, `(N,)`."""
+        labels = None if self.labels is None else self.labels.to(x.device)
+        output: Tensor = self.network(x, t, labels)
+        return output
+
+    def given(self, labels: Tensor) -> Self:
+        """Bind class labels, `(N,)`; the network is shared, not copied.
+
+        Raises:
+            ValueError: if the network is not class-conditional, or a label is no class of it.
+        """
+        if self.num_classes is None:
+            return super().given(labels)
+        if labels.ndim != 1 or labels.is_floating_point() or not ((labels >= 0) & (labels < self.num_classes)).all():
+            raise InvalidValueError(
+                f"{type(self).__name__} takes one integer label per image, (N,), in 0 .. {self.num_classes - 1}, "
+                f"but got {tuple(labels.shape)} of {labels.dtype} with values {labels.tolist()}."
+            )
+        bound = copy.copy(self)
+        bound.labels = labels
+        return bound
+
+    def _named(
+        self,
+        source: str | Path,
+        dtype: Precision | None,
+        arguments: Mapping[str, Any] | None,
+        attention_order: AttentionOrder | None,
+    ) -> PretrainedUNet:
+        network = PretrainedUNet(source, as_dtype(dtype or torch.float32), arguments, attention_order)
+        if network.kind not in (None, self.gives):
+            wrapper = _WRAPPERS.get(str(network.kind), "another kind of prior")
+            raise InvalidValueError(
+                f"The network of {source} was trained to give a {network.kind}, which {type(self).__name__} would take "
+                f"for a {self.gives}: results would look ordinary and be wrong. It is for {wrapper}."
+            )
+        return network
+
+
+_WRAPPERS = {
+    "posterior mean": "EDM",
+    "consistency map": "ConsistencyModel",
+    "prediction of noise": "VP (a file of guided-diffusion) or DiffusersDenoiser (a folder in the format of diffusers)",
+}

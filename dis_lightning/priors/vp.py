@@ -1,0 +1,137 @@
+"""VP: the posterior mean, by a network that was trained on a variance-preserving diffusion.
+
+Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", 2020; Nichol and Dhariwal, 2021; Salimans and Ho, 2022.
+With `z = x_t / sqrt(1 + sigma^2)` and the index `t` of the level (see `schedules`), the network's output F(z, t) stands
+for
+
+    epsilon         the noise:               x_0 = x_t - sigma F
+    v_prediction    the velocity:            x_0 = x_t / (1 + sigma^2) - sigma / sqrt(1 + sigma^2) F
+    sample          the clean image itself:  x_0 = F
+
+Networks that also learned a variance give it in as many further channels, which are dropped: the samplers here choose
+their own.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+from torch import Tensor
+
+from dis_lightning.errors import InvalidValueError
+from dis_lightning.priors.base import Kind, per_image
+from dis_lightning.priors.checkpoints import find
+from dis_lightning.priors.guided_format import AttentionOrder
+from dis_lightning.priors.network import RawNetwork
+from dis_lightning.priors.networked import NetworkPrior
+from dis_lightning.schedules import DiscreteSchedule, Schedule
+from dis_lightning.weights import Precision
+
+__all__ = ["VP", "Prediction", "estimate"]
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+"""What a network was trained to predict, in the words of diffusers."""
+
+
+class VP(NetworkPrior):
+    """The mean of the clean image given a noisy one, by a network of noise, velocity or image.
+
+    Args:
+        network: the raw network; or where to find a trained one: a card name (such as "ffhq_256"), a file, a folder or
+            a hub id (see `load_network`). One that is found is read on first use, or when `load` is called.
+        schedule: the schedule that it was trained on; None for what its card says, or else "linear".
+        clip: whether to clamp the estimates to [-1, 1], as the samplers of guided-diffusion and DPS do. Pixels that are
+            clamped pass no gradient.
+        prediction: what it was trained to predict; None for what its card says, or else "epsilon".
+        dtype: precision of the torso of a network that is found; None for float32.
+        arguments: those of `UNet`, for a file without a card.
+        attention_order: "legacy" or "new", for a file of guided-diffusion without a card.
+        trained_steps: number of levels of the schedule, T.
+
+    Attributes:
+        schedule: the table of levels.
+        sigma_range: its lowest and its highest level. Below, an image keeps its noise and the network is told the
+            lowest level.
+
+    Raises:
+        ValueError: if schedule, prediction or attention order are not known, or are others than those of the card, or
+            if the network does not give as many channels as its images have, or twice as many.
+        FileNotFoundError: if nothing is known under the name of the network.
+    """
+
+    kind: ClassVar[Kind] = "posterior mean"
+    gives: ClassVar[str] = "prediction of noise"
+
+    def __init__(
+        self,
+        network: RawNetwork | str | Path,
+        schedule: Schedule | None = None,
+        clip: bool = False,
+        prediction: Prediction | None = None,
+        dtype: Precision | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        attention_order: AttentionOrder | None = None,
+        trained_steps: int = 1000,
+    ) -> None:
+        card = find(network).card() if isinstance(network, str | Path) else None
+        predicts = _agreed(network, "prediction", prediction, card.prediction if card else None, "epsilon")
+        if predicts not in get_args(Prediction):
+            raise InvalidValueError(f"prediction must be one of {', '.join(get_args(Prediction))}, not {predicts!r}.")
+        scheduled = _agreed(network, "schedule", schedule, card.schedule if card else None, "linear")
+        table = DiscreteSchedule.named(scheduled, trained_steps)
+        super().__init__(network, clip, dtype, arguments, attention_order)
+        self.schedule = table
+        self.prediction = predicts
+        self.sigma_range = table.range
+        require_channels(self.network, self.shape[0])
+
+    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        """Estimate the clean images; see `Denoiser`.
+
+        Raises:
+            ValueError: if the images do not fit the network, if classes are needed and none are bound, or if a noise
+                level given as a float is not positive.
+        """
+        level = per_image(sigma, x_t)
+        times = self.schedule.times(sigma, len(x_t), x_t.device)
+        output = self.evaluate(x_t / (1 + level**2) ** 0.5, times)[:, : self.shape[0]].to(x_t.dtype)
+        x_0 = estimate(x_t, level, output, self.prediction)
+        return x_0.clamp(-1, 1) if self.clip else x_0
+
+
+def _agreed(network: object, name: str, told: str | None, known: str | None, usual: str) -> str:
+    """What the user says or the card knows, which must not contradict each other."""
+    if told is not None and known not in (None, told):
+        raise InvalidValueError(f"{network} was trained with the {name} {known}, as its card says, but got {told}.")
+    return told or known or usual
+
+
+def estimate(x_t: Tensor, level: float | Tensor, output: Tensor, prediction: str) -> Tensor:
+    """The clean image that a network's output stands for; see the module.
+
+    Args:
+        x_t: noisy images, `(N, C, H, W)`.
+        level: their noise levels, a float or anything that multiplies images.
+        output: what the network says, `(N, C, H, W)`.
+        prediction: one of `Prediction`.
+    """
+    if prediction == "epsilon":
+        return x_t - level * output
+    if prediction == "sample":
+        return output
+    total = 1 + level**2
+    return x_t / total - level / total**0.5 * output
+
+
+def require_channels(network: object, channels: int) -> None:
+    """Refuse a network that neither gives images nor images and variances.
+
+    Raises:
+        ValueError: if it gives another number of channels.
+    """
+    given = getattr(network, "out_channels", channels)
+    if given not in (channels, 2 * channels):
+        raise InvalidValueError(
+            f"A network of images with {channels} channels must give {channels}, or {2 * channels} with a learned "
+            f"variance, but this one gives {given}: its out_channels are wrong."
+        )
