@@ -123,10 +123,11 @@ def without_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     def class_of(operator: Classification, x_0: Tensor) -> Tensor:
         return x_0.mean(dim=(1, 2, 3))[:, None] * torch.linspace(-9, 9, len(operator.classes))
 
-    def prior(network: PretrainedUNet, source: str, dtype: torch.dtype) -> None:
+    def prior(network: PretrainedUNet, source: str, *_: object) -> None:
         LazyNetwork.__init__(network, nn.Identity(), source)
-        network.shape, network.num_classes = (3, 64, 64), 1000 if "imagenet" in source else None
-        network.kind = find(source).kind()
+        origin = find(source)
+        network.shape, network.num_classes = (3, 64, 64), origin.arguments()["num_classes"]
+        network.out_channels, network.kind = 3, origin.kind()
 
     for network in (InceptionFeatures, ResNetFeatures, CLIPFeatures):
         monkeypatch.setattr(network, "load", nothing)

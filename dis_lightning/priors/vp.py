@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import Kind, per_image
 from dis_lightning.priors.checkpoints import find
 from dis_lightning.priors.guided_format import AttentionOrder
@@ -78,6 +78,7 @@ class VP(NetworkPrior):
         if predicts not in get_args(Prediction):
             raise InvalidValueError(f"prediction must be one of {', '.join(get_args(Prediction))}, not {predicts!r}.")
         scheduled = _agreed(network, "schedule", schedule, card.schedule if card else None, "linear")
+        require_numbers(self, trained_steps=trained_steps)
         table = DiscreteSchedule.named(scheduled, trained_steps)
         super().__init__(network, clip, dtype, arguments, attention_order)
         self.schedule = table

@@ -24,6 +24,7 @@ from dis_lightning.levels import KarrasLevels, MultistepLevels
 from dis_lightning.operators import Operator, TorchvisionClassifier
 from dis_lightning.priors import (
     EDM,
+    VP,
     ConsistencyModel,
     Denoiser,
     ExactPrior,
@@ -201,6 +202,7 @@ PRIORS: dict[str, Callable[[], Denoiser]] = {
     "GaussianConsistencyMap": lambda: GaussianPrior(some_images(1)[0], smooth_covariance()).consistency_map(),
     "GaussianMixturePrior": lambda: GaussianMixturePrior(torch.tensor([0.3, 0.7]), some_images(2), smooth_covariance()),
     "GaussianPrior": lambda: GaussianPrior(some_images(1)[0], smooth_covariance()),
+    "VP": lambda: VP(small_unet()),
 }
 
 
