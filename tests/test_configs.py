@@ -178,7 +178,7 @@ def test_every_published_prior_is_found_missing_before_anything_is_sampled(
         beside = [f"--config={denoiser}", "--config=configs/solvers/consistency_dps.yaml"]
 
     data = ROOMS
-    if "imagenet" in file:
+    if "imagenet" in file or "_cond_" in file:
         classes(tmp_path / "classes")
         data = ["--config=configs/data/imagenet64.yaml", f"--data.root={tmp_path / 'classes'}"]
 
