@@ -46,10 +46,10 @@ def convert_command(args: Sequence[str]) -> None:
     kind = find(options.file).kind()
     network = load_network(options.file, arguments=options.arguments)
     save_network(network, options.output, cast(Kind | None, kind))
-    about = [type(network).__name__, "x".join(map(str, network.shape)), f"time input {network.time_input}"]
-    about += [f"{network.num_classes} classes"] if network.num_classes else []
-    about += [f"gives the {kind}"] if kind else []
-    print(f"Network:  {options.output} ({', '.join(about)})")
+    words = [type(network).__name__, "x".join(map(str, network.shape)), f"time input {network.time_input}"]
+    words += [f"{network.num_classes} classes"] if network.num_classes else []
+    words += [f"gives the {kind}"] if kind else []
+    print(f"Network:  {options.output} ({', '.join(words)})")
 
 
 def _check(output: Path) -> None:
