@@ -54,11 +54,11 @@ def published(file: str) -> FileCard | None:
     return file_cards().get(part.get("init_args", {}).get("network"))
 
 
-def classes(folder: Path) -> None:
-    """One class of ImageNet, of two pictures."""
-    (folder / "n01440764").mkdir(parents=True)
-    for name in ("a", "b"):
-        Image.new("RGB", (40, 40)).save(folder / "n01440764" / f"{name}.png")
+def classes(folder: Path, name: str = "n01440764") -> None:
+    """One class, of two pictures; by default one of ImageNet."""
+    (folder / name).mkdir(parents=True)
+    for picture in ("a", "b"):
+        Image.new("RGB", (40, 40)).save(folder / name / f"{picture}.png")
 
 
 pytestmark = pytest.mark.usefixtures("in_project")
@@ -180,8 +180,8 @@ def test_every_published_prior_is_found_missing_before_anything_is_sampled(
     card = published(file)
     assert card is not None
     data = ROOMS
-    if card.arguments["num_classes"]:
-        classes(tmp_path / "classes")
+    if card.arguments.get("num_classes"):
+        classes(tmp_path / "classes", *(["3"] if "cifar10" in file else []))
         data = ["--config=configs/data/imagenet64.yaml", f"--data.root={tmp_path / 'classes'}"]
 
     run = [f"--writer.folder={tmp_path / 'run'}", "--model.levels.sigma_min=0.01"]

@@ -6,6 +6,7 @@ were asked for; the network itself is built without memory.
 
 import inspect
 import json
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -193,7 +194,8 @@ def find(source: str | Path) -> Source:
     if path.is_dir():
         return Folder(path if (path / CONFIG).exists() else path / "unet")
     if path.is_file():
-        return Pickle(path) if path.suffix in PICKLES else File(path)
+        # PyTorch's own files, which are archives, may be named so too.
+        return Pickle(path) if path.suffix in PICKLES and not zipfile.is_zipfile(path) else File(path)
     if name in cards:
         return Published(cards[name])
     if name in repository_cards() or is_hub_id(source):

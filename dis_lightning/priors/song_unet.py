@@ -216,6 +216,7 @@ class SongUNet(RawNetwork):
         h = image = x.to(self.dtype)
         skips = []
         for level, blocks in enumerate(self.input_blocks):
+            assert isinstance(blocks, nn.ModuleList)
             for n, block in enumerate(blocks):
                 h = block(h, e)
                 if level > 0 and n == 0 and len(self.input_images):
@@ -226,6 +227,7 @@ class SongUNet(RawNetwork):
         heads = [None] * (len(self.output_blocks) - len(self.out)) + list(self.out)
         output: Tensor | None = None
         for n, (blocks, head) in enumerate(zip(self.output_blocks, heads, strict=True)):
+            assert isinstance(blocks, nn.ModuleList)
             if n > 0:
                 h = self.upsamplers[n - 1](h, e)
             for block in blocks:
@@ -246,12 +248,12 @@ class Positional(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.half = size // 2
+        self.pairs = size // 2
 
     def forward(self, t: Tensor) -> Tensor:
         """Embed `t`, `(N,)`."""
-        k = torch.arange(self.half, dtype=torch.float32, device=t.device)
-        angles = t[:, None] * torch.exp(-math.log(10000) * k / (self.half - 1))
+        k = torch.arange(self.pairs, dtype=torch.float32, device=t.device)
+        angles = t[:, None] * torch.exp(-math.log(10000) * k / (self.pairs - 1))
         return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 

@@ -7,6 +7,7 @@ out as `SavedObject`, which keeps what was saved of them; tensors are made by th
 
 import io
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -146,7 +147,13 @@ class _Objects(pickle.Unpickler):
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Storages with a type are old, and so are these files.
-            storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            try:
+                storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            except pickle.UnpicklingError as error:
+                # PyTorch's own machine names what it refuses in the midst of advice.
+                if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+                    raise _RefusedError(found[1]) from None
+                raise
             return torch.empty(0, dtype=storage.dtype).set_(storage.untyped())
 
     def _tensor(
