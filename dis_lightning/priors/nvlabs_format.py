@@ -124,8 +124,8 @@ class NVlabsFile:
             )
         if outer.kind != "EDMPrecond":
             raise InvalidValueError(
-                f"The network in {path} is a {outer.kind}; what is read here is an EDMPrecond, NVlabs' name for the "
-                "posterior mean with the scalings of EDM. Take a file trained with --precond=edm."
+                f"The network in {path} is a {outer.kind}; what is read here is an EDMPrecond, as in edm-*.pkl: "
+                "NVlabs' baselines (VPPrecond, VEPrecond, iDDPMPrecond) and EDM2 (Precond) are scaled in other ways."
             )
         model = outer.children.get("model")
         if model is None or model.kind not in ("DhariwalUNet", "SongUNet"):
