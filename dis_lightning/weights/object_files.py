@@ -8,7 +8,6 @@ out as `SavedObject`, which keeps what was saved of them; tensors are made by th
 import io
 import pickle
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -145,16 +144,15 @@ class _Objects(pickle.Unpickler):
         """The numbers of a tensor, which PyTorch writes as a file of their own into the pickle."""
         if not self._tensors:
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Storages with a type are old, and so are these files.
-            try:
-                storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            except pickle.UnpicklingError as error:
-                # PyTorch's own machine names what it refuses in the midst of advice.
-                if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
-                    raise _RefusedError(found[1]) from None
-                raise
-            return torch.empty(0, dtype=storage.dtype).set_(storage.untyped())
+        try:
+            storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            # PyTorch's own machine names what it refuses in the midst of advice.
+            if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+                raise _RefusedError(found[1]) from None
+            raise
+        # A storage with a type warns of its own age whenever it is asked for anything, but for this.
+        return torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)
 
     def _tensor(
         self, storage: Tensor | None, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any

@@ -115,6 +115,18 @@ def test_dps_runs_with_a_pickle_and_with_what_it_is_converted_to(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("in_project")
+def test_classes_of_the_data_are_given_to_a_pickle(tmp_path: Path) -> None:
+    (tmp_path / "classes" / "3").mkdir(parents=True)
+    for name in ("a", "b"):
+        Image.linear_gradient("L").convert("RGB").save(tmp_path / "classes" / "3" / f"{name}.png")
+    data = ["--config=configs/data/imagenet64.yaml", f"--data.root={tmp_path / 'classes'}"]
+    data += ["--data.transform.size=16", *RUN[2:]]
+    prior = ["--denoiser=EDM", f"--denoiser.network={VECTORS / 'nv_adm_tiny.pkl'}"]
+    main(["predict", *data, *prior, f"--writer.folder={tmp_path / 'run'}"])
+    assert len(list((tmp_path / "run" / "samples").iterdir())) == 2
+
+
+@pytest.mark.usefixtures("in_project")
 def test_a_pickle_that_cannot_be_used_ends_a_run_before_any_sampling(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,7 @@ from nvlabs_files import EasyDict, ModuleDict, Saved, denoised, network, precond
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dis_lightning.priors import EDM, ConsistencyModel, SongUNet, UNet, load_network, save_network
+from dis_lightning.priors import EDM, ConsistencyModel, SongUNet, UNet, load_network, save_diffusers, save_network
 from dis_lightning.priors.cards import file_cards
 from dis_lightning.priors.checkpoints import build, find
 from dis_lightning.priors.network import RawNetwork
@@ -220,6 +220,7 @@ def silent() -> Saved:
         (lambda: {"ema": preconditioned(changed(False, "UNetBlock", skip_scale=0.5))}, "another skip_scale"),
         (lambda: {"ema": preconditioned(changed(True, "UNetBlock", skip_scale=0.5))}, "differ in skip_scale"),
         (lambda: {"ema": preconditioned(changed(True, "GroupNorm", eps=1e-5))}, "differ in eps"),
+        (lambda: {"ema": preconditioned(changed(True, "GroupNorm", num_groups=2))}, "its normalisation has 2 groups"),
         (lambda: {"ema": preconditioned(changed(True, "PositionalEmbedding", endpoint=False))}, "max_positions"),
         (lambda: {"ema": preconditioned(with_filter())}, "resample_filter is"),
         (lambda: {"ema": preconditioned(with_arguments(True, channel_mult=[1, 2, 2]))}, "another network than"),
@@ -236,6 +237,15 @@ def test_other_networks_are_refused_by_name(content: Callable[[], object], told:
 def test_a_pickle_is_no_consistency_model(vectors_folder: Path) -> None:
     with pytest.raises(ValueError, match="trained to give a posterior mean"):
         ConsistencyModel(vectors_folder / "nv_ddpmpp_tiny.pkl")
+
+
+def test_the_format_of_diffusers_does_not_take_what_it_cannot_say(vectors_folder: Path, tmp_path: Path) -> None:
+    for name in VECTORS:
+        with pytest.raises(
+            ValueError, match=r"The format of diffusers has no such network, but this one has.*time_input"
+        ):
+            save_diffusers(load_network(vectors_folder / f"{name}.pkl"), tmp_path / "folder")  # type: ignore[arg-type]
+        assert not (tmp_path / "folder").exists()
 
 
 def test_a_torch_file_may_have_the_name_of_a_pickle(tmp_path: Path) -> None:

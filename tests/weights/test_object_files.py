@@ -185,9 +185,19 @@ def test_what_is_no_such_pickle_is_refused(content: bytes | None, told: str, tmp
         assert "\n" not in str(refused.value)
 
 
+def test_numbers_from_a_gpu_are_read_without_one(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    torch.save(torch.arange(4.0)._typed_storage(), content, _use_new_zipfile_serialization=False)
+    here, there = (b"X" + len(place).to_bytes(4, "little") + place for place in (b"cpu", b"cuda:0"))
+    assert here in content.getvalue()
+    numbers = Call(torch.storage._load_from_bytes, content.getvalue().replace(here, there))
+    tensor = Call(torch._utils._rebuild_tensor_v2, numbers, 0, (2, 2), (2, 1), False, {})
+    assert torch.equal(read_objects(write(tmp_path / "a.pkl", tensor)), torch.arange(4.0).view(2, 2))
+
+
 def test_a_tensor_that_reaches_beyond_its_numbers_is_refused(tmp_path: Path) -> None:
     numbers = torch.ones(4)
-    rebuilt = torch._utils._rebuild_tensor_v2, (numbers.storage(), 0, (1000,), (1,), False, {})
+    rebuilt = torch._utils._rebuild_tensor_v2, (numbers._typed_storage(), 0, (1000,), (1,), False, {})
     with pytest.raises(ValueError, match="damaged"):
         read_objects(write(tmp_path / "a.pkl", Call(rebuilt[0], *rebuilt[1])))
 
