@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import Kind
+from dis_lightning.priors.computing import Compile
 from dis_lightning.priors.preconditioning import Preconditioned
 from dis_lightning.priors.unet import UNet
 from dis_lightning.weights import Precision
@@ -35,6 +36,8 @@ class ConsistencyModel(Preconditioned):
         edm_scalings: evaluate the network with the scalings of `EDM`, without the offset `sigma_min`. So did the code
             of Xu et al., "Consistency Model is an Effective Posterior Sample Approximation for Diffusion Inverse
             Solvers", 2024, with networks that were trained with the offset; the two differ at levels near `sigma_min`.
+        compile: see `Preconditioned`.
+        fused: see `Preconditioned`.
 
     Raises:
         ValueError: if `sigma_min` is negative, and as in `Preconditioned`.
@@ -50,8 +53,10 @@ class ConsistencyModel(Preconditioned):
         sigma_data: float = 0.5,
         sigma_min: float = 0.002,
         edm_scalings: bool = False,
+        compile: Compile | None = None,
+        fused: bool = False,
     ) -> None:
-        super().__init__(network, clip, dtype, sigma_data)
+        super().__init__(network, clip, dtype, sigma_data, compile, fused)
         require_numbers(self, sigma_min=sigma_min)
         if not 0 <= sigma_min < math.inf:
             raise InvalidValueError(f"ConsistencyModel needs a finite sigma_min >= 0, but got {sigma_min}.")

@@ -1,6 +1,8 @@
 """A network that is known by name, and read when it is needed."""
 
+from collections.abc import Callable
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ class PretrainedUNet(LazyNetwork[UNet]):
 
     def __init__(self, source: str | Path, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(partial(load_network, source, dtype=dtype), source)
+        self._changes: list[Callable[[UNet], object]] = []
         origin = find(source)
         with torch.device("meta"):
             plan = UNet(**origin.arguments())
@@ -38,6 +41,19 @@ class PretrainedUNet(LazyNetwork[UNet]):
         self.num_classes = plan.num_classes
         self.kind = origin.kind()
 
+    def load(self, device: torch.device | str | None = None) -> UNet:
+        """See `LazyNetwork.load`."""
+        network = super().load(device)
+        while self._changes:
+            self._changes.pop(0)(network)
+        return network
+
+    def prepare(self, change: Callable[[UNet], object]) -> None:
+        """Change the network in place: now, or as soon as it is read."""
+        self._changes.append(change)
+        if self.network is not None:
+            self.load()
+
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the network in place, which is read for that if it was not; arguments as in `torch.compile`."""
-        self.load().compile(*args, **kwargs)
+        """Compile the network in place, now or as soon as it is read; arguments as in `torch.compile`."""
+        self.prepare(methodcaller("compile", *args, **kwargs))

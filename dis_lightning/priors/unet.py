@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.priors.blocks import AttentionBlock, Block, GroupNorm, ResBlock, zeroed
+from dis_lightning.priors.blocks import AttentionBlock, Block, Conv2d, GroupNorm, ResBlock, zeroed
 
 __all__ = ["UNet"]
 
@@ -97,7 +97,7 @@ class UNet(Described, nn.Module):
             partial(ResBlock, emb_channels=time, scale_shift=use_scale_shift_norm, dropout=dropout)
         )
         first = channel_mult[0] * model_channels
-        self.out = nn.Sequential(GroupNorm(first), nn.SiLU(), zeroed(nn.Conv2d(first, out_channels, 3, padding=1)))
+        self.out = nn.Sequential(GroupNorm(first), nn.SiLU(), zeroed(Conv2d(first, out_channels, 3, padding=1)))
         for layer in (*self.input_blocks.modules(), *self.middle_block.modules(), *self.output_blocks.modules()):
             if isinstance(layer, nn.Conv2d):
                 layer.to(dtype)
@@ -111,7 +111,7 @@ class UNet(Described, nn.Module):
             attention = [AttentionBlock(widths[level], heads)] if attends else []
             return Block([residual(channels, widths[level]), *attention])
 
-        down = [Block([nn.Conv2d(self.shape[0], widths[0], 3, padding=1)])]
+        down = [Block([Conv2d(self.shape[0], widths[0], 3, padding=1)])]
         skips = [widths[0]]
         for level, width in enumerate(widths):
             if level > 0:
@@ -164,7 +164,8 @@ class UNet(Described, nn.Module):
         h = self.middle_block(h, e)
         for block in self.output_blocks:
             h = block(torch.cat([h, skips.pop()], dim=1), e)
-        output: Tensor = self.out(h.to(_precision(self.out)))
+        norm, _, conv = self.out
+        output: Tensor = conv(norm(h, silu=True, dtype=_precision(self.out)))
         return output
 
     def _check_inputs(self, x: Tensor, y: Tensor | None) -> None:
