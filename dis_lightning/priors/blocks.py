@@ -9,7 +9,8 @@ With `GN` a group normalisation over 32 groups and `e` the embedding of noise le
 Parameter names are those of the published checkpoints. The layout of the attention's channels is [Q | K | V], each
 with its heads one after the other: contiguous thirds, unlike the guided-diffusion checkpoints of the same architecture.
 
-What is written here is PyTorch's own, and the reference; `fuse` lets a frozen network take `fused` instead where it fits.
+What is written here is PyTorch's own, and the reference; `fuse` lets a frozen network take `fused` instead where that
+fits.
 """
 
 import torch
@@ -112,7 +113,7 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Transform features `(N, C, H, W)` with the embeddings `(N, E)`."""
-        # The activations stand in the sequences for the sake of the parameters' names, and are left to the normalisation.
+        # The activations stand in the sequences for the parameters' names, and are left to the normalisation.
         norm, _, conv = self.in_layers
         h: Tensor = conv(self.resample(norm(x, silu=True)))
         e: Tensor = self.emb_layers(emb)
@@ -178,7 +179,8 @@ def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
 def fuse(network: nn.Module) -> None:
     """Let a network take the layers of `fused`, and lie in memory with its channels side by side; in place.
 
-    Where they do not fit (no GPU, weights that learn) it computes as before, but for the rounding of another order in memory.
+    Where they do not fit (no GPU, weights that learn) it computes as before, but for the rounding of another order in
+    memory.
     """
     for layer in network.modules():
         if isinstance(layer, GroupNorm | Conv2d):

@@ -1,4 +1,4 @@
-"""How a network computes, beside its precision: the values of the argument `compile`, and where compiled code is kept."""
+"""How a network computes, beside its precision: the values of `compile`, and where compiled code is kept."""
 
 import os
 from pathlib import Path

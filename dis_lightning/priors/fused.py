@@ -105,7 +105,8 @@ def _group_norm(
     x = x.contiguous(memory_format=_format(x))
     y, affine, rates = _outputs(x, groups, dtype)
     push, steer = (None if each is None else each.contiguous() for each in (push, steer))
-    fused_kernels.forward(x, y, weight, bias, push, steer, affine, rates, eps, silu)
+    with torch.cuda.device_of(x):
+        fused_kernels.forward(x, y, weight, bias, push, steer, affine, rates, eps, silu)
     return y, affine, rates
 
 
@@ -116,7 +117,8 @@ def _group_norm_backward(slope: Tensor, x: Tensor, affine: Tensor, rates: Tensor
     x = x.contiguous(memory_format=_format(x))
     slope = slope.contiguous(memory_format=_format(x))
     dx = torch.empty_like(x)
-    fused_kernels.backward(slope, x, dx, affine, rates, silu)
+    with torch.cuda.device_of(x):
+        fused_kernels.backward(slope, x, dx, affine, rates, silu)
     return dx
 
 

@@ -1,9 +1,9 @@
 """Triton kernels of the fused normalisation; see `fused` for the equations.
 
-A tile has pixels in its rows and channels in its columns, and all offsets come from strides, so that both memory formats
-go through the same code. A pass over the image gives sums per channel and share of the pixels, a small one turns
-these into what each channel is multiplied by and shifted by, and a last pass applies it. The shares do not depend on the
-batch, and nothing is added up atomically: equal images give equal bits, in any batch and each time.
+A tile has pixels in its rows and channels in its columns, and all offsets come from strides, so that both memory
+formats go through the same code. A pass over the image gives sums per channel and share of the pixels, a small one
+turns these into what each channel is multiplied by and shifted by, and a last pass applies it. The shares do not depend
+on the batch, and nothing is added up atomically: equal images give equal bits, in any batch and each time.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"

@@ -1,9 +1,9 @@
 """A network whose kernels are recorded once and then replayed, so that the host need not start each by itself.
 
-A recording has the addresses of its input and output in it: what goes in is copied there, and what comes out is copied from there
-before the next replay writes over it. What the way back needs stays in the recording; so one that was replayed
-forward is not replayed again as long as a gradient may still be asked of it, and another is made for evaluations that
-are alive at the same time.
+A recording has the addresses of its input and output in it: what goes in is copied there, and what comes out is copied
+from there before the next replay writes over it. What the way back needs stays in the recording; so one that was
+replayed forward is not replayed again as long as a gradient may still be asked of it, and another is made for
+evaluations that are alive at the same time.
 """
 
 import weakref

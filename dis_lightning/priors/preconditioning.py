@@ -38,9 +38,9 @@ class Preconditioned(Denoiser):
         clip: whether to clamp the estimates to [-1, 1]. Pixels that are clamped pass no gradient.
         dtype: precision of the torso of a network that is found; None for float32.
         sigma_data: standard deviation of the data that the network was trained with.
-        compile: what saves the host work, and the GPU memory traffic: "default" for kernels that `torch.compile` writes,
-            "cuda_graphs" for kernels that are recorded once and replayed, "both" for the former replayed; None for
-            neither. On a CPU nothing is replayed. A network that is built already is compiled in place.
+        compile: what saves the host work and the GPU memory traffic: "default" for kernels that `torch.compile`
+            writes, "cuda_graphs" for kernels that are recorded once and replayed, "both" for the former replayed; None
+            for neither. On a CPU nothing is replayed. A network that is built already is compiled in place.
         fused: whether a frozen network on a GPU takes the fused layers of this package, with channels last; see
             `blocks.fuse`. A network that is built already is changed in place.
 

@@ -5,6 +5,7 @@ others alone if it fails. What is worth most comes first.
 """
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -15,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 HERE = Path(__file__).resolve()
@@ -50,8 +52,16 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.section:
-        return _section(options)
-    begin, beside = time.monotonic(), {}
+        _section(options)
+        return
+    with TemporaryDirectory() as parts:
+        target, options.folder = options.folder, Path(parts)
+        _run(options, target)
+
+
+def _run(options: argparse.Namespace, target: Path) -> None:
+    begin = time.monotonic()
+    beside: dict[str, subprocess.Popen[bytes]] = {}
     for name in [name for name in SECTIONS if name in options.only]:
         left = 60 * options.minutes - (time.monotonic() - begin)
         if name in ("compiled", "conformance"):
@@ -68,11 +78,22 @@ def main() -> None:
         else:
             _wait(name, process, min(SECTIONS[name][0], left), options.folder)
         print(f"[{time.monotonic() - begin:5.0f} s] {name}", flush=True)
+        _gather(options.folder, target)
     for other, process in beside.items():
         _wait(other, process, 1.0, options.folder)
-    table = _table(options.folder)
-    (options.folder / "table.txt").write_text(table)
-    print(table, flush=True)
+    print(_gather(options.folder, target), flush=True)
+
+
+def _gather(parts: Path, target: Path) -> str:
+    """Put what the sections have written so far into a few files, and give the table."""
+    table = _table(parts)
+    (target / "table.txt").write_text(table)
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(parts.glob("*.json"))}
+    (target / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    for ending in ("log", "txt"):
+        texts = [f"===== {path.name}\n{path.read_text(errors='replace')}" for path in sorted(parts.glob(f"*.{ending}"))]
+        (target / {"log": "log.txt", "txt": "profiles.txt"}[ending]).write_text("\n".join(texts))
+    return table
 
 
 def _start(name: str, options: argparse.Namespace) -> "subprocess.Popen[bytes]":
@@ -80,7 +101,9 @@ def _start(name: str, options: argparse.Namespace) -> "subprocess.Popen[bytes]":
     log = (options.folder / f"{name}.log").open("wb")
     environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(Path(os.environ.get("TMPDIR", "/tmp")) / CACHE)}
     if options.cpu:
-        environment |= {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
+        environment |= {"CUDA_VISIBLE_DEVICES": ""}
+        if name == "kernels":  # Triton's interpreter is slow; elsewhere the fused layers fall back to PyTorch's
+            environment |= {"TRITON_INTERPRET": "1"}
     command = [sys.executable, str(HERE), str(options.folder), "--section", name, *more]
     return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
@@ -197,6 +220,7 @@ def guarded(findings: Findings, name: str, work: Callable[[], None]) -> None:
         findings.check(name, False, f"{type(error).__name__}: {str(error)[:300]}")
     import torch
 
+    gc.collect()  # recordings refer to themselves
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
@@ -232,16 +256,12 @@ def kernels(findings: Findings, device: Any, tiny: bool) -> None:
 
     from dis_lightning.priors.fused import conv2d, group_norm
 
-    shapes = (
-        [(2, 96, 5, 7), (1, 64, 33, 17)]
-        if tiny
-        else [(2, 96, 5, 7), (2, 256, 64, 64), (1, 1024, 8, 8), (1, 512, 256, 256)]
-    )
+    shapes = [(2, 32, 3, 2)] if tiny else [(2, 96, 5, 7), (2, 256, 64, 64), (1, 1024, 8, 8), (1, 512, 256, 256)]
     # Of rounding: float32 itself, then to 8 and 11 bits.
     limits = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 
     def norm(shape: Any, memory: Any, dtype: Any, way: str) -> None:
-        n, c, h, w = shape
+        n, c = shape[:2]
         x = (torch.randn(shape, device=device) * 2 + 3).to(dtype).contiguous(memory_format=memory)
         weight, bias = torch.randn(2, c, device=device)
         push = torch.randn(n, c, device=device) if way == "push" else None
@@ -267,7 +287,7 @@ def kernels(findings: Findings, device: Any, tiny: bool) -> None:
         for memory in (torch.contiguous_format, torch.channels_last):
             for dtype in limits:
                 for way in ("plain", "push", "steer"):
-                    if shape == shapes[0] or (way == "push" and dtype != torch.float16):
+                    if way == "push" or (shape == shapes[0] and dtype == torch.float32):
                         name = f"group norm {shape} {memory} {dtype} {way}"
                         guarded(findings, name, lambda a=(shape, memory, dtype, way): norm(*a))
 
@@ -305,7 +325,7 @@ def _networks(findings: Findings, device: Any, tiny: bool) -> None:
     def results(denoiser: EDM) -> list[Any]:
         torch.manual_seed(2)
         found = []
-        for sigma in (5.0, 0.3):
+        for sigma in (5.0,) if tiny else (5.0, 0.3):
             x = torch.randn(3, *denoiser.shape, device=device).mul(sigma).requires_grad_()
             # Two evaluations that are alive at the same time.
             x_0 = denoiser(denoiser(x, sigma) + x, sigma / 2)
@@ -325,7 +345,10 @@ def _networks(findings: Findings, device: Any, tiny: bool) -> None:
             {"compile": "default", "fused": True},
             {"compile": "both", "fused": True},
         ):
-            if tiny and ways.get("compile") in ("default", "both") and dtype == torch.bfloat16:
+            writes = ways.get("compile") in ("default", "both")
+            if writes and (tiny or dtype == torch.float32):
+                continue  # for want of time
+            if tiny and (dtype == torch.bfloat16 or len(ways) > 1):
                 continue  # slow on a CPU
 
             def compare(
@@ -336,7 +359,7 @@ def _networks(findings: Findings, device: Any, tiny: bool) -> None:
                 worst = max(off(a, b) for a, b in zip(found, exact, strict=True))
                 equal = all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
                 same = all(torch.equal(a, b) for a, b in zip(found, plain, strict=True))
-                says = f"off by {worst:.1e}, {'equal' if equal else 'NOT equal'} to itself, {'' if same else 'not '}bitwise the plain one"
+                says = f"off by {worst:.1e}, to itself {'equal' if equal else 'NOT equal'}, to the plain one {same}"
                 findings.check(f"network {str(dtype)[6:]} {ways}", worst < limit, says, show=True)
 
             guarded(findings, f"network {dtype} {ways}", compare)
@@ -395,8 +418,7 @@ def conformance(findings: Findings, device: Any, tiny: bool) -> None:
         "-k",
         "not operator" if not tiny else "gradient_stays",
     ]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path[1:] + [str(HERE.parent)])}
-    done = subprocess.run(command, cwd=HERE.parents[2], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=HERE.parents[2], capture_output=True, text=True, check=False)
     print(done.stdout[-6000:], done.stderr[-3000:])
     last = [line for line in done.stdout.strip().splitlines() if line][-12:]
     findings.check(f"conformance suite on {device}", done.returncode == 0, " | ".join(last[-1:]), show=True)
