@@ -5,9 +5,9 @@
                      dx = u - E[u] - xhat E[u xhat],    u = f'(a (x - c) + d) a dy,    E over the pixels of a group
     convolution      dx = W^T dy
 
-The normalisation, with the embedding's shift before it, `e`, or scale and shift after it, `s` and `t`, is one operation,
-in Triton; its statistics are in float32 whatever comes in. Of it only `x` and a few numbers per channel are kept for
-the way back, of a convolution nothing but its weights, where PyTorch's own layers keep every intermediate.
+The normalisation, with the embedding's shift before it, `e`, or scale and shift after it, `s` and `t`, is one
+operation, in Triton; its statistics are in float32 whatever comes in. Of it only `x` and a few numbers per channel are
+kept for the way back, of a convolution nothing but its weights, where PyTorch's own layers keep every intermediate.
 """
 
 import os
