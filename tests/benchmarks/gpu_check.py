@@ -320,7 +320,7 @@ def _networks(findings: Findings, device: Any, tiny: bool) -> None:
 
     def prior(dtype: Any, **ways: Any) -> EDM:
         torch.manual_seed(1)
-        return EDM(build(small, dtype, device).network.requires_grad_(False).eval(), **ways)
+        return EDM(build(small, dtype, device), **ways)
 
     def results(denoiser: EDM) -> list[Any]:
         torch.manual_seed(2)
@@ -379,7 +379,7 @@ def solvers(findings: Findings, device: Any, tiny: bool) -> None:
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.manual_seed(0)
-    network = build(arguments(True), torch.float32, device).network.requires_grad_(False).eval()
+    network = build(arguments(True), torch.float32, device)
 
     def samples(name: str, place: Any = device, **ways: Any) -> Any:
         import copy
@@ -495,7 +495,7 @@ def steps(findings: Findings, device: Any, tiny: bool) -> None:
 
     half = torch.bfloat16
     batches = (1, 2) if tiny else (1, 8, 4, 16)
-    network = build(arguments(tiny), half, device).network.requires_grad_(False).eval()
+    network = build(arguments(tiny), half, device)
 
     def dps(name: str, batch: int, **ways: Any) -> None:
         timed(findings, name, guided(EDM(network, **ways), batch, device), batch, device)
@@ -511,7 +511,7 @@ def steps(findings: Findings, device: Any, tiny: bool) -> None:
             torch.backends.cudnn.benchmark = device.type == "cuda"
 
     def authors() -> None:
-        old = build(arguments(tiny), torch.float16, device).network.requires_grad_(False).eval()
+        old = build(arguments(tiny), torch.float16, device)
         timed(findings, "DPS float16 eager (stands for the authors' loop)", guided(EDM(old), 1, device), 1, device)
 
     def proposed(batch: int, **ways: Any) -> None:
@@ -549,7 +549,7 @@ def warm(findings: Findings, device: Any, tiny: bool, fused: bool, batch: int) -
 
     from dis_lightning.priors import EDM
 
-    network = build(arguments(tiny), torch.bfloat16, device).network.requires_grad_(False).eval()
+    network = build(arguments(tiny), torch.bfloat16, device)
     states = guided(EDM(network, fused=fused, compile="default"), batch, device)
     begin = time.perf_counter()
     next(states)
@@ -565,7 +565,7 @@ def compiled(findings: Findings, device: Any, tiny: bool) -> None:
 
     def dps(batch: int, **ways: Any) -> None:
         torch._dynamo.reset()
-        network = build(arguments(tiny), torch.bfloat16, device).network.requires_grad_(False).eval()
+        network = build(arguments(tiny), torch.bfloat16, device)
         timed(findings, f"DPS bfloat16 {words(ways)}", guided(EDM(network, **ways), batch, device), batch, device)
 
     for fused, batch in ((True, 8), (True, 1), (False, 8)):
@@ -612,7 +612,7 @@ def profile(findings: Findings, device: Any, tiny: bool) -> None:
 
     from dis_lightning.priors import EDM
 
-    network = build(arguments(tiny), torch.bfloat16, device).network.requires_grad_(False).eval()
+    network = build(arguments(tiny), torch.bfloat16, device)
     activities = [ProfilerActivity.CPU] if device.type == "cpu" else [ProfilerActivity.CUDA]
 
     def look(title: str, batch: int, **ways: Any) -> None:
