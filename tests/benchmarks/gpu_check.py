@@ -312,11 +312,9 @@ def _networks(findings: Findings, device: Any, tiny: bool) -> None:
 
     from dis_lightning.priors import EDM
 
-    small = (
-        arguments(True)
-        if tiny
-        else arguments(True) | {"image_size": 32, "model_channels": 64, "attention_resolutions": [16]}
-    )
+    fewer = {"image_size": 4, "channel_mult": [1], "attention_resolutions": []}  # for the interpreter
+    more = {"image_size": 32, "model_channels": 64, "attention_resolutions": [16]}
+    small = arguments(True) | (fewer if tiny else more)
 
     def prior(dtype: Any, **ways: Any) -> EDM:
         torch.manual_seed(1)
