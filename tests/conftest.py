@@ -16,6 +16,16 @@ import pytest
 from small_run import ROOT, SMALL
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the conformance suite of the solvers run on another device."""
+    parser.addoption("--device", default="cpu", help="where tests/conformance/test_solvers.py runs, such as cuda")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say so to its modules, which are imported by every process of the suite."""
+    os.environ["DIS_LIGHTNING_TEST_DEVICE"] = config.getoption("--device")
+
+
 @pytest.fixture(autouse=True)
 def finished() -> Iterator[None]:
     """End what a logger of Weights & Biases has begun: one process has one run at a time."""

@@ -21,7 +21,7 @@ from dis_lightning.commands.parser import Parser, raised_in
 from dis_lightning.commands.parts import PARTS, add_parts
 from dis_lightning.commands.quiet import quieten
 from dis_lightning.commands.reading import read_arguments
-from dis_lightning.commands.trainer import add_trainer, refused
+from dis_lightning.commands.trainer import add_trainer, refused, repeat_bits
 from dis_lightning.data import ImageData
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics import default_metrics
@@ -95,11 +95,13 @@ class CommandLine(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer; what it has against its arguments is the user's to mend."""
         try:
-            return super().instantiate_trainer(**kwargs)
+            trainer: Trainer = super().instantiate_trainer(**kwargs)
         except (TypeError, ValueError) as error:
             if not raised_in(error).startswith("lightning."):
                 raise
             raise InvalidValueError(f"trainer: {error}") from error
+        repeat_bits(trainer, self.config.trainer.deterministic, self.config.trainer.benchmark)
+        return trainer
 
     def run(self) -> None:
         """Run, let the writer keep the whole configuration in the run folder, and put the report page there."""

@@ -1,15 +1,17 @@
 """What a prediction takes of the trainer's arguments, and what is told who gives one of training."""
 
 import inspect
+import os
 from argparse import SUPPRESS
 from collections.abc import Callable
 
+import torch
 from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from dis_lightning.errors import UserError
 
-__all__ = ["add_trainer", "refused"]
+__all__ = ["add_trainer", "refused", "repeat_bits"]
 
 TAKEN = {
     "accelerator": "what computes: cpu, gpu, mps ...",
@@ -20,7 +22,7 @@ TAKEN = {
     "callbacks": "metrics beside those that every run has, and films: the files configs/callbacks",
     "logger": "where numbers and pictures go to: the files configs/loggers",
     "enable_progress_bar": "whether to show one",
-    "deterministic": "whether a GPU gives the same bits each time",
+    "deterministic": "whether a GPU gives the same bits each time; unless false it does, and warns where it cannot",
     "benchmark": "whether cuDNN looks for its fastest kernels first",
     "profiler": "what measures the time of every step: simple, advanced or pytorch",
     "detect_anomaly": "whether to stop at the first gradient that is not finite",
@@ -64,6 +66,23 @@ def add_trainer(parser: LightningArgumentParser) -> None:
         reason = INSTEAD.get(name, "nothing is trained here; leave it out")
         kind = refused(f"trainer.{name}", defaults[name], reason)
         parser.add_argument(f"--trainer.{name}", type=kind, default=defaults[name], help=SUPPRESS)
+
+
+def repeat_bits(trainer: Trainer, deterministic: bool | str | None, benchmark: bool | None) -> None:
+    """Let a GPU give the same bits each time, unless the user has said anything about it.
+
+    Operations that cannot are allowed, with a warning: a run is not refused for what it did not ask for.
+
+    Args:
+        trainer: what computes.
+        deterministic: what the user said.
+        benchmark: likewise; the fastest kernels of one run may not be those of the next.
+    """
+    if deterministic is None and not benchmark and trainer.strategy.root_device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is computed
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Memory that nobody has written to yet is nobody's result, and filling it costs time.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def refused(key: str, default: object, reason: str) -> Callable[[object], object]:

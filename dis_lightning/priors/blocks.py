@@ -8,16 +8,21 @@ With `GN` a group normalisation over 32 groups and `e` the embedding of noise le
 
 Parameter names are those of the published checkpoints. The layout of the attention's channels is [Q | K | V], each
 with its heads one after the other: contiguous thirds, unlike the guided-diffusion checkpoints of the same architecture.
+
+What is written here is PyTorch's own, and the reference; `fuse` lets a frozen network take `fused` instead where that
+fits.
 """
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.priors import fused
 
-__all__ = ["AttentionBlock", "Block", "GroupNorm", "ResBlock", "zeroed"]
+__all__ = ["AttentionBlock", "Block", "Conv2d", "GroupNorm", "ResBlock", "fuse", "zeroed"]
 
 GROUPS = 32
 
@@ -34,15 +39,53 @@ class GroupNorm(nn.GroupNorm):
         ValueError: if the channels cannot be dealt to groups.
     """
 
+    fused = False
+
     def __init__(self, channels: int, min_channels: int = 1, eps: float = 1e-5) -> None:
         groups = max(1, min(GROUPS, channels // min_channels))
         if channels % groups:
             raise InvalidValueError(f"{channels} channels cannot be dealt to {groups} groups: choose a multiple of 32.")
         super().__init__(groups, channels, eps)
 
+    def forward(
+        self,
+        x: Tensor,
+        push: Tensor | None = None,
+        steer: Tensor | None = None,
+        silu: bool = False,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """Push, normalise, steer and activate: `f((1 + s) GN(x + e) + b)`.
+
+        Args:
+            x: features, `(N, C, H, W)`.
+            push: `e`, `(N, C)`, or None for zeros.
+            steer: `(s, b)`, `(N, 2 C)`, or None for zeros.
+            silu: whether `f` is SiLU, or the identity.
+            dtype: type of the result; None for that of `x`.
+        """
+        dtype = dtype or x.dtype
+        if self.fused and fused.fits(x, self.weight, self.bias, push, steer):
+            return fused.group_norm(x, self.weight, self.bias, push, steer, self.num_groups, self.eps, silu, dtype)
+        if push is not None:
+            x = x + push.to(x.dtype)[:, :, None, None]
+        h = super().forward(x.to(self.weight.dtype)).to(dtype)
+        if steer is not None:
+            scale, shift = steer.to(dtype)[:, :, None, None].chunk(2, dim=1)
+            h = h * (1 + scale) + shift
+        return F.silu(h) if silu else h
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution that, fused and frozen, keeps nothing but its weights for the gradient of its input."""
+
+    fused = False
+
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise `x`, `(N, C, H, W)`."""
-        return super().forward(x.to(self.weight.dtype)).to(x.dtype)
+        """Convolve `x`, `(N, C, H, W)`."""
+        if self.fused and torch.is_grad_enabled() and x.requires_grad and not self.weight.requires_grad:
+            return fused.conv2d(x, self.weight, self.bias, self.padding)
+        return super().forward(x)
 
 
 class ResBlock(nn.Module):
@@ -83,22 +126,17 @@ class ResBlock(nn.Module):
             norm(out_channels), nn.SiLU(), nn.Dropout(dropout), zeroed(_conv3(out_channels, out_channels))
         )
         same = channels == out_channels and not project
-        self.skip_connection = nn.Identity() if same else nn.Conv2d(channels, out_channels, 1)
+        self.skip_connection = nn.Identity() if same else Conv2d(channels, out_channels, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Transform features `(N, C, H, W)` with the embeddings `(N, E)`."""
-        norm, activation, conv = self.in_layers
-        h: Tensor = conv(self.resample(activation(norm(x))))
-        e: Tensor = self.emb_layers(emb).to(h.dtype)[:, :, None, None]
-        norm, *rest = self.out_layers
-        if self.scale_shift:
-            scale, shift = e.chunk(2, dim=1)
-            h = norm(h) * (1 + scale) + shift
-        else:
-            h = norm(h + e)
-        for layer in rest:
-            h = layer(h)
-        output: Tensor = self.skip_connection(self.resample(x)) + h
+        # The activations stand in the sequences for the parameters' names, and are left to the normalisation.
+        norm, _, conv = self.in_layers
+        h: Tensor = conv(self.resample(norm(x, silu=True)))
+        e: Tensor = self.emb_layers(emb)
+        norm, _, dropout, conv = self.out_layers
+        h = norm(h, **{"steer" if self.scale_shift else "push": e}, silu=True)
+        output: Tensor = self.skip_connection(self.resample(x)) + conv(dropout(h))
         return output if self.skip_scale == 1 else output * self.skip_scale
 
 
@@ -133,8 +171,8 @@ class AttentionBlock(nn.Module):
         self.norm = norm(channels)
         # Convolutions in name and shape, as in the checkpoints; applied as matrices, which keeps each token's channels
         # side by side for the attention kernel.
-        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.proj_out = zeroed(nn.Conv2d(channels, channels, 1))
+        self.qkv = Conv2d(channels, 3 * channels, 1)
+        self.proj_out = zeroed(Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform features `(N, C, H, W)`."""
@@ -164,5 +202,17 @@ def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
     return layer
 
 
-def _conv3(channels: int, out_channels: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, out_channels, 3, padding=1)
+def fuse(network: nn.Module) -> None:
+    """Let a network take the layers of `fused`, and lie in memory with its channels side by side; in place.
+
+    Where they do not fit (no GPU, weights that learn) it computes as before, but for the rounding of another order in
+    memory.
+    """
+    for layer in network.modules():
+        if isinstance(layer, GroupNorm | Conv2d):
+            layer.fused = True
+    network.to(memory_format=torch.channels_last)
+
+
+def _conv3(channels: int, out_channels: int) -> Conv2d:
+    return Conv2d(channels, out_channels, 3, padding=1)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import Kind
+from dis_lightning.priors.computing import Compile
 from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.preconditioning import Preconditioned
@@ -39,6 +40,8 @@ class ConsistencyModel(Preconditioned):
             Solvers", 2024, with networks that were trained with the offset; the two differ at levels near `sigma_min`.
         arguments: see `Preconditioned`.
         attention_order: see `Preconditioned`.
+        compile: see `Preconditioned`.
+        fused: see `Preconditioned`.
 
     Raises:
         ValueError: if `sigma_min` is negative, and as in `Preconditioned`.
@@ -57,8 +60,10 @@ class ConsistencyModel(Preconditioned):
         edm_scalings: bool = False,
         arguments: Mapping[str, Any] | None = None,
         attention_order: AttentionOrder | None = None,
+        compile: Compile | None = None,
+        fused: bool = False,
     ) -> None:
-        super().__init__(network, clip, dtype, sigma_data, arguments, attention_order)
+        super().__init__(network, clip, dtype, sigma_data, arguments, attention_order, compile, fused)
         require_numbers(self, sigma_min=sigma_min)
         if not 0 <= sigma_min < math.inf:
             raise InvalidValueError(f"ConsistencyModel needs a finite sigma_min >= 0, but got {sigma_min}.")

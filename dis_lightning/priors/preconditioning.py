@@ -20,6 +20,7 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import per_image
+from dis_lightning.priors.computing import Compile
 from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork, TimeInput
 from dis_lightning.priors.networked import NetworkPrior
@@ -38,6 +39,8 @@ class Preconditioned(NetworkPrior):
         sigma_data: standard deviation of the data that the network was trained with; None for what the network says.
         arguments: see `NetworkPrior`.
         attention_order: see `NetworkPrior`.
+        compile: see `NetworkPrior`.
+        fused: see `NetworkPrior`.
 
     Raises:
         ValueError: if `sigma_data` is not positive, and as in `NetworkPrior`.
@@ -55,8 +58,10 @@ class Preconditioned(NetworkPrior):
         sigma_data: float | None = None,
         arguments: Mapping[str, Any] | None = None,
         attention_order: AttentionOrder | None = None,
+        compile: Compile | None = None,
+        fused: bool = False,
     ) -> None:
-        super().__init__(network, clip, dtype, arguments, attention_order)
+        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused)
         # A network of a user's own may not say what it was trained with.
         self.time_input: TimeInput = getattr(self.network, "time_input", "250 ln sigma")
         self.sigma_data: float = getattr(self.network, "sigma_data", 0.5) if sigma_data is None else sigma_data

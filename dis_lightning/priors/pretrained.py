@@ -1,7 +1,8 @@
 """A network that is known by name, and read when it is needed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class PretrainedUNet(LazyNetwork[RawNetwork]):
         told = partial(load_network, arguments=arguments, attention_order=attention_order)
         super().__init__(partial(told, source, dtype=dtype), source)
         check_order(attention_order)
+        self._changes: list[Callable[[RawNetwork], object]] = []
         origin = find(source)
         plan = build(arguments or origin.arguments())
         self.shape = plan.shape
@@ -55,6 +57,19 @@ class PretrainedUNet(LazyNetwork[RawNetwork]):
         self.sigma_data = plan.sigma_data
         self.kind = origin.kind()
 
+    def load(self, device: torch.device | str | None = None) -> RawNetwork:
+        """See `LazyNetwork.load`."""
+        network = super().load(device)
+        while self._changes:
+            self._changes.pop(0)(network)
+        return network
+
+    def prepare(self, change: Callable[[RawNetwork], object]) -> None:
+        """Change the network in place: now, or as soon as it is read."""
+        self._changes.append(change)
+        if self.network is not None:
+            self.load()
+
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the network in place, which is read for that if it was not; arguments as in `torch.compile`."""
-        self.load().compile(*args, **kwargs)
+        """Compile the network in place, now or as soon as it is read; arguments as in `torch.compile`."""
+        self.prepare(methodcaller("compile", *args, **kwargs))

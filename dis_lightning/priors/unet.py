@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.priors.blocks import AttentionBlock, Block, GroupNorm, ResBlock, zeroed
+from dis_lightning.priors.blocks import AttentionBlock, Block, Conv2d, GroupNorm, ResBlock, zeroed
 from dis_lightning.priors.network import RawNetwork, TimeInput, precision
 
 __all__ = ["UNet"]
@@ -115,7 +115,7 @@ class UNet(RawNetwork):
             partial(AttentionBlock, norm=norm),
         )
         first = channel_mult[0] * model_channels
-        self.out = nn.Sequential(norm(first), nn.SiLU(), zeroed(nn.Conv2d(first, out_channels, 3, padding=1)))
+        self.out = nn.Sequential(norm(first), nn.SiLU(), zeroed(Conv2d(first, out_channels, 3, padding=1)))
         for layer in (*self.input_blocks.modules(), *self.middle_block.modules(), *self.output_blocks.modules()):
             if isinstance(layer, nn.Conv2d):
                 layer.to(dtype)
@@ -134,7 +134,7 @@ class UNet(RawNetwork):
             heads = self.head_channels[level]
             return [attention(widths[level], heads)] if heads else []
 
-        down = [Block([nn.Conv2d(self.shape[0], widths[0], 3, padding=1)])]
+        down = [Block([Conv2d(self.shape[0], widths[0], 3, padding=1)])]
         skips = [widths[0]]
         for level, width in enumerate(widths):
             if level > 0:
@@ -175,7 +175,8 @@ class UNet(RawNetwork):
         h = self.middle_block(h, e)
         for block in self.output_blocks:
             h = block(torch.cat([h, skips.pop()], dim=1), e)
-        output: Tensor = self.out(h.to(precision(self.out)))
+        norm, _, conv = self.out
+        output: Tensor = conv(norm(h, silu=True, dtype=precision(self.out)))
         return output
 
 

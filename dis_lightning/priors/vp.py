@@ -21,6 +21,7 @@ from torch import Tensor
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import Kind, per_image
 from dis_lightning.priors.checkpoints import find
+from dis_lightning.priors.computing import Compile
 from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.networked import NetworkPrior
@@ -46,6 +47,8 @@ class VP(NetworkPrior):
         dtype: precision of the torso of a network that is found; None for float32.
         arguments: those of `UNet`, for a file without a card.
         attention_order: "legacy" or "new", for a file of guided-diffusion without a card.
+        compile: see `NetworkPrior`.
+        fused: see `NetworkPrior`.
         trained_steps: number of levels of the schedule, T.
 
     Attributes:
@@ -71,6 +74,8 @@ class VP(NetworkPrior):
         dtype: Precision | None = None,
         arguments: Mapping[str, Any] | None = None,
         attention_order: AttentionOrder | None = None,
+        compile: Compile | None = None,
+        fused: bool = False,
         trained_steps: int = 1000,
     ) -> None:
         card = find(network).card() if isinstance(network, str | Path) else None
@@ -80,7 +85,7 @@ class VP(NetworkPrior):
         scheduled = _agreed(network, "schedule", schedule, card.schedule if card else None, "linear")
         require_numbers(self, trained_steps=trained_steps)
         table = DiscreteSchedule.named(scheduled, trained_steps)
-        super().__init__(network, clip, dtype, arguments, attention_order)
+        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused)
         self.schedule = table
         self.prediction = predicts
         self.sigma_range = table.range

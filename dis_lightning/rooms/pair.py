@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from dis_lightning.priors.computing import Compile
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
 from dis_lightning.rooms.captioners import CaptionerA, CaptionerB
@@ -27,19 +28,26 @@ WEIGHTS = Path(__file__).parent / "weights"
 """Where the files and the cards that say how they were made lie."""
 
 
-def rooms_edm(clip: bool = True, dtype: Precision | None = None) -> EDM:
+def rooms_edm(
+    clip: bool = True, dtype: Precision | None = None, compile: Compile | None = None, fused: bool = False
+) -> EDM:
     """The posterior mean of rooms of 32 x 32 pixels, by a trained network.
 
     Args:
         clip: whether to clamp estimates to [-1, 1]. Pixels that are clamped pass no gradient.
         dtype: precision of the network's torso; None for float32.
+        compile: how it is compiled; see `Preconditioned`.
+        fused: whether it takes fused layers; see `Preconditioned`.
     """
-    return EDM(str(WEIGHTS / "rooms_edm.safetensors"), clip, dtype)
+    return EDM(str(WEIGHTS / "rooms_edm.safetensors"), clip, dtype, compile=compile, fused=fused)
 
 
-def rooms_consistency(clip: bool = True, dtype: Precision | None = None) -> ConsistencyModel:
+def rooms_consistency(
+    clip: bool = True, dtype: Precision | None = None, compile: Compile | None = None, fused: bool = False
+) -> ConsistencyModel:
     """The consistency map distilled from `rooms_edm`; arguments as there."""
-    return ConsistencyModel(str(WEIGHTS / "rooms_consistency.safetensors"), clip, dtype)
+    file = str(WEIGHTS / "rooms_consistency.safetensors")
+    return ConsistencyModel(file, clip, dtype, compile=compile, fused=fused)
 
 
 def rooms_reader_a() -> ReaderA:

@@ -5,7 +5,7 @@ fraction of the floor = FLOP(forward + gradient to the image) / seconds per step
 
 from collections.abc import Iterator, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from clock import interleave
@@ -16,6 +16,7 @@ from rich import print as show
 from settings import Setting, settings
 from work import matrix_products, peak_memory, product_cost, start
 
+from dis_lightning.priors.computing import Compile
 from dis_lightning.progress import counted
 
 __all__ = ["guided_step"]
@@ -23,11 +24,10 @@ __all__ = ["guided_step"]
 
 def guided_step(
     networks: list[NetworkName] | None = None,
-    batches: Sequence[int] = (1, 4, 16),
+    batches: Sequence[int] = (1, 4, 8, 16),
     device: str | None = None,
-    compile: bool | None = None,
-    channels_last: bool = False,
-    cuda_graphs: bool = False,
+    compile: Sequence[Compile] | None = None,
+    fused: bool | None = None,
     cudnn_benchmark: bool = False,
     steps: int = 3,
     repetitions: int = 20,
@@ -39,9 +39,8 @@ def guided_step(
         networks: "small", of the rooms at 32 px, or "bedroom", at 256 px; by default both on a GPU, else the small one.
         batches: batch sizes; 1 is always among them.
         device: by default "cuda" where there is one, else "cpu".
-        compile: whether to try `torch.compile` too; by default on a GPU only.
-        channels_last: whether to try channels last too.
-        cuda_graphs: whether to try CUDA graphs too, on a GPU.
+        compile: the values of a prior's `compile` to try too; by default all on a GPU, none elsewhere.
+        fused: whether to try fused layers too; by default on a GPU only.
         cudnn_benchmark: whether cuDNN tries its algorithms and keeps the fastest, as with `Trainer(benchmark=True)`.
         steps: guided steps in a row under the clock.
         repetitions: how often the clock goes round.
@@ -52,12 +51,16 @@ def guided_step(
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     on_gpu = place.type == "cuda"
-    if cuda_graphs and not on_gpu:
-        raise ValueError(f"CUDA graphs need a GPU, but the device is {place}: leave out --cuda_graphs.")
+    if {"cuda_graphs", "both"} & set(compile or ()) and not on_gpu:
+        raise ValueError(f"CUDA graphs need a GPU, but the device is {place}: leave them out of --compile.")
     if min(*batches, steps, repetitions) < 1:
         raise ValueError(f"Needed: all >= 1; but got {batches=}, {steps=} and {repetitions=}.")
     _configure(on_gpu, cudnn_benchmark)
-    ways = settings(batches, on_gpu if compile is None else compile, channels_last, cuda_graphs)
+    ways = settings(
+        batches,
+        (get_args(Compile) if on_gpu else ()) if compile is None else compile,
+        on_gpu if fused is None else fused,
+    )
     chosen: list[NetworkName] = networks or (["small", "bedroom"] if on_gpu else ["small"])
     reports = []
     for name in chosen:

@@ -41,15 +41,15 @@ def arguments_of(name: NetworkName) -> dict[str, Any]:
     return arguments
 
 
-def build(arguments: dict[str, Any], dtype: torch.dtype, device: torch.device) -> EDM:
-    """A denoiser with random weights."""
+def build(arguments: dict[str, Any], dtype: torch.dtype, device: torch.device) -> UNet:
+    """A network with random weights."""
     with device:
         network = UNet(**arguments, dtype=dtype)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             # A new network has layers of zeros, on which a GPU draws less power and runs faster than on others.
             layer.reset_parameters()
-    return EDM(network)
+    return network.requires_grad_(False).eval()
 
 
 def floor(arguments: dict[str, Any]) -> Floor:

@@ -28,8 +28,8 @@ WARM_UP = 4
 
 def guided_steps(setting: Setting, arguments: dict[str, Any], device: torch.device) -> Iterator[State]:
     """One guided step of DPS after the other, through the package's own loop."""
-    denoiser, operator = build(arguments, setting.dtype, device), AveragePool(factor=4, noise_std=0.1)
-    setting.apply(denoiser)
+    denoiser = setting.prior(build(arguments, setting.dtype, device))
+    operator = AveragePool(factor=4, noise_std=0.1)
     # As many levels as any run will ask for: the cost of a step does not depend on its level.
     solver = DPS(operator, denoiser, KarrasLevels(steps=100_000), scale=0.1).to(device)
     noise = NoiseSource(0, range(setting.batch), device)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from catalogue import OPERATORS, SHAPE, SOLVERS, build_operator, concrete, small_unet
 from torch import nn
-from trials import INDICES, OPERATOR, PRIOR, TinyNetwork, build, for_every_solver, measured
+from trials import DEVICE, INDICES, OPERATOR, PRIOR, TinyNetwork, build, for_every_solver, measured
 
 from dis_lightning import operators, solvers
 from dis_lightning.levels import Levels
@@ -85,7 +85,7 @@ def test_the_measurement_changes_the_samples_if_the_solver_looks_at_it(name: str
 @for_every_solver
 def test_what_was_drawn_before_does_not_matter(name: str) -> None:
     y, noise = measured(INDICES)
-    used = NoiseSource(0, INDICES)
+    used = NoiseSource(0, INDICES, DEVICE)
     used.normal((3, 1000))
     assert torch.equal(build(name).solve(y, noise), build(name).solve(y, used))
 
@@ -216,4 +216,4 @@ def test_numbers_out_of_range_are_refused(name: str, argument: dict[str, int]) -
 def test_measurements_and_streams_of_different_numbers_are_refused(name: str) -> None:
     y, _ = measured(INDICES)
     with pytest.raises(ValueError, match="got 3 and 2"):
-        build(name).solve(y, NoiseSource(0, INDICES[:2]))
+        build(name).solve(y, NoiseSource(0, INDICES[:2], DEVICE))

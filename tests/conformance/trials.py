@@ -1,5 +1,6 @@
 """What the conformance suite of the solvers tries them on: images, a measurement, networks."""
 
+import os
 from typing import Any, Self
 
 import pytest
@@ -15,6 +16,7 @@ from dis_lightning.solvers import Solver
 from dis_lightning.types import Batch
 
 __all__ = [
+    "DEVICE",
     "INDICES",
     "OPERATOR",
     "PRIOR",
@@ -26,6 +28,9 @@ __all__ = [
     "images",
     "measured",
 ]
+
+DEVICE = torch.device(os.environ.get("DIS_LIGHTNING_TEST_DEVICE", "cpu"))
+"""Where the solvers run: `pytest tests/conformance/test_solvers.py --device cuda`."""
 
 INDICES = [4, 0, 7]
 """The images of a batch, in no order."""
@@ -41,23 +46,24 @@ OPERATOR = AveragePool(2, noise_std=0.1)
 
 def images(indices: list[int]) -> Tensor:
     """Clean images by their indices."""
-    return PRIOR.sample(NoiseSource(99, indices)).clamp(-1, 1)
+    return PRIOR.to(DEVICE).sample(NoiseSource(99, indices, DEVICE)).clamp(-1, 1)
 
 
 def measured(indices: list[int], operator: nn.Module = OPERATOR) -> tuple[Tensor, NoiseSource]:
     """Measurements of images by their indices, and the noise for solving."""
-    noise = NoiseSource(0, indices)
-    return operator.measure(images(indices), noise), noise
+    noise = NoiseSource(0, indices, DEVICE)
+    return operator.to(DEVICE).measure(images(indices), noise), noise
 
 
 def batch(indices: list[int], **more: Any) -> Batch:
     """A batch as a DataModule gives it."""
-    return {"image": images(indices), "index": torch.tensor(indices), "name": [f"{i}.png" for i in indices], **more}
+    index = torch.tensor(indices, device=DEVICE)
+    return {"image": images(indices), "index": index, "name": [f"{i}.png" for i in indices], **more}
 
 
 def build(name: str, **parts: Any) -> Solver:
     """A solver with two samples per image, unless told otherwise."""
-    return build_solver(name, **{"operator": OPERATOR, "denoiser": PRIOR, "num_samples": 2} | parts)
+    return build_solver(name, **{"operator": OPERATOR, "denoiser": PRIOR, "num_samples": 2} | parts).to(DEVICE)
 
 
 class TinyNetwork(Denoiser):

@@ -1,0 +1,354 @@
+"""Triton kernels of the fused normalisation; see `fused` for the equations.
+
+A tile has pixels in its rows and channels in its columns, and all offsets come from strides, so that both memory
+formats go through the same code. A pass over the image gives sums per channel and share of the pixels, a small one
+turns these into what each channel is multiplied by and shifted by, and a last pass applies it. The shares do not depend
+on the batch, and nothing is added up atomically: equal images give equal bits, in any batch and each time.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+# ruff: noqa: N803 # Triton's constants are in capitals
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+__all__ = ["backward", "forward"]
+
+TILE = 4096
+"""Numbers that a program holds at a time: 32 for each thread of 4 warps."""
+SHARE = 256
+"""Pixels that one program adds up, at least."""
+PARTS = 64
+"""Shares that are added up at a time."""
+
+
+def forward(
+    x: Tensor,
+    y: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    push: Tensor | None,
+    steer: Tensor | None,
+    affine: Tensor,
+    rates: Tensor,
+    eps: float,
+    silu: bool,
+) -> None:
+    """Fill `y`, `affine` and `rates`; see `fused.group_norm`. `x` and `y` are of the same memory format."""
+    plan = _Plan(x, rates)
+    sums = torch.empty(len(x), plan.parts, 2, plan.channels, device=x.device, dtype=torch.float32)
+    _sum_features[plan.shares](x, sums, plan.parts, *plan.sizes, *_strides(x), **plan.tile)
+    _standardise[plan.groups, len(x)](
+        x,
+        sums,
+        weight,
+        bias,
+        x if push is None else push,
+        x if steer is None else steer,
+        affine,
+        rates,
+        plan.parts,
+        plan.channels // plan.groups,
+        *plan.sizes,
+        *_strides(x)[:2],
+        eps,
+        PUSHED=push is not None,
+        STEERED=steer is not None,
+        PARTS=PARTS,
+        BLOCK=triton.next_power_of_2(plan.channels // plan.groups),
+        num_warps=1,
+    )
+    _apply[plan.tiles](x, y, affine, *plan.sizes, *_strides(x), *_strides(y), SILU=silu, **plan.tile)
+
+
+def backward(slope: Tensor, x: Tensor, dx: Tensor, affine: Tensor, rates: Tensor, silu: bool) -> None:
+    """Fill `dx`; see `fused.group_norm`. `slope`, `x` and `dx` are of the same memory format."""
+    plan = _Plan(x, rates)
+    sums = torch.empty(len(x), plan.parts, 2, plan.channels, device=x.device, dtype=torch.float32)
+    width = plan.channels // plan.groups
+    _sum_slopes[plan.shares](
+        slope,
+        x,
+        sums,
+        affine,
+        plan.parts,
+        *plan.sizes,
+        *_strides(slope),
+        *_strides(x),
+        SILU=silu,
+        **plan.tile,
+    )
+    means = torch.empty(2, *rates.shape, device=x.device, dtype=torch.float32)
+    _average[plan.groups, len(x)](
+        sums,
+        rates,
+        means,
+        plan.parts,
+        width,
+        *plan.sizes,
+        PARTS=PARTS,
+        BLOCK=triton.next_power_of_2(width),
+        num_warps=1,
+    )
+    _apply_slopes[plan.tiles](
+        slope,
+        x,
+        dx,
+        affine,
+        means,
+        width,
+        *plan.sizes,
+        *_strides(slope),
+        *_strides(x),
+        *_strides(dx),
+        SILU=silu,
+        **plan.tile,
+    )
+
+
+class _Plan:
+    """How an image is dealt to programs."""
+
+    def __init__(self, x: Tensor, rates: Tensor) -> None:
+        images, self.channels, *shape = x.shape
+        pixels = shape[0] * shape[1]
+        self.groups = rates.shape[1]
+        self.sizes = images, self.channels, pixels
+        side_by_side = x.stride(1) == 1
+        columns = min(triton.next_power_of_2(self.channels), 256 if side_by_side else 4)
+        rows = min(triton.next_power_of_2(pixels), TILE // columns)
+        self.tile = {"ROWS": rows, "COLUMNS": columns, "num_warps": 4}
+        self.parts = triton.cdiv(pixels, max(SHARE, rows))
+        blocks = triton.cdiv(self.channels, columns)
+        self.shares = (self.parts, blocks, images)
+        self.tiles = (triton.cdiv(pixels, rows), blocks, images)
+
+
+def _strides(x: Tensor) -> tuple[int, int, int]:
+    """From image to image, channel to channel, pixel to pixel."""
+    return x.stride(0), x.stride(1), x.stride(3)
+
+
+@triton.jit
+def _sum_features(x, sums, parts, images, channels, pixels, x_n, x_c, x_p, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    # Of the distances to the first pixel, for a sum of squares loses what the mean is large against.
+    part, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
+    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    column = x + n * x_n + c * x_c
+    origin = tl.load(column, mask=c < channels, other=0.0).to(tl.float32)
+    first = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
+    second = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
+    share = tl.cdiv(pixels, parts)
+    for start in range(0, share, ROWS):
+        row = start + tl.arange(0, ROWS)
+        p = part * share + row
+        inside = ((row < share) & (p < pixels))[:, None] & (c < channels)[None, :]
+        value = tl.load(column[None, :] + p[:, None] * x_p, mask=inside, other=0.0).to(tl.float32)
+        distance = tl.where(inside, value - origin[None, :], 0.0)
+        first += distance
+        second += distance * distance
+    out = sums + ((n * parts + part) * 2) * channels + c
+    tl.store(out, tl.sum(first, 0), mask=c < channels)
+    tl.store(out + channels, tl.sum(second, 0), mask=c < channels)
+
+
+@triton.jit
+def _added(sums, n, parts, channels, c, inside, PARTS: tl.constexpr, BLOCK: tl.constexpr):
+    first = tl.zeros([PARTS, BLOCK], dtype=tl.float32)
+    second = tl.zeros([PARTS, BLOCK], dtype=tl.float32)
+    for start in range(0, parts, PARTS):
+        part = start + tl.arange(0, PARTS)
+        mask = (part < parts)[:, None] & inside[None, :]
+        at = sums + ((n * parts + part) * 2)[:, None] * channels + c[None, :]
+        first += tl.load(at, mask=mask, other=0.0)
+        second += tl.load(at + channels, mask=mask, other=0.0)
+    return tl.sum(first, 0), tl.sum(second, 0)
+
+
+@triton.jit
+def _standardise(
+    x,
+    sums,
+    weight,
+    bias,
+    push,
+    steer,
+    affine,
+    rates,
+    parts,
+    width,
+    images,
+    channels,
+    pixels,
+    x_n,
+    x_c,
+    eps,
+    PUSHED: tl.constexpr,
+    STEERED: tl.constexpr,
+    PARTS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    group, groups, n = tl.program_id(0), tl.num_programs(0), tl.program_id(1).to(tl.int64)
+    inside = tl.arange(0, BLOCK) < width
+    c = group * width + tl.arange(0, BLOCK)
+    first, second = _added(sums, n, parts, channels, c, inside, PARTS, BLOCK)
+    origin = tl.load(x + n * x_n + c * x_c, mask=inside, other=0.0).to(tl.float32)
+    added = tl.zeros([BLOCK], dtype=tl.float32)
+    if PUSHED:
+        added = tl.load(push + n * channels + c, mask=inside, other=0.0).to(tl.float32)
+    own = origin + added + first / pixels
+    mean = tl.sum(tl.where(inside, own, 0.0), 0) / width
+    off = tl.where(inside, own - mean, 0.0)
+    variance = tl.sum((second - first * first / pixels) / pixels + off * off, 0) / width
+    rate = 1 / tl.sqrt_rn(variance + eps)
+    factor = tl.load(weight + c, mask=inside, other=0.0).to(tl.float32)
+    offset = tl.load(bias + c, mask=inside, other=0.0).to(tl.float32)
+    if STEERED:
+        scale = 1 + tl.load(steer + n * 2 * channels + c, mask=inside, other=0.0).to(tl.float32)
+        shift = tl.load(steer + n * 2 * channels + channels + c, mask=inside, other=0.0).to(tl.float32)
+        factor = factor * scale
+        offset = offset * scale + shift
+    out = affine + n * channels + c
+    tl.store(out, factor * rate, mask=inside)
+    tl.store(out + images * channels, offset, mask=inside)
+    tl.store(out + 2 * images * channels, mean - added, mask=inside)
+    tl.store(rates + n * groups + group, rate)
+
+
+@triton.jit
+def _apply(
+    x,
+    y,
+    affine,
+    images,
+    channels,
+    pixels,
+    x_n,
+    x_c,
+    x_p,
+    y_n,
+    y_c,
+    y_p,
+    SILU: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    n = tl.program_id(2).to(tl.int64)
+    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    p = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    inside = (p < pixels)[:, None] & (c < channels)[None, :]
+    factor = tl.load(affine + n * channels + c, mask=c < channels, other=0.0)
+    offset = tl.load(affine + (images + n) * channels + c, mask=c < channels, other=0.0)
+    value = tl.load(x + n * x_n + c[None, :] * x_c + p[:, None] * x_p, mask=inside, other=0.0).to(tl.float32)
+    centre = tl.load(affine + (2 * images + n) * channels + c, mask=c < channels, other=0.0)
+    z = (value - centre[None, :]) * factor[None, :] + offset[None, :]
+    if SILU:
+        z = z * tl.sigmoid(z)
+    tl.store(y + n * y_n + c[None, :] * y_c + p[:, None] * y_p, z.to(y.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _pulled(slope, centred, factor, offset, SILU: tl.constexpr):
+    """The slope with respect to the standardised features, times their rate."""
+    if SILU:
+        z = centred * factor[None, :] + offset[None, :]
+        gate = tl.sigmoid(z)
+        slope = slope * gate * (1 + z * (1 - gate))
+    return slope * factor[None, :]
+
+
+@triton.jit
+def _sum_slopes(
+    slope,
+    x,
+    sums,
+    affine,
+    parts,
+    images,
+    channels,
+    pixels,
+    g_n,
+    g_c,
+    g_p,
+    x_n,
+    x_c,
+    x_p,
+    SILU: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    part, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
+    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    factor = tl.load(affine + n * channels + c, mask=c < channels, other=0.0)
+    offset = tl.load(affine + (images + n) * channels + c, mask=c < channels, other=0.0)
+    centre = tl.load(affine + (2 * images + n) * channels + c, mask=c < channels, other=0.0)
+    first = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
+    second = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
+    share = tl.cdiv(pixels, parts)
+    for start in range(0, share, ROWS):
+        row = start + tl.arange(0, ROWS)
+        p = part * share + row
+        inside = ((row < share) & (p < pixels))[:, None] & (c < channels)[None, :]
+        value = tl.load(x + n * x_n + c[None, :] * x_c + p[:, None] * x_p, mask=inside, other=0.0).to(tl.float32)
+        g = tl.load(slope + n * g_n + c[None, :] * g_c + p[:, None] * g_p, mask=inside, other=0.0).to(tl.float32)
+        pulled = _pulled(g, value - centre[None, :], factor, offset, SILU)
+        first += pulled
+        second += pulled * (value - centre[None, :])
+    out = sums + ((n * parts + part) * 2) * channels + c
+    tl.store(out, tl.sum(first, 0), mask=c < channels)
+    tl.store(out + channels, tl.sum(second, 0), mask=c < channels)
+
+
+@triton.jit
+def _average(sums, rates, means, parts, width, images, channels, pixels, PARTS: tl.constexpr, BLOCK: tl.constexpr):
+    group, groups, n = tl.program_id(0), tl.num_programs(0), tl.program_id(1).to(tl.int64)
+    inside = tl.arange(0, BLOCK) < width
+    c = group * width + tl.arange(0, BLOCK)
+    first, second = _added(sums, n, parts, channels, c, inside, PARTS, BLOCK)
+    rate = tl.load(rates + n * groups + group)
+    tl.store(means + n * groups + group, tl.sum(first, 0) / pixels / width)
+    tl.store(means + (images + n) * groups + group, rate * rate * (tl.sum(second, 0) / pixels / width))
+
+
+@triton.jit
+def _apply_slopes(
+    slope,
+    x,
+    dx,
+    affine,
+    means,
+    width,
+    images,
+    channels,
+    pixels,
+    g_n,
+    g_c,
+    g_p,
+    x_n,
+    x_c,
+    x_p,
+    d_n,
+    d_c,
+    d_p,
+    SILU: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    n = tl.program_id(2).to(tl.int64)
+    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    p = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    inside = (p < pixels)[:, None] & (c < channels)[None, :]
+    groups = channels // width
+    factor = tl.load(affine + n * channels + c, mask=c < channels, other=0.0)
+    offset = tl.load(affine + (images + n) * channels + c, mask=c < channels, other=0.0)
+    group = n * groups + c // width
+    centre = tl.load(affine + (2 * images + n) * channels + c, mask=c < channels, other=0.0)
+    first = tl.load(means + group, mask=c < channels, other=0.0)
+    second = tl.load(means + images * groups + group, mask=c < channels, other=0.0)
+    value = tl.load(x + n * x_n + c[None, :] * x_c + p[:, None] * x_p, mask=inside, other=0.0).to(tl.float32)
+    g = tl.load(slope + n * g_n + c[None, :] * g_c + p[:, None] * g_p, mask=inside, other=0.0).to(tl.float32)
+    pulled = _pulled(g, value - centre[None, :], factor, offset, SILU)
+    result = pulled - first[None, :] - (value - centre[None, :]) * second[None, :]
+    tl.store(dx + n * d_n + c[None, :] * d_c + p[:, None] * d_p, result.to(dx.dtype.element_ty), mask=inside)

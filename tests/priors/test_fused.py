@@ -1,0 +1,111 @@
+"""The layers of a frozen network that save and move less, without a GPU."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conformance.catalogue import small_unet
+from small_run import ROOT
+from torch import Tensor
+from torch.nn import functional as F
+
+from dis_lightning.priors import EDM
+from dis_lightning.priors.blocks import Conv2d, fuse
+from dis_lightning.priors.fused import conv2d, fits
+
+# Rounding of the result: half a unit in the last place, and a little for what comes before.
+LIMITS = {"torch.float32": 1e-5, "torch.bfloat16": 5e-3, "torch.float16": 5e-4}
+
+
+@pytest.fixture(scope="module")
+def interpreted() -> dict[str, Any]:
+    if find_spec("triton") is None:
+        pytest.skip("Triton is not installed here: it comes with PyTorch for GPUs.")
+    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(Path(__file__).with_name("fused_cases.py"))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_fused_normalisation_is_that_of_float64_but_for_rounding(interpreted: dict[str, Any]) -> None:
+    assert len(interpreted["cases"]) == 28
+    for name, (dtype, value, slope, fitting) in interpreted["cases"].items():
+        assert value < LIMITS[dtype], name
+        assert slope < LIMITS[dtype], name
+        assert fitting, name
+
+
+def test_a_fused_network_is_the_plain_one_to_1e_5(interpreted: dict[str, Any]) -> None:
+    assert len(interpreted["networks"]) == 2
+    for name, errors in interpreted["networks"].items():
+        assert max(errors) < 1e-5, name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_frozen_convolution_is_the_plain_one_and_keeps_its_weights_alone(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 8, 5, 6, dtype=dtype, requires_grad=True)
+    weight, bias = torch.randn(12, 8, 3, 3, dtype=dtype), torch.randn(12, dtype=dtype)
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each) or each, lambda each: each):
+        y = conv2d(x, weight, bias, (1, 1))
+    assert [each.shape for each in kept] == [weight.shape]
+    plain = F.conv2d(x, weight, bias, padding=1)
+    assert torch.equal(y, plain)
+    slope = torch.randn_like(y)
+    assert torch.equal(*(torch.autograd.grad(each, x, slope)[0] for each in (y, plain)))
+
+
+def test_without_a_gpu_a_fused_network_computes_as_before_and_keeps_less() -> None:
+    plain, fused = EDM(small_unet()), EDM(copy.deepcopy(small_unet()), fused=True)
+    x = torch.randn(2, *plain.shape, requires_grad=True)
+    found, kept = [], []
+    for denoiser in (plain, fused):
+        sizes: dict[int, int] = {}
+
+        def keep(each: Tensor, sizes: dict[int, int] = sizes) -> Tensor:
+            sizes[each.untyped_storage().data_ptr()] = each.untyped_storage().nbytes()
+            return each
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda each: each):
+            x_0 = denoiser(x, 1.0)
+        found.append((x_0, *torch.autograd.grad(x_0.square().sum(), x)))
+        weights = {weight.untyped_storage().data_ptr() for weight in denoiser.network.parameters()}
+        kept.append(sum(size for place, size in sizes.items() if place not in weights))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+    assert kept[1] < 0.85 * kept[0]
+
+
+def test_weights_that_learn_take_the_plain_layers() -> None:
+    network = copy.deepcopy(small_unet()).requires_grad_()
+    fuse(network)
+    network(torch.randn(1, 3, 8, 8, requires_grad=True), torch.ones(1)).sum().backward()
+    assert all(weight.grad is not None for weight in network.parameters())
+
+
+def test_the_fused_normalisation_is_for_a_gpu_and_for_frozen_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = torch.randn(1, 2), torch.randn(2, requires_grad=True)
+    assert not fits(x)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert fits(x, None)
+    assert not fits(x, None, weight)
+    with torch.no_grad():
+        assert fits(x, weight)
+
+
+def test_all_layers_are_fused_and_lie_in_channels_last() -> None:
+    network = copy.deepcopy(small_unet())
+    fuse(network)
+    convolutions = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert all(isinstance(layer, Conv2d) and layer.fused for layer in convolutions)
+    assert all(layer.weight.is_contiguous(memory_format=torch.channels_last) for layer in convolutions)
