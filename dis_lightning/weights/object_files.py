@@ -8,6 +8,7 @@ out as `SavedObject`, which keeps what was saved of them; tensors are made by th
 import io
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,9 @@ class _Objects(pickle.Unpickler):
         if not self._tensors:
             return None
         try:
-            storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # An error says more than a remark on the pickle protocol.
+                storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             # PyTorch's own machine names what it refuses in the midst of advice.
             if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
