@@ -7,6 +7,7 @@ Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Model
 Levels are plain floats in double precision: they steer the loop, and a tensor would make it wait for the device.
 """
 
+import bisect
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -61,6 +62,17 @@ class Levels(Described, Sequence[float]):
 
     def __len__(self) -> int:
         return len(self._sigmas)
+
+    def below(self, sigma: float) -> float:
+        """The level that a step from `sigma` goes to: the largest below it.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        place = bisect.bisect_right(self._sigmas, -sigma, key=lambda level: -level)
+        if place == len(self):
+            raise InvalidValueError(f"There is no level below {sigma:g}: the last one is {self._sigmas[-1]:g}.")
+        return self._sigmas[place]
 
 
 class KarrasLevels(Levels):
