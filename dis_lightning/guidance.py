@@ -1,7 +1,7 @@
 """Guidance: the gradient that pulls a sample towards the measurement.
 
     through the network    g = grad_{x_t} L(x_0^(1), ..., x_0^(M)),    x_0^(m) ~ posterior(x_t)
-    at the clean image     g = grad_{x_0} d(A(x_0), y)
+    at the clean image     g = grad_{x_0} L(x_0)
 
 How far a sample follows the first is the product of a scale and a weight by level. Papers differ in the weight, so that
 their scales are in different units: `Convention`.
@@ -234,20 +234,28 @@ def guide_noisy_image(
     return x_0, slope
 
 
-def guide_clean_image(x_0: Tensor, y: Measurement, operator: Operator) -> Tensor:
-    """Differentiate the distance with respect to the clean image, without any network of the prior.
+def guide_clean_image(
+    x_0: Tensor,
+    y: Measurement,
+    operator: Operator,
+    reduction: Reduction = _MEAN_DISTANCE,
+    draws: Callable[[Tensor], Tensor] = lambda x_0: x_0.unsqueeze(0),
+) -> Tensor:
+    """Differentiate with respect to the clean image, without any network of the prior.
 
-        g = grad_{x_0} d(A(x_0), y)
+        g = grad_{x_0} L(x_0),    L(x_0) = d(A(x_0), y) unless said otherwise
+
+    Args:
+        x_0: clean images, `(N, *shape)`.
+        y: what was measured, one entry per row.
+        operator: what compares.
+        reduction: how draws make one value per row.
+        draws: gives draws around the clean images, `(M, N, *shape)`; the images themselves if not given.
 
     Returns:
         The gradient, `(N, *shape)`.
     """
-
-    def value(x_0: Tensor) -> tuple[Tensor, Tensor]:
-        distance = operator.distance(x_0, y)
-        return distance, distance
-
-    slope, _ = gradient(value, x_0)
+    slope, _ = gradient(lambda x_0: (reduction(draws(x_0), y, operator), x_0), x_0)
     return slope
 
 
