@@ -26,16 +26,15 @@ def found(problem: Problem, solver: Solver) -> float:
 
 
 def test_it_finds_the_image_more_often_than_dps_at_the_same_cost() -> None:
-    """A step of the flow and a gradient-free network at each level, against DPS with the best of three scales."""
-    problems = [problem(seed) for seed in range(3)]
+    """One network evaluation per level for both, against DPS with the best of three scales."""
+    problems = [problem(seed) for seed in range(4)]
     assert min(each.posterior.weights.max().item() for each in problems) == pytest.approx(1.0)
     daps, dps = 0.0, torch.zeros(3)
     for each in problems:
         parts = (each.operator, each.prior, LEVELS)
-        chain = DAPS(*parts, flow_steps=1, kernel=HMC(0.4), moves=4, num_samples=SAMPLES)
-        daps += found(each, chain) / 3
+        chain = DAPS(*parts, flow_steps=1, kernel=HMC(0.4), moves=8, num_samples=SAMPLES)
+        daps += found(each, chain) / 4
         guided = [DPS(*parts, scale=scale, num_samples=SAMPLES) for scale in (10.0, 30.0, 100.0)]
-        dps += torch.tensor([found(each, solver) for solver in guided]) / 3
-    # Measured 0.56 against 0.40; a share of 96 samples is known to 0.05.
-    print("DAPS", daps, dps)
-    assert daps > dps.max() + 0.05, (daps, dps)
+        dps += torch.tensor([found(each, solver) for solver in guided]) / 4
+    # Measured 0.64 against 0.35; shares of 128 samples are known to 0.04.
+    assert daps > dps.max() + 0.12, (daps, dps)
