@@ -4,12 +4,13 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format constraints clean
+.PHONY: help quickstart test check format docs constraints clean
 
 help:
 	@echo "make quickstart   reconstruct 16 rooms and show the result"
 	@echo "make test         run the test suite"
 	@echo "make check        what a reviewer runs: format, lint, types, tests"
+	@echo "make docs         build the site into docs/_build/html"
 
 # Set up once, and again when a dependency changes.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -33,10 +34,13 @@ format: $(VENV)/.ready
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
+docs: $(VENV)/.ready
+	$(RUN) sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+
 # Pin what is installed now; run the whole suite before keeping it.
 constraints: $(VENV)/.ready
 	( sed -n 1p constraints.txt; $(RUN) pip freeze --exclude-editable ) > constraints.new
 	mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist docs/_build *.egg-info

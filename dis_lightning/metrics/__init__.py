@@ -9,8 +9,10 @@ from dis_lightning.metrics.clip_score import CLIPScore
 from dis_lightning.metrics.cost import CostPerImage
 from dis_lightning.metrics.defaults import default_metrics
 from dis_lightning.metrics.diversity import DiversityScore, FeatureSimilarity, PairwiseLPIPS, PixelStd
+from dis_lightning.metrics.energy_score import EnergyScore
 from dis_lightning.metrics.fid import FID
 from dis_lightning.metrics.kid import KID
+from dis_lightning.metrics.ksd import KernelSteinDiscrepancy
 from dis_lightning.metrics.lpips import LPIPS
 from dis_lightning.metrics.measurement import MeasurementDistance, MeasurementMSE
 from dis_lightning.metrics.miou import MeanIoU, SetMeanIoU
@@ -33,11 +35,13 @@ __all__ = [
     "CostPerImage",
     "Direction",
     "DiversityScore",
+    "EnergyScore",
     "FeatureNetwork",
     "FeatureSimilarity",
     "ImageFolder",
     "ImageMetric",
     "InceptionFeatures",
+    "KernelSteinDiscrepancy",
     "LabelAccuracy",
     "MeanIoU",
     "MeasurementDistance",

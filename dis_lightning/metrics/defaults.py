@@ -5,6 +5,7 @@ from dis_lightning.metrics.calibration import Calibration
 from dis_lightning.metrics.chains import ChainDiagnostics
 from dis_lightning.metrics.cost import CostPerImage
 from dis_lightning.metrics.diversity import PixelStd
+from dis_lightning.metrics.energy_score import EnergyScore
 from dis_lightning.metrics.measurement import MeasurementDistance
 from dis_lightning.metrics.psnr_ssim import PSNR, SSIM
 
@@ -13,4 +14,13 @@ __all__ = ["default_metrics"]
 
 def default_metrics() -> list[Metric]:
     """The metrics that the command line adds to every run."""
-    return [PSNR(), SSIM(), MeasurementDistance(), PixelStd(), Calibration(), ChainDiagnostics(), CostPerImage()]
+    return [
+        PSNR(),
+        SSIM(),
+        MeasurementDistance(),
+        EnergyScore(),
+        PixelStd(),
+        Calibration(),
+        ChainDiagnostics(),
+        CostPerImage(),
+    ]

@@ -17,7 +17,7 @@ from dis_lightning.metrics.networks.resnet import ResNetFeatures
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
 
-__all__ = ["DiversityScore", "FeatureSimilarity", "PairwiseLPIPS", "PixelStd"]
+__all__ = ["DiversityScore", "FeatureSimilarity", "PairwiseLPIPS", "PixelStd", "finite_samples"]
 
 
 class PixelStd(ImageMetric):
@@ -34,7 +34,7 @@ class PixelStd(ImageMetric):
         """See the class."""
         if reconstruction.draws.samples.shape[1] < 2:
             return {}
-        sets = _finite_samples(reconstruction)
+        sets = finite_samples(reconstruction)
         values = [s.double().var(dim=0).mean().sqrt() if len(s) > 1 else torch.tensor(torch.nan) for s in sets]
         return {"pixel_std": torch.stack(values)}
 
@@ -74,7 +74,7 @@ class PairwiseLPIPS(ImageMetric):
         """See the class."""
         if reconstruction.draws.samples.shape[1] < 2:
             return {}
-        values = [self._mean(dequantise(s.to(reconstruction.device))) for s in _finite_samples(reconstruction)]
+        values = [self._mean(dequantise(s.to(reconstruction.device))) for s in finite_samples(reconstruction)]
         return {f"pairwise_lpips_{self.distance.network}": torch.tensor(values, dtype=torch.float64)}
 
     def define(self, name: str) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class DiversityScore(ImageMetric):
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
         device = reconstruction.device
-        sets = [self.features.rows(s.to(device)) for s in _finite_samples(reconstruction, at_least=1)]
+        sets = [self.features.rows(s.to(device)) for s in finite_samples(reconstruction, at_least=1)]
         values = [diversity_score(features, self.clusters) for features in sets]
         return {"diversity_score": torch.tensor(values, dtype=torch.float64)}
 
@@ -167,7 +167,7 @@ class FeatureSimilarity(ImageMetric):
         if reconstruction.draws.samples.shape[1] < 2:
             return {}
         device = reconstruction.device
-        sets = [self.features.rows(s.to(device)) for s in _finite_samples(reconstruction, at_least=1)]
+        sets = [self.features.rows(s.to(device)) for s in finite_samples(reconstruction, at_least=1)]
         values = [mean_cosine(features) for features in sets]
         return {self.key: torch.tensor(values, dtype=torch.float64)}
 
@@ -176,7 +176,7 @@ class FeatureSimilarity(ImageMetric):
         return {"what": "mean cosine of features over pairs of samples of an image", **self.features.define()}
 
 
-def _finite_samples(reconstruction: Reconstruction, at_least: int = 0) -> list[Tensor]:
+def finite_samples(reconstruction: Reconstruction, at_least: int = 0) -> list[Tensor]:
     """The samples of each image that did not diverge, 8 bit; the first `at_least` stand in where there are fewer."""
     draws = reconstruction.draws
     sets = [row[~diverged] for row, diverged in zip(draws.samples, draws.diverged, strict=True)]

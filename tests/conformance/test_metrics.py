@@ -42,10 +42,12 @@ from dis_lightning.metrics import (
     CostPerImage,
     Direction,
     DiversityScore,
+    EnergyScore,
     FeatureNetwork,
     FeatureSimilarity,
     ImageFolder,
     ImageMetric,
+    KernelSteinDiscrepancy,
     LabelAccuracy,
     MeanIoU,
     MeasurementDistance,
@@ -195,11 +197,13 @@ METRICS: dict[str, MetricCase] = {
     "DiversityScore": MetricCase(
         lambda: DiversityScore(Means(), clusters=2), {"diversity_score": ("diversity score", UP, "")}
     ),
+    "EnergyScore": MetricCase(EnergyScore, {"energy_score": ("energy score", DOWN, "")}),
     "FID": MetricCase(lambda: FID(Means()), {"fid": ("FID", DOWN, "")}),
     "FeatureSimilarity": MetricCase(
         lambda: FeatureSimilarity(Means()), {"clip_similarity": ("CLIP similarity", DOWN, "")}
     ),
     "KID": MetricCase(lambda: KID(Means()), {"kid": ("KID", DOWN, "")}),
+    "KernelSteinDiscrepancy": MetricCase(KernelSteinDiscrepancy, {"ksd": ("KSD²", DOWN, "")}),
     "LPIPS": MetricCase(lambda: LPIPS(weights=trunk()), {"lpips": ("LPIPS", DOWN, "")}),
     "LabelAccuracy": MetricCase(LabelAccuracy, {"y_accuracy": ("y-accuracy", UP, "")}, Bright),
     "MeanIoU": MetricCase(MeanIoU, {"y_miou": ("y-mIoU", UP, "")}, Bright),
