@@ -21,8 +21,8 @@ from torch import Tensor
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import Operator, require_density
-from dis_lightning.posteriors import PosteriorModel
+from dis_lightning.operators.base import GaussianOperator, Operator, require_density
+from dis_lightning.posteriors import PosteriorModel, Spread
 from dis_lightning.types import Guided, Measurement
 
 __all__ = [
@@ -111,7 +111,9 @@ class Convention(Described, ABC):
     reduction: ClassVar[Reduction] = _MEAN_DISTANCE
 
     @abstractmethod
-    def guided(self, x_0: Tensor, slope: Tensor, scale: float, sigma: float, sigma_next: float) -> Guided:
+    def guided(
+        self, x_0: Tensor, slope: Tensor, scale: float, sigma: float, sigma_next: float, operator: Operator
+    ) -> Guided:
         """Make a step of a gradient.
 
         Args:
@@ -120,6 +122,7 @@ class Convention(Described, ABC):
             scale: guidance strength, >= 0.
             sigma: level of `x_t`, > 0.
             sigma_next: level that the step goes to, in [0, sigma).
+            operator: what was measured.
         """
 
     def settle(self, owner: object, operator: Operator, reduction: Reduction | None = None) -> Reduction:
@@ -153,7 +156,9 @@ class SigmaScale(Convention):
     Their scales belong to a number of steps, for the shifts add up.
     """
 
-    def guided(self, x_0: Tensor, slope: Tensor, scale: float, sigma: float, sigma_next: float) -> Guided:
+    def guided(
+        self, x_0: Tensor, slope: Tensor, scale: float, sigma: float, sigma_next: float, operator: Operator
+    ) -> Guided:
         """See the class."""
         return Guided(x_0, scale * sigma * slope)
 
@@ -168,7 +173,9 @@ class VPScale(Convention):
     variances, and the levels that the network was trained at (1000 in the paper), the two walks are the same.
     """
 
-    def guided(self, x_0: Tensor, slope: Tensor, scale: float, sigma: float, sigma_next: float) -> Guided:
+    def guided(
+        self, x_0: Tensor, slope: Tensor, scale: float, sigma: float, sigma_next: float, operator: Operator
+    ) -> Guided:
         """See the class."""
         return Guided(x_0, scale * math.hypot(1, sigma) * math.hypot(1, sigma_next) * slope)
 
@@ -180,14 +187,30 @@ class LikelihoodScale(Convention):
         x_next = transition(x_t, x_0')
 
     By Tweedie's formula `x_0'` is the posterior mean given both `x_t` and y, as far as L is `-log p(y | x_t)`: exactly
-    for many draws of `p(x_0 | x_t)` and `LogMeanExp`; for a single point the likelihood at that point stands in its
-    place, which is too narrow where the point is uncertain. The operator must have a density.
+    for many draws of `p(x_0 | x_t)` and `LogMeanExp`. For a single point the likelihood at that point stands in its
+    place, too narrow where the point is uncertain: at high levels the step may overshoot and the walk diverge. A spread
+    r widens it, for measurements with Gaussian noise, as if A kept lengths:
+
+        grad log p(y | x_t)  ->  noise_std^2 / (noise_std^2 + r(sigma)^2) grad log p(y | x_0 = D)
+
+    Of an A that keeps lengths and a Gaussian prior of that spread it is exact then. The operator must have a density.
+
+    Args:
+        spread: r, how far off the point is believed to be, times how much A stretches; as if it were known if not
+        given.
     """
 
     reduction: ClassVar[Reduction] = _LOG_MEAN_EXP
 
-    def guided(self, x_0: Tensor, slope: Tensor, scale: float, sigma: float, sigma_next: float) -> Guided:
+    def __init__(self, spread: Spread | None = None) -> None:
+        self.spread = spread
+
+    def guided(
+        self, x_0: Tensor, slope: Tensor, scale: float, sigma: float, sigma_next: float, operator: Operator
+    ) -> Guided:
         """See the class."""
+        if self.spread and isinstance(operator, GaussianOperator):
+            scale /= 1 + (self.spread(sigma) / operator.noise_std) ** 2
         return Guided(x_0 - scale * sigma**2 * slope, None)
 
 

@@ -68,4 +68,4 @@ class DPS(AnnealedSolver):
         """See the class."""
         posterior = PointPosterior(self.denoiser)
         x_0, slope = guide_noisy_image(x_t, sigma, y, posterior, self.operator, noise, self.reduction)
-        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma))
+        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma), self.operator)

@@ -84,7 +84,7 @@ class FreeDoM(AnnealedSolver):
         """See the class."""
         posterior = PointPosterior(self.denoiser)
         x_0, slope = guide_noisy_image(x_t, sigma, y, posterior, self.operator, noise, self.reduction)
-        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma))
+        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma), self.operator)
 
     def visits_at(self, sigma: float) -> int:
         """K inside the range, 1 outside."""

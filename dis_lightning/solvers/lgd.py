@@ -79,7 +79,7 @@ class LGD(AnnealedSolver):
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""
         x_0, slope = guide_noisy_image(x_t, sigma, y, self._posterior(), self.operator, noise, self.reduction)
-        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma))
+        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma), self.operator)
 
     def _posterior(self) -> GaussianPosterior:
         return GaussianPosterior(self.denoiser, self.spread, self.monte_carlo_samples)

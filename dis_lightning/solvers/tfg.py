@@ -112,7 +112,7 @@ class TFG(AnnealedSolver):
         if self.variance_scale == 0:
             return Guided(self.denoiser(x_t, sigma), None)
         x_0, slope = guide_noisy_image(x_t, sigma, y, self._posterior(), self.operator, noise, self.reduction)
-        return self.convention.guided(x_0, slope, self.variance_scale, sigma, self.levels.below(sigma))
+        return self.convention.guided(x_0, slope, self.variance_scale, sigma, self.levels.below(sigma), self.operator)
 
     def _posterior(self) -> GaussianPosterior:
         return GaussianPosterior(self.denoiser, self.spread, self.monte_carlo_samples)

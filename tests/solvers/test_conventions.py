@@ -13,12 +13,13 @@ from linear_gaussian import PRIOR, Y
 from scalar_gaussian import CONSISTENCY, LEVELS, MEAN, OPERATOR, SAMPLES, Array, Draw, energy, slope, solve, walk
 
 from dis_lightning.guidance import Convention, LikelihoodScale, LogMeanExp, MeanDistance, SigmaScale, VPScale
-from dis_lightning.levels import Levels
+from dis_lightning.levels import KarrasLevels, Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import MatrixOperator
 from dis_lightning.posteriors import PosteriorSpread
 from dis_lightning.priors import GaussianPrior
 from dis_lightning.solvers import DPS, LGD, AnnealedSolver, ConsistencyDPS, FreeDoM
+from studies.problems import gaussian_problem
 
 NOISELESS = MatrixOperator(torch.eye(1))
 
@@ -131,3 +132,32 @@ def test_at_scale_1_many_draws_of_the_posterior_give_the_exact_mean_given_both(s
     # gradient; the weights leave a third of the draws or more.
     error = (1 + sigma**2) / math.sqrt(draws / 3)
     torch.testing.assert_close(x_0, prior.posterior(LINEAR, Y)(x_t, sigma), rtol=0, atol=5 * error)
+
+
+@pytest.mark.parametrize("sigma", [0.4, 2.0, 50.0])
+def test_widened_by_the_spread_one_point_is_exact_where_lengths_are_kept(sigma: float) -> None:
+    prior = GaussianPrior(torch.tensor([0.3, -0.2, 0.1]), 0.7**2 * torch.eye(3))
+    rows, _ = torch.linalg.qr(torch.tensor([[1.0, 0.5], [-0.3, 0.8], [0.6, 0.6]]))
+    operator, y, x_t = (
+        MatrixOperator(rows.T, noise_std=0.2),
+        torch.tensor([[0.5, -0.1]]),
+        torch.tensor([[1.0, -2.0, 3.0]]),
+    )
+    convention = LikelihoodScale(PosteriorSpread(0.7))
+    solver = DPS(operator, prior, Levels([sigma, 0.1]), scale=1.0, convention=convention)
+    x_0, _ = solver.guide(x_t, sigma, y, NoiseSource(0, [0]))
+    torch.testing.assert_close(x_0, prior.posterior(operator, y)(x_t, sigma), rtol=1e-4, atol=1e-4)
+
+
+def test_without_a_tuned_scale_a_widened_likelihood_walks_as_well_as_a_tuned_distance() -> None:
+    """On the Gaussian of the exact table, whose matrix stretches; the likelihood as it is diverges there."""
+    problem = gaussian_problem(6, 3)
+    levels = KarrasLevels(40)
+
+    def error(scale: float, convention: Convention | None) -> float:
+        parts = (problem.operator, problem.prior, levels)
+        return problem.distance(problem.draw(DPS(*parts, scale=scale, convention=convention, num_samples=200)))
+
+    tuned = min(error(scale, None) for scale in (0.3, 1.0, 3.0))
+    assert error(1.0, LikelihoodScale(PosteriorSpread(1.0))) < 1.2 * tuned
+    assert error(1.0, LikelihoodScale()) > 10 * tuned
