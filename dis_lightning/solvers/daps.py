@@ -83,8 +83,8 @@ class DAPS(AnnealedSolver):
     Args:
         operator: what is measured, with noise.
         denoiser: the prior, a posterior mean.
-        levels: the noise levels; the paper takes 200 from 100 down to 0.1.
-        flow_steps: k, >= 1; the paper takes 5 (10 where it is called DAPS-4k).
+        levels: the noise levels; the authors' scripts take 200 from 100 down to 0.1.
+        flow_steps: k, >= 1; the authors' scripts take 5.
         flow_sigma_min: lowest level above 0 of the flow, > 0.
         kernel: how the chain moves; for linear operators a draw in closed form if not given.
         moves: number of moves of the chain at each level, >= 1.
