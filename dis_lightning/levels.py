@@ -7,6 +7,7 @@ Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Model
 Levels are plain floats in double precision: they steer the loop, and a tensor would make it wait for the device.
 """
 
+import bisect
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,7 +19,7 @@ from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.schedules import DiscreteSchedule, Schedule
 
-__all__ = ["KarrasLevels", "Levels", "MultistepLevels", "VPLevels", "karras"]
+__all__ = ["GrowingSignalLevels", "KarrasLevels", "Levels", "MultistepLevels", "VPLevels", "karras"]
 
 
 @overload
@@ -62,6 +63,49 @@ class Levels(Described, Sequence[float]):
 
     def __len__(self) -> int:
         return len(self._sigmas)
+
+    def below(self, sigma: float) -> float:
+        """The level that a step from `sigma` goes to: the largest below it.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        place = bisect.bisect_right(self._sigmas, -sigma, key=lambda level: -level)
+        if place == len(self):
+            raise InvalidValueError(f"There is no level below {sigma:g}: the last one is {self._sigmas[-1]:g}.")
+        return self._sigmas[place]
+
+
+class GrowingSignalLevels(Levels):
+    """The few levels of restoration with a consistency model, and a last 0 (Garber and Tirer, CM4IR, 2025).
+
+        sigma_k = sqrt(1 - a_k),    a_1 = abar(start + 1),    a_(k+1) = min((1 + growth) a_k, 0.9999)
+
+    `abar` is that of DDPM with 1000 linear steps, betas from 1e-4 to 0.02. So all levels lie between 0.01 and 1. Where
+    several reach 0.01, which published settings do, each lies a millionth below the one before.
+
+    Args:
+        start: step of DDPM that the walk begins at, 0 .. 998: the authors' `iN`.
+        growth: relative growth of the signal's variance per level, > 0: the authors' γ.
+        steps: number of levels above 0, at least 1.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(self, start: int, growth: float, steps: int = 4) -> None:
+        require_numbers(self, start=start, growth=growth, steps=steps)
+        if not 0 <= start <= 998 or not 0 < growth < math.inf or steps < 1:
+            raise InvalidValueError(
+                "GrowingSignalLevels needs start in 0 .. 998, a finite growth > 0 and steps >= 1, but got "
+                f"start={start}, growth={growth}, steps={steps}."
+            )
+        signal = math.prod(1 - (1e-4 + (0.02 - 1e-4) * step / 999) for step in range(start + 2))
+        sigmas: list[float] = []
+        for step in range(steps):
+            sigma = math.sqrt(1 - min(signal * (1 + growth) ** step, 0.9999))
+            sigmas.append(sigma if not sigmas or sigma < sigmas[-1] else sigmas[-1] * (1 - 1e-6))
+        super().__init__([*sigmas, 0.0])
 
 
 class KarrasLevels(Levels):

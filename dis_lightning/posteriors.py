@@ -30,12 +30,14 @@ from dis_lightning.types import Posterior
 
 __all__ = [
     "ConsistencyPosterior",
+    "FlatSpread",
     "FlowPosterior",
     "GaussianPosterior",
     "PointPosterior",
     "PosteriorModel",
     "PosteriorSpread",
     "Spread",
+    "around",
 ]
 
 
@@ -45,6 +47,19 @@ class Spread(Described, ABC):
     @abstractmethod
     def __call__(self, sigma: float) -> float:
         """Give the standard deviation, >= 0, at noise level `sigma`, > 0."""
+
+
+@dataclass(frozen=True)
+class FlatSpread(Spread):
+    """`r(sigma) = sigma`: the standard deviation of `x_0` given `x_t` where all images are as likely.
+
+    Far too wide at levels above the size of the data; the rule of plug-and-play methods (Zhu et al., DiffPIR, 2023) and
+    of the code of Zhang et al., DAPS, 2025.
+    """
+
+    def __call__(self, sigma: float) -> float:
+        """See the class."""
+        return sigma
 
 
 @dataclass(frozen=True)
@@ -131,7 +146,7 @@ class GaussianPosterior(PosteriorModel):
     def __call__(self, x_t: Tensor, sigma: float, noise: NoiseSource) -> Posterior:
         """See the class."""
         mean = self.denoiser(x_t, sigma)
-        return Posterior(mean, _around(mean, _std(self.spread, sigma), self.samples, noise))
+        return Posterior(mean, around(mean, sigma, self.spread, self.samples, noise))
 
 
 @dataclass(frozen=True)
@@ -163,7 +178,7 @@ class ConsistencyPosterior(PosteriorModel):
         with torch.no_grad():
             mean = self.denoiser(x_t, sigma)
         sample = self.consistency(x_t, sigma)
-        return Posterior(mean, _around(sample, _std(self.spread, sigma), 1, noise))
+        return Posterior(mean, around(sample, sigma, self.spread, 1, noise))
 
 
 @dataclass(frozen=True)
@@ -217,12 +232,9 @@ def _check_spread(owner: PosteriorModel, spread: float | Spread) -> None:
         raise InvalidValueError(f"A spread is finite and >= 0, but got {spread}.")
 
 
-def _std(spread: float | Spread, sigma: float) -> float:
-    return spread(sigma) if isinstance(spread, Spread) else spread
-
-
-def _around(centre: Tensor, std: float, samples: int, noise: NoiseSource) -> Tensor:
-    """Draw `(samples, N, *shape)` around `(N, *shape)`."""
+def around(centre: Tensor, sigma: float, spread: float | Spread, samples: int, noise: NoiseSource) -> Tensor:
+    """Draw `(samples, N, *shape)` around `(N, *shape)`: `centre + r(sigma) n_m`."""
+    std = spread(sigma) if isinstance(spread, Spread) else spread
     # Nothing is drawn where nothing is added: the run's other noise is then that of a method without draws.
     if std == 0:
         return centre.expand(samples, *centre.shape)

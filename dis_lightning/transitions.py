@@ -13,7 +13,7 @@ from torch import Tensor
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, require_numbers
 
-__all__ = ["AncestralEuler", "ProbabilityFlow", "Renoise", "Transition"]
+__all__ = ["AncestralEuler", "PartialRenoise", "ProbabilityFlow", "Renoise", "Transition"]
 
 
 class Transition(Described, ABC):
@@ -62,6 +62,34 @@ class AncestralEuler(Transition):
         # Rounding may bring the difference below 0 where sigma_next is next to nothing.
         sigma_down = math.sqrt(max(sigma_next**2 - sigma_up**2, 0.0))
         return _euler(x_t, x_0, sigma, sigma_down), sigma_up
+
+
+@dataclass(frozen=True)
+class PartialRenoise(Transition):
+    """Exchange a share of the noise for fresh noise at every step, however small it is (Zhu et al., DiffPIR, 2023).
+
+        mean = x_0 + sqrt(1 - share) sigma_next (x_t - x_0) / sigma
+        std  = sqrt(share) sigma_next
+
+    With a share of 0 this is the probability flow, with 1 `Renoise(0.0)`.
+
+    Args:
+        share: variance of the fresh noise as a share of `sigma_next^2`, in [0, 1].
+
+    Raises:
+        ValueError: if the share is out of range.
+    """
+
+    share: float
+
+    def __post_init__(self) -> None:
+        require_numbers(self, share=self.share)
+        if not 0 <= self.share <= 1:
+            raise InvalidValueError(f"PartialRenoise needs a share in [0, 1], but got {self.share}.")
+
+    def __call__(self, x_t: Tensor, x_0: Tensor, sigma: float, sigma_next: float) -> tuple[Tensor, float]:
+        """See the class."""
+        return _euler(x_t, x_0, sigma, math.sqrt(1 - self.share) * sigma_next), math.sqrt(self.share) * sigma_next
 
 
 @dataclass(frozen=True)

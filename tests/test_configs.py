@@ -130,10 +130,14 @@ def test_every_solver_file_runs(file: str, tmp_path: Path) -> None:
         "consistency_dps": ["--model.levels.steps=3", *(arg.replace("denoiser", "consistency") for arg in FITTED)],
         "consistency_inversion": ["--model.steps=[2,2]"],
         "consistency_sampling": [],
+        "daps": ["--model.levels.steps=3", "--model.moves=2"],
+        "daps_likelihood": ["--model.levels.steps=3", "--model.moves=2"],
         "langevin": ["--model.warm_start=2", "--model.num_samples=2"],
+        "pnp_cm": [],
     }
     name = Path(file).stem
-    prior = MAP if name in ("cmedit", "consistency_inversion", "consistency_sampling", "langevin") else PRIOR
+    by_map = ("cm4ir", "cmedit", "consistency_inversion", "consistency_sampling", "langevin", "pnp_cm")
+    prior = MAP if name in by_map else PRIOR
     runs(tmp_path, *ROOMS, *prior, *OPERATOR, f"--config={file}", *quick.get(name, ["--model.levels.steps=3"]))
 
 

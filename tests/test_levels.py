@@ -121,3 +121,10 @@ def test_levels_that_are_none_or_infinite_are_refused() -> None:
         Levels([math.inf, 1.0])
     with pytest.raises(TypeError, match="MultistepLevels needs a number as `indices`, but got none"):
         MultistepLevels([0, None])
+
+
+def test_the_level_below_is_where_a_step_goes() -> None:
+    levels = Levels([3.0, 1.0, 0.5, 0.0])
+    assert [levels.below(sigma) for sigma in (9.0, 3.0, 2.0, 1.0, 0.5)] == [3.0, 1.0, 1.0, 0.5, 0.0]
+    with pytest.raises(ValueError, match="no level below 0: the last one is 0"):
+        levels.below(0.0)

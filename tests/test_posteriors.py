@@ -9,6 +9,7 @@ import torch
 from dis_lightning.noise import NoiseSource
 from dis_lightning.posteriors import (
     ConsistencyPosterior,
+    FlatSpread,
     FlowPosterior,
     GaussianPosterior,
     PointPosterior,
@@ -34,6 +35,11 @@ def test_the_spread_rule_is_the_posterior_standard_deviation_of_an_isotropic_gau
     prior = GaussianPrior(torch.zeros(1, dtype=torch.float64), torch.tensor([[data_std**2]], dtype=torch.float64))
     variance = sigma**2 * (prior(torch.ones(1, 1, dtype=torch.float64), sigma)).item()
     assert PosteriorSpread(data_std)(sigma) == pytest.approx(math.sqrt(variance))
+
+
+def test_a_flat_spread_is_the_limit_of_large_data() -> None:
+    assert FlatSpread()(3.0) == 3.0
+    assert PosteriorSpread(1e9)(3.0) == pytest.approx(FlatSpread()(3.0))
 
 
 def test_gaussian_draws_have_the_mean_and_spread_asked_for() -> None:

@@ -8,9 +8,9 @@ import torch
 
 from dis_lightning.levels import KarrasLevels, MultistepLevels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.transitions import AncestralEuler, ProbabilityFlow, Renoise, Transition
+from dis_lightning.transitions import AncestralEuler, PartialRenoise, ProbabilityFlow, Renoise, Transition
 
-TRANSITIONS = [AncestralEuler(), AncestralEuler(eta=0.5), ProbabilityFlow(), Renoise()]
+TRANSITIONS = [AncestralEuler(), AncestralEuler(eta=0.5), PartialRenoise(0.3), ProbabilityFlow(), Renoise()]
 ONE, ZERO = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
 
 
@@ -79,6 +79,16 @@ def test_renoise_forgets_the_noisy_image() -> None:
     assert (of_x_t, of_x_0) == (0, 1)
     assert std == pytest.approx(1.2)
     assert Renoise(sigma_min=0.5)(ONE, ZERO, 3.0, 0.2)[1] == 0
+
+
+def test_a_partly_renewed_image_keeps_the_variance_law_and_meets_both_ends() -> None:
+    of_x_t, of_x_0, std = weights(PartialRenoise(0.3), 2.5, 0.8)
+    assert of_x_t + of_x_0 == pytest.approx(1)
+    assert (math.hypot(of_x_t * 2.5, std), std**2) == (pytest.approx(0.8), pytest.approx(0.3 * 0.8**2))
+    assert weights(PartialRenoise(0.0), 2.5, 0.8) == weights(ProbabilityFlow(), 2.5, 0.8)
+    assert weights(PartialRenoise(1.0), 2.5, 0.8) == weights(Renoise(0.0), 2.5, 0.8)
+    with pytest.raises(ValueError, match=r"PartialRenoise needs a share in \[0, 1\], but got 1.1"):
+        PartialRenoise(1.1)
 
 
 @pytest.mark.parametrize("indices", [[0, 17, 39], [0, 19, 39]])

@@ -51,17 +51,34 @@ class Adam(Kernel):
         self.epsilon = epsilon
 
     def init(self, point: Point) -> KernelState:
+        """See `Kernel.init`."""
+        return self.begin(point.z)
+
+    def begin(self, z: Tensor) -> KernelState:
         """No step is done and all averages are 0."""
-        zero = torch.zeros_like(point.z)
+        zero = torch.zeros_like(z)
         return AdamState(zero, zero, torch.zeros((), dtype=torch.float64))
 
     def step(self, point: Point, state: KernelState, target: Target, noise: NoiseSource) -> tuple[Point, KernelState]:
         """See the class and `Kernel.step`."""
+        z, state = self.descend(point.z, point.gradient, state)
+        return target(z), state
+
+    def descend(self, z: Tensor, gradient: Tensor, state: KernelState) -> tuple[Tensor, KernelState]:
+        """Take one step from `z`, whose gradient is known, without evaluating where it leads.
+
+        Args:
+            z: where it is, `(N, *shape)`.
+            gradient: of each row's energy, same shape.
+            state: what the last step, or `init`, gave.
+
+        Returns:
+            The next `z`, not evaluated, and the next state.
+        """
         mean, square, steps = state
         beta_1, beta_2 = self.betas
         steps = steps + 1
-        mean = beta_1 * mean + (1 - beta_1) * point.gradient
-        square = beta_2 * square + (1 - beta_2) * point.gradient.square()
+        mean = beta_1 * mean + (1 - beta_1) * gradient
+        square = beta_2 * square + (1 - beta_2) * gradient.square()
         root = (square / (1 - beta_2**steps)).sqrt() + self.epsilon
-        z = point.z - self.learning_rate * (mean / (1 - beta_1**steps)) / root
-        return target(z), AdamState(mean, square, steps)
+        return z - self.learning_rate * (mean / (1 - beta_1**steps)) / root, AdamState(mean, square, steps)

@@ -20,7 +20,15 @@ from dis_lightning.operators.texts import texts
 from dis_lightning.types import Measurement
 from dis_lightning.weights import load_networks
 
-__all__ = ["GaussianOperator", "LabelOperator", "LinearOperator", "Operator", "TextOperator", "tensor"]
+__all__ = [
+    "GaussianOperator",
+    "LabelOperator",
+    "LinearOperator",
+    "Operator",
+    "TextOperator",
+    "require_density",
+    "tensor",
+]
 
 
 class Operator(Described, nn.Module, ABC):
@@ -278,6 +286,23 @@ class TextOperator(Operator):
     @abstractmethod
     def measure(self, x_0: Tensor, noise: NoiseSource) -> list[str]:
         """The text of each image."""
+
+
+def require_density(owner: object, operator: Operator) -> None:
+    """Refuse a measurement without noise where its density `p(y | x_0)` is needed.
+
+    Args:
+        owner: who needs it.
+        operator: what is measured.
+
+    Raises:
+        ValueError: if the measurement has no noise: its density does not exist then.
+    """
+    if isinstance(operator, GaussianOperator) and operator.noise_std == 0:
+        raise InvalidValueError(
+            f"{type(owner).__name__} needs noise on the measurement, but {type(operator).__name__} has noise_std=0; "
+            "set it to the noise assumed."
+        )
 
 
 def tensor(y: Measurement) -> Tensor:

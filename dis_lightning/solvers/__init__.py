@@ -2,30 +2,42 @@
 
 from dis_lightning.solvers.annealed import AnnealedSolver
 from dis_lightning.solvers.base import Solver
+from dis_lightning.solvers.cm4ir import CM4IR
 from dis_lightning.solvers.cmedit import CMEdit
 from dis_lightning.solvers.consistency_dps import ConsistencyDPS
 from dis_lightning.solvers.consistency_inversion import ConsistencyInversion
 from dis_lightning.solvers.consistency_sampling import ConsistencySampling
+from dis_lightning.solvers.daps import DAPS
+from dis_lightning.solvers.diffpir import DiffPIR
 from dis_lightning.solvers.dps import DPS
 from dis_lightning.solvers.freedom import FreeDoM
 from dis_lightning.solvers.langevin import NoiseSpaceLangevin
 from dis_lightning.solvers.lgd import LGD
 from dis_lightning.solvers.mpgd import MPGD
 from dis_lightning.solvers.noise_space import NoiseSpaceSolver
+from dis_lightning.solvers.pnp_cm import PnPCM
+from dis_lightning.solvers.reddiff import REDDiff
+from dis_lightning.solvers.tfg import TFG
 from dis_lightning.solvers.unguided import Unguided
 
 __all__ = [
+    "CM4IR",
+    "DAPS",
     "DPS",
     "LGD",
     "MPGD",
+    "TFG",
     "AnnealedSolver",
     "CMEdit",
     "ConsistencyDPS",
     "ConsistencyInversion",
     "ConsistencySampling",
+    "DiffPIR",
     "FreeDoM",
     "NoiseSpaceLangevin",
     "NoiseSpaceSolver",
+    "PnPCM",
+    "REDDiff",
     "Solver",
     "Unguided",
 ]

@@ -1,6 +1,6 @@
 """The annealed loop, once for all methods in which a noisy image walks down the noise levels.
 
-    x_t = sigma_max n
+    x_t = start(y), which is sigma_max n
     for sigma, sigma_next in levels:
         for visit in 1 .. visits_at(sigma):
             x_t        = x_t + sqrt(sigma^2 - sigma_next^2) n      back up, before every visit but the first
@@ -75,6 +75,10 @@ class AnnealedSolver(Solver):
             noise: one stream per row.
         """
 
+    def start(self, y: Measurement, noise: NoiseSource) -> Tensor:
+        """Noisy images at the first level, `(N, *shape)`: pure noise, unless a method begins at a first guess."""
+        return self.levels[0] * noise.normal((len(noise), *self.denoiser.shape))
+
     def visits_at(self, sigma: float) -> int:
         """How often the step down from `sigma` is taken, >= 1; more than once is time travel."""
         return 1
@@ -82,7 +86,7 @@ class AnnealedSolver(Solver):
     @torch.no_grad()
     def iterate(self, y: Measurement, noise: NoiseSource) -> Iterator[State]:
         """Walk down the noise levels; see the module."""
-        x_t = self.levels[0] * noise.normal((len(noise), *self.denoiser.shape))
+        x_t = self.start(y, noise)
         steps = len(self.levels) - 1
         for step, (sigma, sigma_next) in enumerate(pairwise(self.levels), start=1):
             for visit in range(self.visits_at(sigma)):

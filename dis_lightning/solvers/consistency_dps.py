@@ -9,7 +9,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.guidance import guide_noisy_image
+from dis_lightning.guidance import Convention, SigmaScale, guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
@@ -49,6 +49,8 @@ class ConsistencyDPS(AnnealedSolver):
         spread: standard deviation of the noise on the consistency sample, or a rule for it; finite and >= 0.
         use_consistency: whether the consistency sample is compared, or else the posterior mean, for which no
             consistency model is needed.
+        convention: what the scale is measured in: `SigmaScale()`, the papers' and the default, `VPScale()`, that of the
+            DPS paper itself, or `LikelihoodScale()`, in which 1 means the likelihood.
         transition: how to go to the next level; ancestral Euler if not given.
         num_samples: number of posterior samples per image.
         seed: the run's seed.
@@ -69,10 +71,13 @@ class ConsistencyDPS(AnnealedSolver):
         scale: float,
         spread: float | Spread = 0.2,
         use_consistency: bool = True,
+        convention: Convention | None = None,
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
         self.scale = self._finite("scale", scale)
+        self.convention = convention or SigmaScale()
+        self.reduction = self.convention.settle(self, operator)
         self.spread = spread
         self.consistency = consistency if use_consistency else None
         if use_consistency:
@@ -85,8 +90,8 @@ class ConsistencyDPS(AnnealedSolver):
 
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""
-        x_0, slope = guide_noisy_image(x_t, sigma, y, self._posterior(), self.operator, noise)
-        return Guided(x_0, self.scale * sigma * slope)
+        x_0, slope = guide_noisy_image(x_t, sigma, y, self._posterior(), self.operator, noise, self.reduction)
+        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma), self.operator)
 
     def _posterior(self) -> PosteriorModel:
         if self.consistency is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.guidance import guide_noisy_image
+from dis_lightning.guidance import Convention, SigmaScale, guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
@@ -27,29 +27,45 @@ class DPS(AnnealedSolver):
         x_0     = D(x_t, sigma)
         x_next  = transition(x_t, x_0) - scale sigma grad_{x_t} d(A(x_0), y)
 
-    The text of Purohit et al. has no `sigma` in the second line; their code and that of Xu et al. have it. The distance
-    is one number per image: an image's step does not depend on the others in its batch. One network evaluation and one
-    gradient per step and sample.
+    The text of Purohit et al. has no `sigma` in the second line; their code and that of Xu et al. have it. The scales
+    of Chung et al. belong to DDPM's variable: give them with `VPScale()`, which says how the line reads then. The
+    distance is one number per image: an image's step does not depend on the others in its batch. One network evaluation
+    and one gradient per step and sample.
 
     Args:
         operator: what is measured.
         denoiser: the prior.
         levels: the noise levels; the papers take 1000 (Xu et al.) or 100 (Purohit et al.) Karras levels.
-        scale: guidance strength ζ, >= 0. It belongs to the operator's distance and to the number of steps.
+        scale: guidance strength ζ, >= 0. It belongs to the convention, and but for the likelihood's to the operator's
+            distance and to the number of steps.
+        convention: what the scale is measured in: `SigmaScale()`, the papers' and the default, `VPScale()`, that of the
+            DPS paper itself, or `LikelihoodScale()`, in which 1 means the likelihood.
         transition: how to go to the next level; ancestral Euler if not given.
         num_samples: number of posterior samples per image.
         seed: the run's seed.
 
     Raises:
-        ValueError: if `scale` is negative or not finite.
+        ValueError: if `scale` is negative or not finite, or if the likelihood is followed of a measurement without
+            noise.
     """
 
-    def __init__(self, operator: Operator, denoiser: Denoiser, levels: Levels, *, scale: float, **common: Any) -> None:
+    def __init__(
+        self,
+        operator: Operator,
+        denoiser: Denoiser,
+        levels: Levels,
+        *,
+        scale: float,
+        convention: Convention | None = None,
+        **common: Any,
+    ) -> None:
         super().__init__(operator, denoiser, levels, **common)
         self.scale = self._finite("scale", scale)
+        self.convention = convention or SigmaScale()
+        self.reduction = self.convention.settle(self, operator)
 
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""
         posterior = PointPosterior(self.denoiser)
-        x_0, slope = guide_noisy_image(x_t, sigma, y, posterior, self.operator, noise)
-        return Guided(x_0, self.scale * sigma * slope)
+        x_0, slope = guide_noisy_image(x_t, sigma, y, posterior, self.operator, noise, self.reduction)
+        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma), self.operator)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.guidance import guide_noisy_image
+from dis_lightning.guidance import Convention, SigmaScale, guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
@@ -40,6 +40,8 @@ class FreeDoM(AnnealedSolver):
         visits: K, how often a step is taken, >= 1.
         travel_range: lowest and highest level at which a step is taken more than once; everywhere if not given. The
             paper's range on 1000 DDPM steps, 500 to 800, is the range from 3.4 to 25.7 here.
+        convention: what the scale is measured in: `SigmaScale()`, the papers' and the default, `VPScale()`, that of the
+            DPS paper itself, or `LikelihoodScale()`, in which 1 means the likelihood.
         transition: how to go to the next level; ancestral Euler if not given.
         num_samples: number of posterior samples per image.
         seed: the run's seed.
@@ -57,6 +59,7 @@ class FreeDoM(AnnealedSolver):
         scale: float,
         visits: int = 2,
         travel_range: tuple[float, float] = (0.0, math.inf),
+        convention: Convention | None = None,
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
@@ -67,6 +70,8 @@ class FreeDoM(AnnealedSolver):
         if visits < 1:
             raise InvalidValueError(f"FreeDoM needs visits >= 1, but got {visits}; 1 is a run without time travel.")
         self.scale = self._finite("scale", scale)
+        self.convention = convention or SigmaScale()
+        self.reduction = self.convention.settle(self, operator)
         self.visits = visits
         self.travel_range = travel_range
         if not (lowest <= highest and lowest <= levels[0] and levels[-2] <= highest):
@@ -78,8 +83,8 @@ class FreeDoM(AnnealedSolver):
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""
         posterior = PointPosterior(self.denoiser)
-        x_0, slope = guide_noisy_image(x_t, sigma, y, posterior, self.operator, noise)
-        return Guided(x_0, self.scale * sigma * slope)
+        x_0, slope = guide_noisy_image(x_t, sigma, y, posterior, self.operator, noise, self.reduction)
+        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma), self.operator)
 
     def visits_at(self, sigma: float) -> int:
         """K inside the range, 1 outside."""

@@ -16,7 +16,7 @@ from dis_lightning.kernels import Adam, Kernel, Target, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.meters import AcceptanceMeter
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import GaussianOperator, Operator
+from dis_lightning.operators.base import Operator, require_density
 from dis_lightning.priors.base import Denoiser, require_kind, require_levels
 from dis_lightning.solvers.base import Solver
 from dis_lightning.transitions import Renoise
@@ -89,11 +89,7 @@ class NoiseSpaceLangevin(Solver):
                 f"num_samples={self.num_samples}, but got warm_start={warm_start}, burn_in={burn_in}, "
                 f"thinning={thinning} and chains={chains}."
             )
-        if isinstance(operator, GaussianOperator) and operator.noise_std == 0:
-            raise InvalidValueError(
-                f"NoiseSpaceLangevin needs noise on the measurement, but {type(operator).__name__} has noise_std=0; "
-                "set it to the noise assumed."
-            )
+        require_density(self, operator)
         self.levels = levels
         self.renoise = Renoise(sigma_min)
         self.kernel = kernel

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from dis_lightning.errors import require_numbers
-from dis_lightning.guidance import MeanDistance, Reduction, guide_noisy_image
+from dis_lightning.guidance import Convention, Reduction, SigmaScale, guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
@@ -42,7 +42,10 @@ class LGD(AnnealedSolver):
         scale: guidance strength ζ, >= 0.
         spread: r, finite and >= 0: a number (Xu et al.: 0.2) or a rule (Purohit et al.: `PosteriorSpread()`).
         monte_carlo_samples: number of draws M, >= 1.
-        reduction: L, how M draws make one value per image; `MeanDistance` if not given.
+        reduction: L, how M draws make one value per image; that of the convention if not given: `MeanDistance`, or
+            `LogMeanExp` for the likelihood.
+        convention: what the scale is measured in: `SigmaScale()`, the papers' and the default, `VPScale()`, that of the
+            DPS paper itself, or `LikelihoodScale()`, in which 1 means the likelihood.
         transition: how to go to the next level; ancestral Euler if not given.
         num_samples: number of posterior samples per image.
         seed: the run's seed.
@@ -61,20 +64,22 @@ class LGD(AnnealedSolver):
         spread: float | Spread = 0.2,
         monte_carlo_samples: int = 1,
         reduction: Reduction | None = None,
+        convention: Convention | None = None,
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
         self.scale = self._finite("scale", scale)
+        self.convention = convention or SigmaScale()
+        self.reduction = self.convention.settle(self, operator, reduction)
         require_numbers(self, monte_carlo_samples=monte_carlo_samples)
         self.spread = spread
         self.monte_carlo_samples = monte_carlo_samples
-        self.reduction = reduction or MeanDistance()
         self._posterior()  # refuses its arguments now rather than at the first step
 
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""
         x_0, slope = guide_noisy_image(x_t, sigma, y, self._posterior(), self.operator, noise, self.reduction)
-        return Guided(x_0, self.scale * sigma * slope)
+        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma), self.operator)
 
     def _posterior(self) -> GaussianPosterior:
         return GaussianPosterior(self.denoiser, self.spread, self.monte_carlo_samples)

@@ -30,6 +30,9 @@ class MPGD(AnnealedSolver):
     The gradient is taken at `x_0` and never enters the network: one network evaluation and no network gradient per step
     and sample. The estimate is not clamped again after it moved.
 
+    The step is taken at the clean image, where all parametrisations of the noise agree: there is no convention to
+    choose. A step of the likelihood's size at the clean image is that of `DiffPIR`.
+
     The code of Purohit et al. multiplies ζ by 10 on the way: their ζ = 25 is `scale=250` here. A consistency model as
     denoiser makes this their MPGD-CM.
 

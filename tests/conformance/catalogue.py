@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dis_lightning import operators, rooms, solvers
 from dis_lightning.kernels import HMC, MALA, Adam, EulerMaruyama, ExponentialIntegrator, Kernel
-from dis_lightning.levels import KarrasLevels, MultistepLevels
+from dis_lightning.levels import GrowingSignalLevels, KarrasLevels, MultistepLevels
 from dis_lightning.operators import Operator, TorchvisionClassifier
 from dis_lightning.priors import (
     EDM,
@@ -73,6 +73,10 @@ class SolverCase:
     """Whether there is an argument `consistency` for a second network."""
     kind: Kind = "posterior mean"
     """What its prior has to be."""
+    strict: bool = False
+    """Whether it refuses a consistency map where a posterior mean is due."""
+    linear: bool = False
+    """Whether its operator must be linear."""
 
 
 STEPS = 5
@@ -81,7 +85,8 @@ MAP: Kind = "consistency map"
 TWO_LEVELS = {"levels": MultistepLevels([0, 20, 39])}
 
 SOLVERS: dict[str, SolverCase] = {
-    "CMEdit": SolverCase(TWO_LEVELS, evaluations=2 * 2, kind=MAP),
+    "CM4IR": SolverCase({"levels": GrowingSignalLevels(250, 0.2, steps=3)}, evaluations=2 * 3, kind=MAP, linear=True),
+    "CMEdit": SolverCase(TWO_LEVELS, evaluations=2 * 2, kind=MAP, linear=True),
     "ConsistencyDPS": SolverCase(
         ANNEALED | {"scale": 0.1}, evaluations=2 * 2 * STEPS, gradients=2 * STEPS, consistency=True
     ),
@@ -89,7 +94,11 @@ SOLVERS: dict[str, SolverCase] = {
         TWO_LEVELS | {"learning_rates": [0.1, 0.1], "steps": [2, 3]}, evaluations=2 * 7, gradients=2 * 7, kind=MAP
     ),
     "ConsistencySampling": SolverCase(TWO_LEVELS, evaluations=2 * 2, looks=False, kind=MAP),
+    "DAPS": SolverCase(
+        ANNEALED | {"flow_steps": 3, "kernel": EulerMaruyama(0.01), "moves": 2}, evaluations=2 * 3 * STEPS, strict=True
+    ),
     "DPS": SolverCase(ANNEALED | {"scale": 0.1}, evaluations=2 * STEPS, gradients=2 * STEPS),
+    "DiffPIR": SolverCase(ANNEALED | {"descent_steps": 2}, evaluations=2 * STEPS),
     "FreeDoM": SolverCase(ANNEALED | {"scale": 0.1}, evaluations=2 * 2 * STEPS, gradients=2 * 2 * STEPS),
     "LGD": SolverCase(ANNEALED | {"scale": 0.1, "monte_carlo_samples": 3}, evaluations=2 * STEPS, gradients=2 * STEPS),
     "MPGD": SolverCase(ANNEALED | {"scale": 0.5}, evaluations=2 * STEPS),
@@ -98,6 +107,15 @@ SOLVERS: dict[str, SolverCase] = {
         evaluations=2 * (1 + 2 + 1 + 2 * 2),
         gradients=2 * (1 + 2 + 1 + 2 * 2),
         kind=MAP,
+    ),
+    "PnPCM": SolverCase(
+        {"levels": GrowingSignalLevels(250, 0.2, steps=3), "descent_steps": 2}, evaluations=2 * 3, kind=MAP
+    ),
+    "REDDiff": SolverCase(ANNEALED, evaluations=2 * STEPS, strict=True),
+    "TFG": SolverCase(
+        ANNEALED | {"variance_scale": 0.1, "mean_scale": 0.1, "iterations": 2, "visits": 2},
+        evaluations=2 * 2 * STEPS,
+        gradients=2 * 2 * STEPS,
     ),
     "Unguided": SolverCase(ANNEALED, evaluations=2 * STEPS, looks=False),
 }

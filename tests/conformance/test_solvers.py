@@ -50,7 +50,7 @@ def test_samples_have_two_axes_before_those_of_an_image_and_are_finite(name: str
 @pytest.mark.parametrize("operator", sorted(OPERATORS.keys() & set(operators.__all__)))
 def test_it_works_with_every_operator_that_it_takes(name: str, operator: str) -> None:
     built = build_operator(operator)
-    if name == "CMEdit" and not isinstance(built, LinearOperator):
+    if SOLVERS[name].linear and not isinstance(built, LinearOperator):
         with pytest.raises(TypeError, match="LinearOperator"):
             build(name, operator=built)
         return
@@ -113,10 +113,11 @@ def test_no_gradient_stays_behind(name: str) -> None:
 
 @for_every_solver
 def test_a_network_in_bfloat16_changes_rounding_alone_and_leaves_all_else_in_float32(name: str) -> None:
-    second = SOLVERS[name].consistency
+    case = SOLVERS[name]
+    kind = EDM if case.strict else ConsistencyModel
     exact, rounded = (
-        build(name, denoiser=prior, **{"consistency": prior} if second else {}).solve(*measured(INDICES))
-        for prior in (unet(torch.float32), unet(torch.bfloat16))
+        build(name, denoiser=prior, **{"consistency": prior} if case.consistency else {}).solve(*measured(INDICES))
+        for prior in (kind(small_unet(torch.float32)), kind(small_unet(torch.bfloat16)))
     )
     assert rounded.dtype == torch.float32
     assert rounded.isfinite().all()
@@ -178,6 +179,9 @@ def test_a_prior_of_the_other_kind_is_refused_with_what_to_write_instead(name: s
             build(name, denoiser=wrong)
         with pytest.raises(ValueError, match=r"GaussianPrior gives a posterior mean, .*its consistency_map\(\)"):
             getattr(solvers, name)(**case.arguments, operator=OPERATOR, denoiser=PRIOR)
+    elif case.strict:
+        with pytest.raises(ValueError, match=rf"{name} needs a posterior mean as `denoiser`, but ConsistencyModel"):
+            build(name, denoiser=unet(torch.float32))
     else:
         build(name, denoiser=unet(torch.float32))
     if case.consistency:
