@@ -11,6 +11,7 @@ kept for the way back, of a convolution nothing but its weights, where PyTorch's
 """
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -19,14 +20,17 @@ from torch.nn import functional as F
 
 __all__ = ["conv2d", "fits", "group_norm"]
 
+TRITON = find_spec("triton") is not None
+"""Whether Triton is here: it comes with PyTorch for GPUs on Linux."""
+
 
 def fits(x: Tensor, *frozen: Tensor | None) -> bool:
-    """Whether the fused normalisation can be used: on a GPU, with nothing but `x` to differentiate.
+    """Whether the fused normalisation can be used: on a GPU with Triton, and with nothing but `x` to differentiate.
 
     Triton's interpreter, which the environment variable TRITON_INTERPRET=1 asks for, counts as a GPU.
     """
     learns = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in frozen)
-    return not learns and (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
+    return TRITON and not learns and (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
 
 
 def group_norm(

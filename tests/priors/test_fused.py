@@ -16,7 +16,7 @@ from small_run import ROOT
 from torch import Tensor
 from torch.nn import functional as F
 
-from dis_lightning.priors import EDM
+from dis_lightning.priors import EDM, fused
 from dis_lightning.priors.blocks import Conv2d, fuse
 from dis_lightning.priors.fused import conv2d, fits
 
@@ -66,10 +66,10 @@ def test_a_frozen_convolution_is_the_plain_one_and_keeps_its_weights_alone(dtype
 
 
 def test_without_a_gpu_a_fused_network_computes_as_before_and_keeps_less() -> None:
-    plain, fused = EDM(small_unet()), EDM(copy.deepcopy(small_unet()), fused=True)
+    plain, frozen = EDM(small_unet()), EDM(copy.deepcopy(small_unet()), fused=True)
     x = torch.randn(2, *plain.shape, requires_grad=True)
     found, kept = [], []
-    for denoiser in (plain, fused):
+    for denoiser in (plain, frozen):
         sizes: dict[int, int] = {}
 
         def keep(each: Tensor, sizes: dict[int, int] = sizes) -> Tensor:
@@ -97,6 +97,9 @@ def test_the_fused_normalisation_is_for_a_gpu_and_for_frozen_weights(monkeypatch
     x, weight = torch.randn(1, 2), torch.randn(2, requires_grad=True)
     assert not fits(x)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setattr(fused, "TRITON", False)
+    assert not fits(x)
+    monkeypatch.setattr(fused, "TRITON", True)
     assert fits(x, None)
     assert not fits(x, None, weight)
     with torch.no_grad():
