@@ -77,19 +77,14 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, weight, _, ctx.padding = inputs
+        _, weight, _, ctx.padding = inputs
         ctx.save_for_backward(weight)
-        ctx.shape = x.shape
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
-        # Of `x` the shape alone is looked at.
-        unread = slopes[0].new_empty(1).expand(ctx.shape)
-        dx, _, _ = torch.ops.aten.convolution_backward(
-            slopes[0], unread, weight, None, (1, 1), ctx.padding, (1, 1), False, (0, 0), 1, (True, False, False)
-        )
-        return dx, None, None, None
+        # `convolution_backward` would turn the slopes to the memory format of an input that is not here, and back.
+        return F.conv_transpose2d(slopes[0], weight, padding=ctx.padding), None, None, None
 
 
 @torch.library.custom_op("dis_lightning::group_norm", mutates_args=())
