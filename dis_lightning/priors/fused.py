@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["conv2d", "fits", "group_norm"]
+__all__ = ["conv2d", "fits", "group_norm", "halve"]
 
 TRITON = find_spec("triton") is not None
 """Whether Triton is here: it comes with PyTorch for GPUs on Linux."""
@@ -68,6 +68,26 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Any) -> Tens
     """Convolve with frozen weights, at stride 1; differentiable with respect to `x` alone, which is not kept."""
     y: Tensor = _Convolution.apply(x, weight, bias, padding)
     return y
+
+
+def halve(x: Tensor) -> Tensor:
+    """Average 2 x 2 pixels; `x`, `(N, C, H, W)` of even height and width, is not kept."""
+    y: Tensor = _Halving.apply(x)
+    return y
+
+
+class _Halving(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
+        return F.interpolate(slopes[0] / 4, scale_factor=2.0)
 
 
 class _Convolution(torch.autograd.Function):

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from dis_lightning.priors import EDM, fused
 from dis_lightning.priors.blocks import Conv2d, fuse
-from dis_lightning.priors.fused import conv2d, fits
+from dis_lightning.priors.fused import conv2d, fits, halve
 
 # Rounding of the result: half a unit in the last place, and a little for what comes before.
 LIMITS = {"torch.float32": 1e-5, "torch.bfloat16": 5e-3, "torch.float16": 5e-4}
@@ -62,6 +62,18 @@ def test_a_frozen_convolution_is_the_plain_one_and_keeps_its_weights_alone(dtype
     plain = F.conv2d(x, weight, bias, padding=1)
     assert torch.equal(y, plain)
     slope = torch.randn_like(y)
+    assert torch.equal(*(torch.autograd.grad(each, x, slope)[0] for each in (y, plain)))
+
+
+def test_halving_is_the_plain_average_and_keeps_nothing() -> None:
+    x = torch.randn(2, 3, 4, 6, requires_grad=True)
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each) or each, lambda each: each):
+        y = halve(x)
+    assert kept == []
+    plain = F.avg_pool2d(x, 2)
+    slope = torch.randn_like(y)
+    assert torch.equal(y, plain)
     assert torch.equal(*(torch.autograd.grad(each, x, slope)[0] for each in (y, plain)))
 
 
