@@ -183,6 +183,7 @@ def _section(options: argparse.Namespace) -> None:
     missing = stand_in()
     import torch
 
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.manual_seed(0)
     torch._dynamo.config.recompile_limit = 100
     findings = Findings(options.folder / f"{options.section}.json")
@@ -506,7 +507,7 @@ def steps(findings: Findings, device: Any, tiny: bool) -> None:
         timed(findings, name, guided(EDM(network, **ways), batch, device), batch, device)
 
     def deterministic(name: str, batch: int, **ways: Any) -> None:
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False
         torch.backends.cudnn.benchmark = False
         try:
