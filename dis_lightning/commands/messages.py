@@ -54,6 +54,12 @@ class Complaint(NamedTuple):
 
 def explain(error: Exception) -> str | None:
     """The message for a user's mistake, or None for an error of the program, which needs its traceback."""
+    if isinstance(error, RuntimeError) and "does not have a deterministic implementation" in str(error):
+        return (
+            f"a GPU cannot give the same bits each time here: {str(error).partition('.')[0]}. With "
+            "--trainer.deterministic=false it gives others in the last places each time; a CPU "
+            "(--trainer.accelerator=cpu) gives the same."
+        )
     return str(error) if isinstance(error, UserError | MisconfigurationException) else None
 
 

@@ -22,7 +22,7 @@ TAKEN = {
     "callbacks": "metrics beside those that every run has, and films: the files configs/callbacks",
     "logger": "where numbers and pictures go to: the files configs/loggers",
     "enable_progress_bar": "whether to show one",
-    "deterministic": "whether a GPU gives the same bits each time; unless false it does, and warns where it cannot",
+    "deterministic": "whether a GPU gives the same bits each time; unless false it does, or says why it cannot",
     "benchmark": "whether cuDNN looks for its fastest kernels first",
     "profiler": "what measures the time of every step: simple, advanced or pytorch",
     "detect_anomaly": "whether to stop at the first gradient that is not finite",
@@ -71,7 +71,7 @@ def add_trainer(parser: LightningArgumentParser) -> None:
 def repeat_bits(trainer: Trainer, deterministic: bool | str | None, benchmark: bool | None) -> None:
     """Let a GPU give the same bits each time, unless the user has said anything about it.
 
-    Operations that cannot are allowed, with a warning: a run is not refused for what it did not ask for.
+    Operations that cannot are refused: with a warning instead, PyTorch's attention does not even try.
 
     Args:
         trainer: what computes.
@@ -80,7 +80,7 @@ def repeat_bits(trainer: Trainer, deterministic: bool | str | None, benchmark: b
     """
     if deterministic is None and not benchmark and trainer.strategy.root_device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is computed
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.use_deterministic_algorithms(True)
         # Memory that nobody has written to yet is nobody's result, and filling it costs time.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.priors import fused
 
-__all__ = ["AttentionBlock", "Block", "Conv2d", "GroupNorm", "ResBlock", "fuse", "zeroed"]
+__all__ = ["AttentionBlock", "Block", "Conv2d", "GroupNorm", "Halving", "ResBlock", "fuse", "zeroed"]
 
 GROUPS = 32
 
@@ -86,6 +86,19 @@ class Conv2d(nn.Conv2d):
         if self.fused and torch.is_grad_enabled() and x.requires_grad and not self.weight.requires_grad:
             return fused.conv2d(x, self.weight, self.bias, self.padding)
         return super().forward(x)
+
+
+class Halving(nn.AvgPool2d):
+    """The average of 2 x 2 pixels, which, fused, keeps nothing for the gradient of its input."""
+
+    fused = False
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Halve height and width of `x`, `(N, C, H, W)`."""
+        return fused.halve(x) if self.fused else super().forward(x)
 
 
 class ResBlock(nn.Module):
@@ -209,7 +222,7 @@ def fuse(network: nn.Module) -> None:
     memory.
     """
     for layer in network.modules():
-        if isinstance(layer, GroupNorm | Conv2d):
+        if isinstance(layer, GroupNorm | Conv2d | Halving):
             layer.fused = True
     network.to(memory_format=torch.channels_last)
 

@@ -11,22 +11,26 @@ kept for the way back, of a convolution nothing but its weights, where PyTorch's
 """
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["conv2d", "fits", "group_norm"]
+__all__ = ["conv2d", "fits", "group_norm", "halve"]
+
+TRITON = find_spec("triton") is not None
+"""Whether Triton is here: it comes with PyTorch for GPUs on Linux."""
 
 
 def fits(x: Tensor, *frozen: Tensor | None) -> bool:
-    """Whether the fused normalisation can be used: on a GPU, with nothing but `x` to differentiate.
+    """Whether the fused normalisation can be used: on a GPU with Triton, and with nothing but `x` to differentiate.
 
     Triton's interpreter, which the environment variable TRITON_INTERPRET=1 asks for, counts as a GPU.
     """
     learns = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in frozen)
-    return not learns and (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
+    return TRITON and not learns and (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
 
 
 def group_norm(
@@ -66,6 +70,26 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Any) -> Tens
     return y
 
 
+def halve(x: Tensor) -> Tensor:
+    """Average 2 x 2 pixels; `x`, `(N, C, H, W)` of even height and width, is not kept."""
+    y: Tensor = _Halving.apply(x)
+    return y
+
+
+class _Halving(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
+        return F.interpolate(slopes[0] / 4, scale_factor=2.0)
+
+
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Any) -> Tensor:
@@ -73,19 +97,14 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, weight, _, ctx.padding = inputs
+        _, weight, _, ctx.padding = inputs
         ctx.save_for_backward(weight)
-        ctx.shape = x.shape
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
-        # Of `x` the shape alone is looked at.
-        unread = slopes[0].new_empty(1).expand(ctx.shape)
-        dx, _, _ = torch.ops.aten.convolution_backward(
-            slopes[0], unread, weight, None, (1, 1), ctx.padding, (1, 1), False, (0, 0), 1, (True, False, False)
-        )
-        return dx, None, None, None
+        # `convolution_backward` would turn the slopes to the memory format of an input that is not here, and back.
+        return F.conv_transpose2d(slopes[0], weight, padding=ctx.padding), None, None, None
 
 
 @torch.library.custom_op("dis_lightning::group_norm", mutates_args=())

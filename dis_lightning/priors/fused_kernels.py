@@ -18,7 +18,7 @@ __all__ = ["backward", "forward"]
 
 TILE = 4096
 """Numbers that a program holds at a time: 32 for each thread of 4 warps."""
-SHARE = 256
+SHARE = 128
 """Pixels that one program adds up, at least."""
 PARTS = 64
 """Shares that are added up at a time."""

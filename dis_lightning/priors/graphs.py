@@ -73,9 +73,9 @@ class Replayed:
     def _free(self, record: Record, differentiable: bool, *inputs: Tensor) -> "_Recording":
         if isinstance(self.network, LazyNetwork):
             self.network.ready(inputs[0])
-        modes = torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision()
         place = next((weight.data_ptr() for weight in self.network.parameters()), None)
-        key = (differentiable, place, *modes, *((each.shape, each.dtype, each.device) for each in inputs))
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        key = (differentiable, place, deterministic, *((each.shape, each.dtype, each.device) for each in inputs))
         made = self.recordings.setdefault(key, [])
         for recording in made:
             if recording.lease() is None:

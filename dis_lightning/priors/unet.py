@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.priors.blocks import AttentionBlock, Block, Conv2d, GroupNorm, ResBlock, zeroed
+from dis_lightning.priors.blocks import AttentionBlock, Block, Conv2d, GroupNorm, Halving, ResBlock, zeroed
 from dis_lightning.priors.network import RawNetwork, TimeInput, precision
 
 __all__ = ["UNet"]
@@ -138,7 +138,7 @@ class UNet(RawNetwork):
         skips = [widths[0]]
         for level, width in enumerate(widths):
             if level > 0:
-                down.append(Block([residual(skips[-1], skips[-1], resample=nn.AvgPool2d(2))]))
+                down.append(Block([residual(skips[-1], skips[-1], resample=Halving())]))
                 skips.append(skips[-1])
             for _ in range(depth):
                 down.append(block(skips[-1], level))

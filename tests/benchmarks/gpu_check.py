@@ -183,6 +183,7 @@ def _section(options: argparse.Namespace) -> None:
     missing = stand_in()
     import torch
 
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.manual_seed(0)
     torch._dynamo.config.recompile_limit = 100
     findings = Findings(options.folder / f"{options.section}.json")
@@ -192,7 +193,7 @@ def _section(options: argparse.Namespace) -> None:
     device = torch.device("cpu" if options.cpu else "cuda")
     if not options.cpu:
         torch.cuda.init()
-        torch.backends.cudnn.benchmark = options.section not in ("kernels", "solvers")
+        # cuDNN's search for its fastest kernels took 20 s for each batch size on an H100, and gained nothing.
         if options.section not in ("kernels", "solvers"):
             torch.set_float32_matmul_precision("high")
     name, _, rest = options.section.partition("_")
@@ -332,9 +333,16 @@ def _networks(findings: Findings, device: Any, tiny: bool) -> None:
                 found.append(denoiser(x, sigma))
         return found
 
-    for dtype, limit in ((torch.float32, 2e-5), (torch.bfloat16, 3e-2)):
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cudnn.allow_tf32 = False
+    exact = results(prior(torch.float32))
+    for dtype in (torch.float32, torch.bfloat16):
         plain = results(prior(dtype))
-        exact = results(prior(torch.float32)) if dtype != torch.float32 else plain
+        # A random network may amplify rounding; that of the plain one is what others are allowed.
+        rounding = max(off(a, b) for a, b in zip(plain, exact, strict=True))
+        limit = max(5e-5, 2 * rounding)
         for ways in (
             {"fused": True},
             {"compile": "cuda_graphs"},
@@ -499,14 +507,12 @@ def steps(findings: Findings, device: Any, tiny: bool) -> None:
         timed(findings, name, guided(EDM(network, **ways), batch, device), batch, device)
 
     def deterministic(name: str, batch: int, **ways: Any) -> None:
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False
-        torch.backends.cudnn.benchmark = False
         try:
             dps(name, batch, **ways)
         finally:
             torch.use_deterministic_algorithms(False)
-            torch.backends.cudnn.benchmark = device.type == "cuda"
 
     def authors() -> None:
         old = build(arguments(tiny), torch.float16, device)

@@ -8,13 +8,14 @@ import pytest
 import torch
 from lightning import Trainer
 
+from dis_lightning.commands.messages import explain
 from dis_lightning.commands.trainer import repeat_bits
 
 
 @pytest.mark.parametrize(
     ("device", "deterministic", "benchmark", "wanted"),
     [
-        ("cuda", None, None, [(True, {"warn_only": True})]),
+        ("cuda", None, None, [(True, {})]),
         ("cuda", False, None, []),
         ("cuda", True, None, []),  # Lightning does it, and refuses what cannot
         ("cuda", None, True, []),
@@ -33,3 +34,14 @@ def test_a_gpu_repeats_its_bits_unless_the_user_said_anything_about_it(
     assert asked == wanted
     assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == bool(wanted)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # for it to be undone
+
+
+def test_who_cannot_have_the_same_bits_is_told_how_to_go_on() -> None:
+    error = RuntimeError(
+        "grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set ... ."
+    )
+    message = explain(error)
+    assert message is not None
+    assert "grid_sampler_2d_backward_cuda" in message
+    assert "--trainer.deterministic=false" in message
+    assert explain(RuntimeError("another")) is None

@@ -16,9 +16,9 @@ from small_run import ROOT
 from torch import Tensor
 from torch.nn import functional as F
 
-from dis_lightning.priors import EDM
+from dis_lightning.priors import EDM, fused
 from dis_lightning.priors.blocks import Conv2d, fuse
-from dis_lightning.priors.fused import conv2d, fits
+from dis_lightning.priors.fused import conv2d, fits, halve
 
 # Rounding of the result: half a unit in the last place, and a little for what comes before.
 LIMITS = {"torch.float32": 1e-5, "torch.bfloat16": 5e-3, "torch.float16": 5e-4}
@@ -65,11 +65,23 @@ def test_a_frozen_convolution_is_the_plain_one_and_keeps_its_weights_alone(dtype
     assert torch.equal(*(torch.autograd.grad(each, x, slope)[0] for each in (y, plain)))
 
 
+def test_halving_is_the_plain_average_and_keeps_nothing() -> None:
+    x = torch.randn(2, 3, 4, 6, requires_grad=True)
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each) or each, lambda each: each):
+        y = halve(x)
+    assert kept == []
+    plain = F.avg_pool2d(x, 2)
+    slope = torch.randn_like(y)
+    assert torch.equal(y, plain)
+    assert torch.equal(*(torch.autograd.grad(each, x, slope)[0] for each in (y, plain)))
+
+
 def test_without_a_gpu_a_fused_network_computes_as_before_and_keeps_less() -> None:
-    plain, fused = EDM(small_unet()), EDM(copy.deepcopy(small_unet()), fused=True)
+    plain, frozen = EDM(small_unet()), EDM(copy.deepcopy(small_unet()), fused=True)
     x = torch.randn(2, *plain.shape, requires_grad=True)
     found, kept = [], []
-    for denoiser in (plain, fused):
+    for denoiser in (plain, frozen):
         sizes: dict[int, int] = {}
 
         def keep(each: Tensor, sizes: dict[int, int] = sizes) -> Tensor:
@@ -97,6 +109,9 @@ def test_the_fused_normalisation_is_for_a_gpu_and_for_frozen_weights(monkeypatch
     x, weight = torch.randn(1, 2), torch.randn(2, requires_grad=True)
     assert not fits(x)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setattr(fused, "TRITON", False)
+    assert not fits(x)
+    monkeypatch.setattr(fused, "TRITON", True)
     assert fits(x, None)
     assert not fits(x, None, weight)
     with torch.no_grad():
