@@ -24,17 +24,16 @@ CACHE = "gpu_check_inductor"
 
 SECTIONS = {
     # name: (limit in seconds, what it is)
-    "kernels": (100, "fused layers, graphs and compiled networks against plain ones"),
-    "steps": (150, "guided steps of the bedroom network, nothing compiled"),
-    "profile": (60, "kernels of a guided step, by kind"),
-    "warm_plain_8": (200, "first compile, batch 8"),
     "warm_fused_8": (200, "first compile, fused, batch 8"),
     "warm_fused_1": (200, "first compile, fused, batch 1"),
-    "solvers": (120, "every solver: same bits twice, same result in every way to compute"),
+    "kernels": (110, "fused layers, graphs and compiled networks against plain ones"),
+    "steps": (140, "guided steps of the bedroom network, nothing compiled"),
+    "profile": (60, "kernels of a guided step, by kind"),
     "compiled": (120, "guided steps of the bedroom network, compiled"),
+    "solvers": (120, "every solver: same bits twice, same result in every way to compute"),
     "conformance": (100, "the conformance suite of the solvers on the GPU"),
 }
-BESIDE = ("warm_plain_8", "warm_fused_8", "warm_fused_1")
+BESIDE = ("warm_fused_8", "warm_fused_1")
 """Run at the same time as what follows them, up to what needs them."""
 
 
@@ -572,7 +571,7 @@ def compiled(findings: Findings, device: Any, tiny: bool) -> None:
         network = build(arguments(tiny), torch.bfloat16, device)
         timed(findings, f"DPS bfloat16 {words(ways)}", guided(EDM(network, **ways), batch, device), batch, device)
 
-    for fused, batch in ((True, 8), (True, 1), (False, 8)):
+    for fused, batch in ((True, 8), (True, 1)):
         for way in ("both", "default"):
             guarded(findings, f"{way} {fused} {batch}", lambda w=way, f=fused, b=batch: dps(b, compile=w, fused=f))
 
