@@ -378,7 +378,7 @@ def solvers(findings: Findings, device: Any, tiny: bool) -> None:
 
     from dis_lightning.noise import NoiseSource
     from dis_lightning.operators import AveragePool
-    from dis_lightning.priors import ConsistencyModel
+    from dis_lightning.priors import EDM, ConsistencyModel
 
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.use_deterministic_algorithms(True)
@@ -389,7 +389,8 @@ def solvers(findings: Findings, device: Any, tiny: bool) -> None:
     def samples(name: str, place: Any = device, **ways: Any) -> Any:
         import copy
 
-        prior = ConsistencyModel(copy.deepcopy(network), **ways)
+        kind = EDM if SOLVERS[name].strict else ConsistencyModel
+        prior = kind(copy.deepcopy(network), **ways)
         more = {"consistency": ConsistencyModel(copy.deepcopy(network), **ways)} if SOLVERS[name].consistency else {}
         solver = build_solver(name, operator=AveragePool(2, noise_std=0.1), denoiser=prior, num_samples=2, **more)
         solver.to(place)
