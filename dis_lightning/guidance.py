@@ -37,6 +37,7 @@ __all__ = [
     "gradient",
     "guide_clean_image",
     "guide_noisy_image",
+    "pullback",
 ]
 
 
@@ -230,6 +231,27 @@ def gradient(function: Callable[[Tensor], tuple[Tensor, Tensor]], at: Tensor) ->
         value, kept = function(at)
         (slope,) = torch.autograd.grad(value.sum(), at)
     return slope, kept.detach()
+
+
+def pullback(function: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Evaluate a function of images, and give the products with its transposed Jacobian there.
+
+    Args:
+        function: makes `(N, ...)` of `(N, *shape)`, row by row.
+        at: where, `(N, *shape)`.
+
+    Returns:
+        The value, detached, and `v -> J^T v`, which may be asked as often as is wanted: a gradient each.
+    """
+    with torch.enable_grad():
+        at = at.detach().requires_grad_()
+        value = function(at)
+
+    def pull(v: Tensor) -> Tensor:
+        (pulled,) = torch.autograd.grad(value, at, v, retain_graph=True)
+        return pulled
+
+    return value.detach(), pull
 
 
 def guide_noisy_image(

@@ -4,11 +4,13 @@ With `A` the block mean of f^2 pixels, `A A^T = I / f^2`, so `A^+ = f^2 A^T`: ev
 damping it gets a share `1 / (1 + f^2 damping)` of it.
 """
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.operators.base import LinearOperator
+from dis_lightning.operators.spectrum import Decomposition, separable
 
 __all__ = ["AveragePool"]
 
@@ -39,6 +41,11 @@ class AveragePool(LinearOperator):
                 f"AveragePool(factor={self.factor}) cannot divide an image of {height} x {width} pixels."
             )
         return F.avg_pool2d(x_0, self.factor)
+
+    def decomposition(self, x: Tensor, y: Tensor) -> Decomposition:
+        """See `LinearOperator.decomposition`: means along the rows and along the columns."""
+        means = [torch.eye(size // self.factor).repeat_interleave(self.factor, dim=1) for size in x.shape[-2:]]
+        return separable(*((axis / self.factor).to(x) for axis in means))
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Spread each value over its block, divided by the block's size."""

@@ -16,6 +16,7 @@ from dis_lightning.described import Described
 from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.pictures import distinct_colours, painted, pictured, written
+from dis_lightning.operators.spectrum import Decomposition
 from dis_lightning.operators.texts import texts
 from dis_lightning.types import Measurement
 from dis_lightning.weights import load_networks
@@ -211,6 +212,28 @@ class LinearOperator(GaussianOperator):
         if not step > 0:
             raise InvalidValueError(f"The proximal step of {type(self).__name__} needs step > 0, but got {step}.")
         return x - self.pseudo_inverse(self.residual(x, y), damping=1 / step)
+
+    def linear(self, x: Tensor, y: Measurement) -> Tensor:
+        """`A x`, in the shape of a measurement; 0 where `y` says of itself that nothing was seen."""
+        measured, _ = self.compare(x, y)
+        return measured
+
+    def decomposition(self, x: Tensor, y: Tensor) -> Decomposition:
+        """The singular value decomposition, for images like `x` and the measurement `y`.
+
+        Args:
+            x: images `(N, *shape)`, for their size, type and device.
+            y: what was measured, which may say itself what of the image was seen.
+
+        Raises:
+            ValueError: if it is not known; see `decomposes`.
+        """
+        raise InvalidValueError(f"The singular value decomposition of {type(self).__name__} is not known.")
+
+    @property
+    def decomposes(self) -> bool:
+        """Whether `decomposition` is known."""
+        return type(self).decomposition is not LinearOperator.decomposition
 
     def matrix(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:
         """The operator as a dense matrix, `(M, D)`, for images of `shape` with D pixels in all."""

@@ -7,9 +7,11 @@ with the weights of ITU-R BT.601 for red, green and blue, as in Song et al., "Co
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.base import LinearOperator, tensor
+from dis_lightning.operators.spectrum import Decomposition
 from dis_lightning.types import Measurement
 
 __all__ = ["Colorization"]
@@ -39,6 +41,18 @@ class Colorization(LinearOperator):
                 f"Colorization needs images with 3 channels (red, green, blue), but got {x_0.shape[1]}."
             )
         return (self.weights.to(x_0) * x_0).sum(dim=1, keepdim=True)
+
+    def decomposition(self, x: Tensor, y: Tensor) -> Decomposition:
+        """See `LinearOperator.decomposition`: one direction of colours is measured, two are not."""
+        _, values, basis = torch.linalg.svd(self.weights.double().reshape(1, 3))
+        # The library leaves the sign of a direction open.
+        basis = (basis * (basis[0] @ self.weights.double().flatten().to(basis)).sign()).to(x)
+        return Decomposition(
+            F.pad(values, (0, 2)).to(x).reshape(3, 1, 1),
+            lambda x: torch.einsum("ij,njhw->nihw", basis, x),
+            lambda c: torch.einsum("ij,nihw->njhw", basis, c),
+            lambda y: F.pad(y, (0, 0, 0, 0, 0, 2)),
+        )
 
     def adjoint(self, y: Tensor) -> Tensor:
         """The brightness times each channel's weight, `(B, 3, H, W)`."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, tensor
+from dis_lightning.operators.spectrum import Decomposition
 from dis_lightning.types import Measurement
 
 __all__ = ["BoxInpainting", "Inpainting", "RandomInpainting"]
@@ -104,6 +105,11 @@ class Inpainting(LinearOperator):
     def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
         """What was seen, hidden pixels 0."""
         return self.adjoint(y) / (1 + damping)
+
+    def decomposition(self, x: Tensor, y: Tensor) -> Decomposition:
+        """See `LinearOperator.decomposition`: each pixel is a direction of its own."""
+        seen = (~y.isnan()).to(x) if self.per_image else self.mask(x)
+        return Decomposition(seen, _same, _same, self.adjoint)
 
     def picture(self, y: Measurement) -> Tensor:
         """What was seen, hidden pixels mid-grey."""
@@ -213,6 +219,10 @@ class BoxInpainting(Inpainting):
         first = (places * side).round().clamp(max=side - length)[:, None]
         pixel = torch.arange(side, device=places.device)
         return ((pixel >= first) & (pixel < first + length)).float()
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
 
 
 def _zero_where_missing(values: Tensor, y: Tensor) -> Tensor:

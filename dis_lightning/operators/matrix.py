@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators.base import LinearOperator, tensor
-from dis_lightning.operators.spectrum import spectral_inverse
+from dis_lightning.operators.spectrum import Decomposition, spectral_inverse
 from dis_lightning.types import Measurement
 from dis_lightning.weights import existing_file, read_tensors
 
@@ -61,6 +62,7 @@ class MatrixOperator(LinearOperator):
         if not matrix.is_floating_point():
             matrix = matrix.double()
         self.register_buffer("matrix_", matrix, persistent=False)
+        self._whole: tuple[Tensor, Tensor, Tensor] | None = None
         # What is next to nothing in the type of the matrix is its rounding, not its content.
         self._rounding = max(matrix.shape) * torch.finfo(matrix.dtype).eps
         parts = torch.linalg.svd(matrix.double(), full_matrices=False)
@@ -87,6 +89,19 @@ class MatrixOperator(LinearOperator):
         """`V S / (S^2 + damping) U^T y`, `(B, *shape)`."""
         inverse = spectral_inverse(self._values, damping, self._rounding).to(y)
         return torch.unflatten(y @ self._left.to(y) * inverse @ self._right.to(y), 1, self.shape)
+
+    def decomposition(self, x: Tensor, y: Tensor) -> Decomposition:
+        """See `LinearOperator.decomposition`."""
+        if self._whole is None:
+            self._whole = torch.linalg.svd(self.matrix_.double(), full_matrices=True)
+        left, values, right = self._whole
+        extent = len(right)
+        return Decomposition(
+            F.pad(values, (0, extent - len(values))).to(x),
+            lambda x: x.flatten(1) @ right.T.to(x),
+            lambda c: torch.unflatten(c @ right.to(c), 1, self.shape),
+            lambda y: F.pad((y @ left.to(y))[:, :extent], (0, max(0, extent - left.shape[1]))),
+        )
 
     def picture(self, y: Measurement) -> Tensor:
         """The pseudo-inverse, since the measurement itself is a list of numbers."""

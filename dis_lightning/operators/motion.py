@@ -32,7 +32,7 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.operators.base import LinearOperator
-from dis_lightning.operators.spectrum import spectral_inverse
+from dis_lightning.operators.spectrum import Decomposition, spectral_inverse
 
 __all__ = ["MotionBlur"]
 
@@ -89,6 +89,18 @@ class MotionBlur(LinearOperator):
     def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
         """Each frequency undone; the Wiener filter for white images with noise of variance `damping`."""
         return self._filtered(y, spectral_inverse(self._spectrum(y), damping, self.tolerance))
+
+    def decomposition(self, x: Tensor, y: Tensor) -> Decomposition:
+        """See `LinearOperator.decomposition`: the Fourier basis, in which `U` differs from `V` by a phase."""
+        spectrum = torch.fft.fft2(torch.fft.irfft2(self._spectrum(x), s=x.shape[-2:]))
+        values = spectrum.abs()
+        phase = torch.where(values > 0, spectrum / values.clamp(min=torch.finfo(values.dtype).tiny), 1)
+        return Decomposition(
+            values,
+            lambda x: torch.fft.fft2(x, norm="ortho"),
+            lambda c: torch.fft.ifft2(c, norm="ortho").real,
+            lambda y: torch.fft.fft2(y, norm="ortho") * phase.conj(),
+        )
 
     @staticmethod
     def _filtered(x: Tensor, spectrum: Tensor) -> Tensor:

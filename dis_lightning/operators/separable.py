@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.operators.base import LinearOperator
-from dis_lightning.operators.spectrum import spectral_inverse
+from dis_lightning.operators.spectrum import Decomposition, separable, spectral_inverse
 
 __all__ = ["SeparableOperator"]
 
@@ -45,6 +45,7 @@ class SeparableOperator(LinearOperator):
         self.factor = factor
         self.tolerance = tolerance
         self._axes: dict[tuple[int, torch.dtype, torch.device], Axis] = {}
+        self._decompositions: dict[tuple[tuple[int, ...], torch.dtype, torch.device], Decomposition] = {}
 
     @abstractmethod
     def axis(self, size: int) -> Tensor:
@@ -65,6 +66,13 @@ class SeparableOperator(LinearOperator):
         rows, columns = (self._axis(self.factor * size, y) for size in y.shape[-2:])
         inverse = spectral_inverse(rows.s[:, None] * columns.s, damping, self.tolerance)
         return rows.v @ (inverse * (rows.u.T @ y @ columns.u)) @ columns.v.T
+
+    def decomposition(self, x: Tensor, y: Tensor) -> Decomposition:
+        """See `LinearOperator.decomposition`."""
+        key = (tuple(x.shape[-2:]), x.dtype, x.device)
+        if key not in self._decompositions:
+            self._decompositions[key] = separable(*(self._axis(size, x).matrix for size in x.shape[-2:]))
+        return self._decompositions[key]
 
     @torch.inference_mode(False)  # a matrix made in inference mode could never serve a gradient
     def _axis(self, size: int, like: Tensor) -> Axis:

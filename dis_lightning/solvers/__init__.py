@@ -8,25 +8,35 @@ from dis_lightning.solvers.consistency_dps import ConsistencyDPS
 from dis_lightning.solvers.consistency_inversion import ConsistencyInversion
 from dis_lightning.solvers.consistency_sampling import ConsistencySampling
 from dis_lightning.solvers.daps import DAPS
+from dis_lightning.solvers.ddnm import DDNM
+from dis_lightning.solvers.ddrm import DDRM
 from dis_lightning.solvers.diffpir import DiffPIR
 from dis_lightning.solvers.dps import DPS
 from dis_lightning.solvers.freedom import FreeDoM
 from dis_lightning.solvers.langevin import NoiseSpaceLangevin
 from dis_lightning.solvers.lgd import LGD
+from dis_lightning.solvers.mmps import MMPS
 from dis_lightning.solvers.mpgd import MPGD
 from dis_lightning.solvers.noise_space import NoiseSpaceSolver
+from dis_lightning.solvers.pigdm import PiGDM
 from dis_lightning.solvers.pnp_cm import PnPCM
 from dis_lightning.solvers.reddiff import REDDiff
+from dis_lightning.solvers.spectral import SpectralSolver
 from dis_lightning.solvers.tfg import TFG
+from dis_lightning.solvers.tmpd import TMPD
 from dis_lightning.solvers.unguided import Unguided
 
 __all__ = [
     "CM4IR",
     "DAPS",
+    "DDNM",
+    "DDRM",
     "DPS",
     "LGD",
+    "MMPS",
     "MPGD",
     "TFG",
+    "TMPD",
     "AnnealedSolver",
     "CMEdit",
     "ConsistencyDPS",
@@ -36,8 +46,10 @@ __all__ = [
     "FreeDoM",
     "NoiseSpaceLangevin",
     "NoiseSpaceSolver",
+    "PiGDM",
     "PnPCM",
     "REDDiff",
     "Solver",
+    "SpectralSolver",
     "Unguided",
 ]

@@ -77,6 +77,8 @@ class SolverCase:
     """Whether it refuses a consistency map where a posterior mean is due."""
     linear: bool = False
     """Whether its operator must be linear."""
+    spectral: bool = False
+    """Whether its operator must know its singular value decomposition."""
 
 
 STEPS = 5
@@ -97,11 +99,16 @@ SOLVERS: dict[str, SolverCase] = {
     "DAPS": SolverCase(
         ANNEALED | {"flow_steps": 3, "kernel": EulerMaruyama(0.01), "moves": 2}, evaluations=2 * 3 * STEPS, strict=True
     ),
+    "DDNM": SolverCase(ANNEALED, evaluations=2 * STEPS, linear=True, spectral=True),
+    "DDRM": SolverCase(ANNEALED, evaluations=2 * STEPS, linear=True, spectral=True),
     "DPS": SolverCase(ANNEALED | {"scale": 0.1}, evaluations=2 * STEPS, gradients=2 * STEPS),
     "DiffPIR": SolverCase(ANNEALED | {"descent_steps": 2}, evaluations=2 * STEPS),
     "FreeDoM": SolverCase(ANNEALED | {"scale": 0.1}, evaluations=2 * 2 * STEPS, gradients=2 * 2 * STEPS),
     "LGD": SolverCase(ANNEALED | {"scale": 0.1, "monte_carlo_samples": 3}, evaluations=2 * STEPS, gradients=2 * STEPS),
+    "MMPS": SolverCase(ANNEALED, evaluations=2 * STEPS, gradients=2 * STEPS, linear=True),
     "MPGD": SolverCase(ANNEALED | {"scale": 0.5}, evaluations=2 * STEPS),
+    "PiGDM": SolverCase(ANNEALED, evaluations=2 * STEPS, gradients=2 * STEPS, linear=True),
+    "TMPD": SolverCase(ANNEALED, evaluations=2 * STEPS, gradients=2 * 2 * STEPS, linear=True),
     "NoiseSpaceLangevin": SolverCase(
         TWO_LEVELS | {"kernel": EulerMaruyama(1e-3), "warm_start": 2, "burn_in": 1, "thinning": 2},
         evaluations=2 * (1 + 2 + 1 + 2 * 2),

@@ -1,0 +1,51 @@
+"""Conjugate gradients: the solution of many small linear systems at once, one per image.
+
+Hestenes and Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems", 1952. For `M v = b` with M symmetric
+and positive, `k` steps give the best v in the span of b, M b, ..., M^(k - 1) b; as many steps as M has different
+eigenvalues give the solution.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["conjugate_gradients"]
+
+
+def conjugate_gradients(apply: Callable[[Tensor], tuple[Tensor, Tensor]], b: Tensor, iterations: int) -> Tensor:
+    """A linear image of the solution of `M v = b`, row by row: no row's steps depend on another row.
+
+    Args:
+        apply: gives `M p`, `(N, ...)`, and a linear image `L p` of it, `(N, *shape)`. What is wanted is `L v`: it is
+            summed on the way, where L costs as much as M and is part of it.
+        b: the right sides, `(N, ...)`.
+        iterations: number of steps, >= 1, and of calls of `apply`.
+
+    Returns:
+        `L v`, `(N, *shape)`. A row that is solved already stays as it is.
+    """
+    total: Tensor | None = None
+    residual = direction = b
+    square = _dot(residual, residual)
+    for _ in range(iterations):
+        image, carried = apply(direction)
+        curvature = _dot(direction, image)
+        # Rounding may leave nothing to do, or a matrix that is not quite positive: no step then.
+        length = torch.where(curvature > 0, square / curvature, torch.zeros_like(square))
+        step = _times(length, carried)
+        total = step if total is None else total + step
+        residual = residual - _times(length, image)
+        square, last = _dot(residual, residual), square
+        ratio = torch.where(last > 0, square / last, torch.zeros_like(square))
+        direction = residual + _times(ratio, direction)
+    assert total is not None
+    return total
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(1).sum(dim=1)
+
+
+def _times(factors: Tensor, x: Tensor) -> Tensor:
+    return factors.reshape(-1, *[1] * (x.ndim - 1)) * x

@@ -1,0 +1,118 @@
+"""DDNM: denoising diffusion null-space models.
+
+Wang, Yu, Zhang, "Zero-Shot Image Restoration Using Denoising Diffusion Null-Space Model", ICLR 2023,
+https://arxiv.org/abs/2212.00490, algorithm 1 without noise and DDNM+ (section 3.3 and appendix I) with noise, in the
+variance-exploding form.
+"""
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.levels import Levels
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators.base import LinearOperator, Operator
+from dis_lightning.operators.spectrum import Decomposition
+from dis_lightning.priors.base import Denoiser
+from dis_lightning.solvers.annealed import AnnealedSolver
+from dis_lightning.solvers.spectral import SpectralSolver, require_linear, seen
+from dis_lightning.transitions import AncestralEuler
+from dis_lightning.types import Guided, Measurement
+
+__all__ = ["DDNM"]
+
+
+class DDNM(SpectralSolver):
+    """Keep of the estimate what was not measured, and take the rest from the measurement.
+
+        x_0    = D(x_t, sigma)
+        x_0'   = x_0 - A^+ (A x_0 - y)
+        x_next = ancestral Euler of x_t and x_0'
+
+    With noise on the measurement (DDNM+) the second line would bring that noise into the image. There each singular
+    direction takes as much of the correction as brings no more noise than the step adds anyway, and the step adds that
+    much less: with `sigma_up` its noise and `a` the weight of `x_0'` in it,
+
+        l = min(1, s sigma_up / (a noise_std)),    x_0' = x_0 + V (l / s) (U^T y - s V^T x_0)
+        n has variance sigma_up^2 - (a l noise_std / s)^2
+
+    Without noise the measurement is met exactly. One network evaluation per step and visit, no gradient.
+
+    Args:
+        operator: what is measured: linear; with noise, with a singular value decomposition.
+        denoiser: the prior.
+        levels: the noise levels; the paper takes 100.
+        eta: share of fresh noise of the ancestral Euler step, in [0, 1]; with noise on the measurement > 0.
+        visits: how often each step is taken, >= 1; more than once is the paper's time travel.
+        num_samples: number of posterior samples per image.
+        seed: the run's seed.
+
+    Raises:
+        TypeError: if the operator is not linear.
+        ValueError: if `eta` or `visits` is out of range, or the measurement has noise and the operator's decomposition
+            is not known.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        denoiser: Denoiser,
+        levels: Levels,
+        *,
+        eta: float = 0.85,
+        visits: int = 1,
+        **common: Any,
+    ) -> None:
+        noisy = isinstance(operator, LinearOperator) and operator.noise_std > 0
+        if noisy:
+            super().__init__(operator, denoiser, levels, eta=eta, **common)
+        else:
+            # No direction needs a noise of its own: the loop's will do, and the pseudo-inverse.
+            AnnealedSolver.__init__(self, operator, denoiser, levels, transition=AncestralEuler(eta), **common)
+            require_linear(self, operator)
+            self.eta = eta
+        require_numbers(self, visits=visits)
+        if visits < 1 or (noisy and eta == 0):
+            raise InvalidValueError(
+                "DDNM needs visits >= 1 and, with noise on the measurement, eta > 0, in which that noise can hide, but "
+                f"got visits={visits} and eta={eta}."
+            )
+        self.visits = visits
+
+    def visits_at(self, sigma: float) -> int:
+        """See `AnnealedSolver.visits_at`."""
+        return self.visits
+
+    def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
+        """See the class."""
+        operator = require_linear(self, self.operator)
+        if operator.noise_std:
+            return super().guide(x_t, sigma, y, noise)
+        x_0 = self.denoiser(x_t, sigma)
+        return Guided(x_0 - operator.pseudo_inverse(operator.residual(x_0, y)), None)
+
+    def step(
+        self,
+        x_t: Tensor,
+        x_0: Tensor,
+        sigma: float,
+        sigma_next: float,
+        y: Measurement,
+        parts: Decomposition,
+        noise: NoiseSource,
+    ) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        operator = require_linear(self, self.operator)
+        up = self.eta * sigma_next * math.sqrt(sigma**2 - sigma_next**2) / sigma
+        down = math.sqrt(max(sigma_next**2 - up**2, 0.0))
+        weight = 1 - down / sigma
+        known = seen(operator, parts.values)
+        safe = parts.values.where(known, 1.0)
+        share = (safe * up / (weight * operator.noise_std)).clamp(max=1).where(known, 0.0)
+        off = parts.measured(-operator.residual(x_0, y))
+        x_0 = x_0 + parts.images(share / safe * off)
+        std = (up**2 - (weight * share * operator.noise_std / safe).square()).clamp(min=0).sqrt()
+        n = parts.images(std * parts.coefficients(noise.like(x_t)))
+        return x_0, (1 - weight) * x_t + weight * x_0 + n
