@@ -15,9 +15,9 @@ is told the nearest one that it knows.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -73,11 +73,39 @@ class DiscreteSchedule:
             return cls(torch.linspace(0.1 / steps, 20 / steps, steps, dtype=torch.float64))
         if name == "scaled_linear":
             return cls(torch.linspace(0.00085**0.5, 0.012**0.5, steps, dtype=torch.float64).square())
+        return cls(_cosine(steps))
 
-        def left(t: float) -> float:
-            return math.cos((t / steps + 0.008) / 1.008 * math.pi / 2) ** 2
+    @classmethod
+    def described(cls, config: Mapping[str, Any]) -> Self:
+        """The schedule that a `scheduler_config.json` of diffusers describes.
 
-        return cls([min(1 - left(t + 1) / left(t), 0.999) for t in range(steps)])
+        Its sampler may rescale the variances so that the last leaves nothing of the image; that level is left out.
+
+        Args:
+            config: its content.
+
+        Raises:
+            ValueError: if the schedule is not known.
+        """
+        steps = int(config.get("num_train_timesteps") or 1000)
+        start, end = float(config.get("beta_start") or 1e-4), float(config.get("beta_end") or 0.02)
+        kind = config.get("beta_schedule", "linear")
+        if trained := config.get("trained_betas"):
+            betas = torch.tensor(trained, dtype=torch.float64)
+        elif kind == "linear":
+            betas = torch.linspace(start, end, steps, dtype=torch.float64)
+        elif kind == "scaled_linear":
+            betas = torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64).square()
+        elif kind == "squaredcos_cap_v2":
+            betas = _cosine(steps)
+        elif kind == "sigmoid":
+            betas = torch.linspace(-6, 6, steps, dtype=torch.float64).sigmoid() * (end - start) + start
+        else:
+            raise InvalidValueError(
+                "beta_schedule must be one of linear, scaled_linear, squaredcos_cap_v2, sigmoid, or trained_betas be "
+                f"given, but got {kind!r}."
+            )
+        return cls(_without_signal(betas) if config.get("rescale_betas_zero_snr") else betas)
 
     def __len__(self) -> int:
         return len(self._logs)
@@ -148,3 +176,17 @@ class DiscreteSchedule:
             indices = list(range(0, total, strides[0]))
         assert all(a < b for a, b in pairwise(indices))
         return [float(self.sigmas[index]) for index in reversed(indices)]
+
+
+def _cosine(steps: int) -> Tensor:
+    def left(t: float) -> float:
+        return math.cos((t / steps + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    return torch.tensor([min(1 - left(t + 1) / left(t), 0.999) for t in range(steps)], dtype=torch.float64)
+
+
+def _without_signal(betas: Tensor) -> Tensor:
+    """Shift and stretch `sqrt(abar)` so that the last is 0 and the first stays (Lin et al., 2024, algorithm 1)."""
+    root = torch.cumprod(1 - betas, dim=0).sqrt()
+    abar = ((root - root[-1]) * root[0] / (root[0] - root[-1])).square()
+    return 1 - torch.cat([abar[:1], abar[1:] / abar[:-1]])

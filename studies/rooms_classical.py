@@ -1,7 +1,7 @@
 """Every solver on super-resolution and inpainting of rooms: fidelity beside cost.
 
     python -m studies.rooms_classical table      makes every row a run, a page per problem to look at, and the table
-    python -m studies.rooms_classical tune       chooses the step sizes, by the energy score; about 30 minutes of one core
+    python -m studies.rooms_classical tune       chooses the step sizes, by the energy score; about 30 minutes
     python -m studies.rooms_classical settings --problem "inpainting, 20 % seen" --solver DPS > dps.yaml
     dis-lightning predict --config dps.yaml --writer.folder outputs/dps
 

@@ -5,12 +5,12 @@ https://deepinv.github.io. A physics brings `A`, and a linear one its adjoint, p
 noise is drawn here, from the streams of the images. A physics is given images in [-1, 1], whatever range it expects.
 """
 
-from importlib.util import find_spec
 from typing import Any
 
 from torch import Tensor, nn
 
-from dis_lightning.errors import InvalidTypeError, InvalidValueError, MissingPackageError
+from dis_lightning.errors import InvalidValueError
+from dis_lightning.named_parts import deepinv_part
 from dis_lightning.operators.base import GaussianOperator, LinearOperator, tensor
 from dis_lightning.types import Measurement
 
@@ -95,31 +95,15 @@ class DeepInvLinearPhysics(LinearOperator):
 
 def _built(physics: str | nn.Module, arguments: dict[str, Any] | None, kind: str) -> Any:
     """A physics of the kind that is named, without noise."""
-    if find_spec("deepinv") is None:
-        raise MissingPackageError("Operators of DeepInverse need its package: pip install 'dis-lightning[deepinv]'.")
+    built = deepinv_part(physics, arguments, "physics", kind, "--operator.arguments")
     import deepinv.physics as library  # ships no types
 
-    if isinstance(physics, str):
-        build = getattr(library, physics, None)
-        if not (isinstance(build, type) and issubclass(build, library.Physics)):
-            raise InvalidTypeError(
-                f"deepinv.physics has no physics {physics}; see https://deepinv.github.io for the names."
-            )
-        try:
-            physics = build(**(arguments or {}))
-        except (TypeError, ValueError) as error:
-            raise InvalidTypeError(
-                f"deepinv.physics.{physics} cannot be built from arguments={arguments or {}}: {error}. Give what it "
-                "needs in `arguments` (--operator.arguments.NAME=VALUE); see https://deepinv.github.io."
-            ) from None  # the command line shows the innermost cause alone
-    if not isinstance(physics, getattr(library, kind)):
-        raise InvalidTypeError(f"The physics must be a deepinv.physics.{kind}, but got {type(physics).__name__}.")
-    if not isinstance(physics.noise_model, library.ZeroNoise):
+    if not isinstance(built.noise_model, library.ZeroNoise):
         raise InvalidValueError(
-            f"{type(physics).__name__} has noise of its own ({type(physics.noise_model).__name__}), which no image's "
+            f"{type(built).__name__} has noise of its own ({type(built.noise_model).__name__}), which no image's "
             "stream would know; leave noise_model out and give noise_std."
         )
-    return physics
+    return built
 
 
 def _measured(physics: Any, x_0: Tensor) -> Tensor:

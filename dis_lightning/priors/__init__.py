@@ -4,6 +4,8 @@ from dis_lightning.priors.atoms import FiniteAtomPrior
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.priors.checkpoints import load_network, save_network
 from dis_lightning.priors.consistency import ConsistencyModel
+from dis_lightning.priors.deepinv_denoiser import DeepInvDenoiser
+from dis_lightning.priors.diffusers_denoiser import DiffusersDenoiser
 from dis_lightning.priors.diffusers_format import save_diffusers
 from dis_lightning.priors.edm import EDM
 from dis_lightning.priors.exact import ExactPrior
@@ -18,7 +20,9 @@ __all__ = [
     "EDM",
     "VP",
     "ConsistencyModel",
+    "DeepInvDenoiser",
     "Denoiser",
+    "DiffusersDenoiser",
     "ExactPrior",
     "FiniteAtomPrior",
     "FlowMap",

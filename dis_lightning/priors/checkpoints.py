@@ -39,7 +39,7 @@ from dis_lightning.weights import (
     write_tensors,
 )
 
-__all__ = ["PICKLES", "Source", "build", "find", "load_network", "save_network"]
+__all__ = ["KINDS", "PICKLES", "Source", "build", "find", "load_network", "read_json", "save_network"]
 
 INDEX = "model_index.json"
 """What a whole pipeline of diffusers says about itself."""
@@ -49,7 +49,7 @@ SCHEDULER = "scheduler/scheduler_config.json"
 PICKLES = (".pickle", ".pkl")
 """How the names of NVlabs' pickles end."""
 
-_KINDS = {
+KINDS = {
     "CMStochasticIterativeScheduler": "consistency map",
     "ConsistencyModelPipeline": "consistency map",
     "DDIMPipeline": "prediction of noise",
@@ -342,16 +342,21 @@ class Repository(Source):
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        return arguments_from(_read_json(path))
+        return arguments_from(read_json(path))
     except ValueError as error:
         raise InvalidValueError(f"{path}: {error}") from error
 
 
 def _kind_in(path: Path) -> str | None:
-    return _KINDS.get(str(_read_json(path).get("_class_name")))
+    return KINDS.get(str(read_json(path).get("_class_name")))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object.
+
+    Raises:
+        ValueError: if it does not.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -16,7 +16,7 @@ from dis_lightning.priors.graphs import Replayed
 from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.pretrained import PretrainedUNet
-from dis_lightning.weights import Precision, as_dtype
+from dis_lightning.weights import LazyNetwork, Precision, as_dtype
 
 __all__ = ["NetworkPrior"]
 
@@ -52,7 +52,7 @@ class NetworkPrior(Denoiser):
     def __init__(
         self,
         # With `Path` among the types, a file named on the command line is not opened there, as a configuration.
-        network: RawNetwork | str | Path,
+        network: RawNetwork | LazyNetwork[Any] | str | Path,
         clip: bool = False,
         dtype: Precision | None = None,
         arguments: Mapping[str, Any] | None = None,
@@ -62,7 +62,7 @@ class NetworkPrior(Denoiser):
     ) -> None:
         super().__init__()
         if isinstance(network, str | Path):
-            self.network: RawNetwork | PretrainedUNet = self._named(network, dtype, arguments, attention_order)
+            self.network: Any = self._named(network, dtype, arguments, attention_order)
         elif (dtype, arguments, attention_order) == (None, None, None):
             self.network = network
         else:

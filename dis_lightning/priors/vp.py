@@ -12,6 +12,7 @@ Networks that also learned a variance give it in as many further channels, which
 their own.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
@@ -26,15 +27,68 @@ from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.networked import NetworkPrior
 from dis_lightning.schedules import DiscreteSchedule, Schedule
-from dis_lightning.weights import Precision
+from dis_lightning.weights import LazyNetwork, Precision
 
-__all__ = ["VP", "Prediction", "estimate"]
+__all__ = ["VP", "DiscretePrior", "Prediction"]
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 """What a network was trained to predict, in the words of diffusers."""
 
 
-class VP(NetworkPrior):
+class DiscretePrior(NetworkPrior):
+    """The mean of the clean image given a noisy one, by a network of noise, velocity or image: what `VP` shares.
+
+    Attributes:
+        schedule: the table of levels.
+        prediction: what the network says, one of `Prediction`.
+        sigma_range: the lowest and the highest level of the table. Below, an image keeps its noise and the network is
+            told the lowest level.
+
+    Raises:
+        ValueError: if the network does not give as many channels as its images have, or twice as many.
+    """
+
+    kind: ClassVar[Kind] = "posterior mean"
+    gives: ClassVar[str] = "prediction of noise"
+
+    @abstractmethod
+    def __init__(
+        self,
+        network: RawNetwork | LazyNetwork[Any] | str | Path,
+        schedule: DiscreteSchedule,
+        prediction: str,
+        clip: bool = False,
+        dtype: Precision | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        attention_order: AttentionOrder | None = None,
+        compile: Compile | None = None,
+        fused: bool = False,
+    ) -> None:
+        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused)
+        self.schedule, self.prediction = schedule, prediction
+        self.sigma_range = schedule.range
+        given, channels = getattr(self.network, "out_channels", self.shape[0]), self.shape[0]
+        if given not in (channels, 2 * channels):
+            raise InvalidValueError(
+                f"A network of images with {channels} channels must give {channels}, or {2 * channels} with a learned "
+                f"variance, but this one gives {given}: its out_channels are wrong."
+            )
+
+    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        """Estimate the clean images; see `Denoiser`.
+
+        Raises:
+            ValueError: if the images do not fit the network, if classes are needed and none are bound, or if a noise
+                level given as a float is not positive.
+        """
+        level = per_image(sigma, x_t)
+        times = self.schedule.times(sigma, len(x_t), x_t.device)
+        output = self.evaluate(x_t / (1 + level**2) ** 0.5, times)[:, : self.shape[0]].to(x_t.dtype)
+        x_0 = _estimate(x_t, level, output, self.prediction)
+        return x_0.clamp(-1, 1) if self.clip else x_0
+
+
+class VP(DiscretePrior):
     """The mean of the clean image given a noisy one, by a network of noise, velocity or image.
 
     Args:
@@ -51,19 +105,11 @@ class VP(NetworkPrior):
         fused: see `NetworkPrior`.
         trained_steps: number of levels of the schedule, T.
 
-    Attributes:
-        schedule: the table of levels.
-        sigma_range: its lowest and its highest level. Below, an image keeps its noise and the network is told the
-            lowest level.
-
     Raises:
         ValueError: if schedule, prediction or attention order are not known, or are others than those of the card, or
             if the network does not give as many channels as its images have, or twice as many.
         FileNotFoundError: if nothing is known under the name of the network.
     """
-
-    kind: ClassVar[Kind] = "posterior mean"
-    gives: ClassVar[str] = "prediction of noise"
 
     def __init__(
         self,
@@ -85,24 +131,7 @@ class VP(NetworkPrior):
         scheduled = _agreed(network, "schedule", schedule, card.schedule if card else None, "linear")
         require_numbers(self, trained_steps=trained_steps)
         table = DiscreteSchedule.named(scheduled, trained_steps)
-        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused)
-        self.schedule = table
-        self.prediction = predicts
-        self.sigma_range = table.range
-        require_channels(self.network, self.shape[0])
-
-    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
-        """Estimate the clean images; see `Denoiser`.
-
-        Raises:
-            ValueError: if the images do not fit the network, if classes are needed and none are bound, or if a noise
-                level given as a float is not positive.
-        """
-        level = per_image(sigma, x_t)
-        times = self.schedule.times(sigma, len(x_t), x_t.device)
-        output = self.evaluate(x_t / (1 + level**2) ** 0.5, times)[:, : self.shape[0]].to(x_t.dtype)
-        x_0 = estimate(x_t, level, output, self.prediction)
-        return x_0.clamp(-1, 1) if self.clip else x_0
+        super().__init__(network, table, predicts, clip, dtype, arguments, attention_order, compile, fused)
 
 
 def _agreed(network: object, name: str, told: str | None, known: str | None, usual: str) -> str:
@@ -112,7 +141,7 @@ def _agreed(network: object, name: str, told: str | None, known: str | None, usu
     return told or known or usual
 
 
-def estimate(x_t: Tensor, level: float | Tensor, output: Tensor, prediction: str) -> Tensor:
+def _estimate(x_t: Tensor, level: float | Tensor, output: Tensor, prediction: str) -> Tensor:
     """The clean image that a network's output stands for; see the module.
 
     Args:
@@ -127,17 +156,3 @@ def estimate(x_t: Tensor, level: float | Tensor, output: Tensor, prediction: str
         return output
     total = 1 + level**2
     return x_t / total - level / total**0.5 * output
-
-
-def require_channels(network: object, channels: int) -> None:
-    """Refuse a network that neither gives images nor images and variances.
-
-    Raises:
-        ValueError: if it gives another number of channels.
-    """
-    given = getattr(network, "out_channels", channels)
-    if given not in (channels, 2 * channels):
-        raise InvalidValueError(
-            f"A network of images with {channels} channels must give {channels}, or {2 * channels} with a learned "
-            f"variance, but this one gives {given}: its out_channels are wrong."
-        )

@@ -3,17 +3,21 @@
 A new class needs an entry here and gets all tests. The suites find the classes by themselves.
 """
 
+import atexit
 import functools
 import inspect
 import math
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import deepinv.models
 import deepinv.physics
 import torch
+from diffusers import DDPMScheduler, UNet2DModel
 from published_files import mobilenet, small_layout, small_wizard
 from tiny_networks import blip_captioner, blip_matcher, classifier_file, clip_folder
 from torch import Tensor, nn
@@ -26,7 +30,9 @@ from dis_lightning.priors import (
     EDM,
     VP,
     ConsistencyModel,
+    DeepInvDenoiser,
     Denoiser,
+    DiffusersDenoiser,
     ExactPrior,
     FiniteAtomPrior,
     FlowMap,
@@ -219,8 +225,35 @@ def some_images(count: int) -> Tensor:
     return torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(7)) * 2 - 1
 
 
+@functools.cache
+def small_drunet() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return deepinv.models.DRUNet(pretrained=None, in_channels=3, out_channels=3, nc=[8, 8, 8, 8], nb=1)
+
+
+def loaded(prior: Denoiser) -> Denoiser:
+    prior.load()
+    return prior
+
+
+@functools.cache
+def diffusers_folder() -> str:
+    """A repository of diffusers with a small random network."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        small = {"block_out_channels": (32,), "down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",)}
+        UNet2DModel(sample_size=SHAPE[1], layers_per_block=1, **small).save_pretrained(Path(folder.name, "unet"))
+    DDPMScheduler().save_pretrained(Path(folder.name, "scheduler"))
+    return folder.name
+
+
 PRIORS: dict[str, Callable[[], Denoiser]] = {
     "ConsistencyModel": lambda: ConsistencyModel(small_unet()),
+    "DeepInvDenoiser": lambda: DeepInvDenoiser(small_drunet(), SHAPE),
+    "DiffusersDenoiser": lambda: loaded(DiffusersDenoiser(diffusers_folder())),
     "EDM": lambda: EDM(small_unet()),
     "FiniteAtomPrior": lambda: FiniteAtomPrior(some_images(5)),
     "FlowMap": lambda: FlowMap(GaussianPrior(some_images(1)[0], smooth_covariance()), steps=4),

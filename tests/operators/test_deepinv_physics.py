@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from dis_lightning import named_parts as adapter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import (
     AveragePool,
@@ -16,7 +17,6 @@ from dis_lightning.operators import (
     GaussianOperator,
     MatrixOperator,
 )
-from dis_lightning.operators import deepinv as adapter
 
 
 def images(count: int = 2) -> torch.Tensor:
