@@ -159,7 +159,24 @@ def test_every_data_file_runs(file: str, tmp_path: Path) -> None:
     runs(tmp_path / "run", f"--config={file}", *where[Path(file).stem], *PRIOR, *OPERATOR, *SOLVER)
 
 
-@pytest.mark.parametrize("file", [file for file in files("priors") if not published(file)])
+def hub_id(file: str) -> str | None:
+    """The repository that a prior's file names, where it is one of the hub."""
+    network = yaml.safe_load((ROOT / file).read_text()).get("denoiser", {}).get("init_args", {}).get("network", "")
+    return network if "/" in network else None
+
+
+@pytest.mark.parametrize("file", [file for file in files("priors") if hub_id(file)])
+def test_every_repository_is_found_missing_before_anything_is_sampled(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offline(monkeypatch, tmp_path / "cache")
+    with pytest.raises(SystemExit):
+        main(["predict", *ROOMS, f"--config={file}", *OPERATOR, *SOLVER, *QUICK, f"--writer.folder={tmp_path / 'run'}"])
+    assert f"the repository https://huggingface.co/{hub_id(file)}" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "samples").exists()
+
+
+@pytest.mark.parametrize("file", [file for file in files("priors") if not published(file) and not hub_id(file)])
 def test_every_prior_file_runs(file: str, tmp_path: Path) -> None:
     small = PRIOR[1:] if "gaussian" in file else []
     size = SIZE if "gaussian" in file else 32

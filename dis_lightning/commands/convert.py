@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from dis_lightning.commands.parser import Parser
 from dis_lightning.commands.quiet import quieten
 from dis_lightning.commands.reading import read_arguments
 from dis_lightning.errors import InvalidValueError, MissingFileError, UnusablePathError
 from dis_lightning.files import expanded
-from dis_lightning.priors.base import Kind
 from dis_lightning.priors.checkpoints import find, load_network, save_network
+from dis_lightning.priors.guided_format import AttentionOrder
+from dis_lightning.priors.vp import VP
 
 __all__ = ["convert_command"]
 
@@ -41,11 +42,19 @@ def convert_command(args: Sequence[str]) -> None:
     parser.add_argument(
         "--arguments", type=dict[str, Any] | None, help="how the network is built, where FILE does not say it"
     )
+    parser.add_argument(
+        "--attention_order",
+        type=AttentionOrder | None,
+        help="of a file of guided-diffusion, whose attention has one of two orders that it does not say",
+    )
     options = read_arguments(parser, args)
     _check(options.output)
-    kind = find(options.file).kind()
-    network = load_network(options.file, arguments=options.arguments)
-    save_network(network, options.output, cast(Kind | None, kind))
+    source = find(options.file)
+    kind, card = source.kind(), source.card()
+    network = load_network(options.file, arguments=options.arguments, attention_order=options.attention_order)
+    if kind is None and options.attention_order is not None:
+        kind = VP.gives  # as all files of guided-diffusion
+    save_network(network, options.output, kind, **({"schedule": card.schedule} if card and card.schedule else {}))
     words = [type(network).__name__, "x".join(map(str, network.shape)), f"time input {network.time_input}"]
     words += [f"{network.num_classes} classes"] if network.num_classes else []
     words += [f"gives the {kind}"] if kind else []

@@ -126,7 +126,13 @@ def build(arguments: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> R
         return networks[name](**own, dtype=dtype)  # type: ignore[call-arg] # which classes have and their base has not
 
 
-def save_network(network: RawNetwork, path: str | Path, kind: str | None = None) -> None:
+def save_network(
+    network: RawNetwork,
+    path: str | Path,
+    kind: str | None = None,
+    schedule: str | None = None,
+    prediction: str | None = None,
+) -> None:
     """Write a network to a safetensors file that says how it is built, so that `load_network` needs no arguments.
 
     Args:
@@ -134,9 +140,13 @@ def save_network(network: RawNetwork, path: str | Path, kind: str | None = None)
         path: the file to write.
         kind: what it was trained to give, where that is known ("posterior mean", "consistency map" or "prediction of
             noise"): then no prior of another kind takes the file.
+        schedule: of a network for `VP`, the schedule that it was trained on, where it has a name.
+        prediction: of a network for `VP`, what it predicts.
     """
     named = {} if isinstance(network, UNet) else {"network": type(network).__name__}
-    metadata = {"arguments": json.dumps(named | network.arguments)} | ({"kind": kind} if kind else {})
+    known = {"kind": kind, "schedule": schedule, "prediction": prediction}
+    metadata = {key: value for key, value in known.items() if value}
+    metadata |= {"arguments": json.dumps(named | network.arguments)}
     write_tensors(network.state_dict(), expanded(path), metadata)
 
 
@@ -166,6 +176,11 @@ class Source(ABC):
     def card(self) -> FileCard | None:
         """What is known of the file that it is, if it is a published one."""
         return None
+
+    def training(self) -> dict[str, str | None]:
+        """On which `schedule` a network for `VP` was trained, and its `prediction`, where the place says it."""
+        card = self.card()
+        return {"schedule": card.schedule, "prediction": card.prediction} if card else {}
 
     def ours(self) -> bool:
         """Whether it was written by `save_network`."""
@@ -225,6 +240,10 @@ class File(Source):
     def ours(self) -> bool:
         """See `Source`."""
         return self.path.suffix == ".safetensors" and "arguments" in read_metadata(self.path)
+
+    def training(self) -> dict[str, str | None]:
+        """See `Source`."""
+        return dict(read_metadata(self.path)) if self.ours() else super().training()
 
     def card(self) -> FileCard | None:
         """See `Source`. The one that the file is named after, unless it says itself what it is."""

@@ -124,11 +124,11 @@ class VP(DiscretePrior):
         fused: bool = False,
         trained_steps: int = 1000,
     ) -> None:
-        card = find(network).card() if isinstance(network, str | Path) else None
-        predicts = _agreed(network, "prediction", prediction, card.prediction if card else None, "epsilon")
+        known = find(network).training() if isinstance(network, str | Path) else {}
+        predicts = _agreed(network, "prediction", prediction, known.get("prediction"), "epsilon")
         if predicts not in get_args(Prediction):
             raise InvalidValueError(f"prediction must be one of {', '.join(get_args(Prediction))}, not {predicts!r}.")
-        scheduled = _agreed(network, "schedule", schedule, card.schedule if card else None, "linear")
+        scheduled = _agreed(network, "schedule", schedule, known.get("schedule"), "linear")
         require_numbers(self, trained_steps=trained_steps)
         table = DiscreteSchedule.named(scheduled, trained_steps)
         super().__init__(network, table, predicts, clip, dtype, arguments, attention_order, compile, fused)
@@ -137,7 +137,9 @@ class VP(DiscretePrior):
 def _agreed(network: object, name: str, told: str | None, known: str | None, usual: str) -> str:
     """What the user says or the card knows, which must not contradict each other."""
     if told is not None and known not in (None, told):
-        raise InvalidValueError(f"{network} was trained with the {name} {known}, as its card says, but got {told}.")
+        raise InvalidValueError(
+            f"{network} was trained with the {name} {known}, as its card or file says, but got {told}."
+        )
     return told or known or usual
 
 

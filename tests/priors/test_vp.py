@@ -81,7 +81,9 @@ def test_the_other_order_of_the_attention_is_seen_in_the_result(name: str, other
 def test_a_network_is_saved_in_the_order_of_our_own(tmp_path: Path) -> None:
     told = said("gd_legacy_tiny")
     network = load_network(VECTORS / "gd_legacy_tiny.pt", arguments=told["arguments"], attention_order="legacy")
-    save_network(network, tmp_path / "plain.safetensors", kind=VP.gives)
+    save_network(network, tmp_path / "plain.safetensors", kind=VP.gives, schedule="linear")
+    with pytest.raises(ValueError, match="trained with the schedule linear, as its card or file says, but got cosine"):
+        VP(tmp_path / "plain.safetensors", "cosine")
     io = expected("gd_legacy_tiny")
     assert off(VP(tmp_path / "plain.safetensors")(io["x_noisy"], io["sigma"]), io["denoised"]) < 1e-5
     with pytest.raises(ValueError, match="has the order of UNet"):
@@ -243,7 +245,7 @@ def test_a_published_file_is_known_by_its_name(file: str, card: str, tmp_path: P
     schedule = "cosine" if card == "imagenet64" else "linear"
     assert vp.sigma_range == DiscreteSchedule.named(schedule).range
     other = "linear" if card == "imagenet64" else "cosine"
-    with pytest.raises(ValueError, match=f"was trained with the schedule {schedule}, as its card says"):
+    with pytest.raises(ValueError, match=f"was trained with the schedule {schedule}, as its card or file says"):
         VP(tmp_path / file, other)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="prediction of noise"):
         EDM(tmp_path / file)
