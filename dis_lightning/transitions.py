@@ -13,7 +13,7 @@ from torch import Tensor
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, require_numbers
 
-__all__ = ["AncestralEuler", "PartialRenoise", "ProbabilityFlow", "Renoise", "Transition"]
+__all__ = ["AncestralEuler", "Heun", "PartialRenoise", "ProbabilityFlow", "Renoise", "Transition"]
 
 
 class Transition(Described, ABC):
@@ -99,6 +99,35 @@ class ProbabilityFlow(Transition):
     def __call__(self, x_t: Tensor, x_0: Tensor, sigma: float, sigma_next: float) -> tuple[Tensor, float]:
         """See the class."""
         return _euler(x_t, x_0, sigma, sigma_next), 0.0
+
+
+@dataclass(frozen=True)
+class Heun(ProbabilityFlow):
+    """A deterministic step of second order of the probability-flow equation, as in Karras et al. 2022, algorithm 1.
+
+        x'     = x_t + (sigma_next - sigma) d,     d  = (x_t - x_0) / sigma,    x_0  = D(x_t, sigma)
+        x_next = x_t + (sigma_next - sigma) (d + d') / 2,    d' = (x' - x_0') / sigma_next,    x_0' = D(x', sigma_next)
+
+    Twice the evaluations of an Euler step, but for the last one to 0, and an error that falls with the cube of its
+    length in place of the square. A solver is asked anew at `x'`: a changed `x_0` enters as the estimate does, and of
+    two shifts their mean is taken.
+    """
+
+    def corrected(
+        self, x_t: Tensor, x_0: Tensor, x_end: Tensor, x_0_end: Tensor, sigma: float, sigma_next: float
+    ) -> Tensor:
+        """The step after its correction.
+
+        Args:
+            x_t: noisy images at level `sigma`.
+            x_0: estimates there.
+            x_end: where the Euler step ended.
+            x_0_end: estimates there.
+            sigma: level of `x_t`, > 0.
+            sigma_next: level of `x_end`, in (0, sigma).
+        """
+        slope = (x_t - x_0) / sigma + (x_end - x_0_end) / sigma_next
+        return x_t + (sigma_next - sigma) / 2 * slope
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,8 @@ class Draws(NamedTuple):
     chains."""
     clamped: Tensor | None = None
     """Share of the values of each sample that lay outside [-1, 1] by more than rounding, `(B, S)`."""
+    effective_particles: Tensor | None = None
+    """The least number of particles that was worth as much as all of an image's, `(B,)`; None without particles."""
 
 
 class Reconstruction(NamedTuple):

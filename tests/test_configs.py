@@ -133,10 +133,11 @@ def test_every_solver_file_runs(file: str, tmp_path: Path) -> None:
         "daps": ["--model.levels.steps=3", "--model.moves=2"],
         "daps_likelihood": ["--model.levels.steps=3", "--model.moves=2"],
         "langevin": ["--model.warm_start=2", "--model.num_samples=2"],
+        "noise_space_smc": ["--model.particles=4", "--model.stages=2"],
         "pnp_cm": [],
     }
     name = Path(file).stem
-    by_map = ("cm4ir", "cmedit", "consistency_inversion", "consistency_sampling", "langevin", "pnp_cm")
+    by_map = ("cm4ir", "cmedit", "consistency_inversion", "consistency_sampling", "langevin", "noise_space_smc", "pnp_cm")
     prior = MAP if name in by_map else PRIOR
     runs(tmp_path, *ROOMS, *prior, *OPERATOR, f"--config={file}", *quick.get(name, ["--model.levels.steps=3"]))
 

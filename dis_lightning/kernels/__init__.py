@@ -20,7 +20,7 @@ own, with its own noise, its own acceptance and its own failures.
 from dis_lightning.kernels.adam import Adam, AdamState
 from dis_lightning.kernels.base import Kernel, KernelState, Point, Target, differentiate, walk
 from dis_lightning.kernels.langevin import EulerMaruyama, ExponentialIntegrator
-from dis_lightning.kernels.metropolis import HMC, MALA
+from dis_lightning.kernels.metropolis import HMC, MALA, metropolis
 
 __all__ = [
     "HMC",
@@ -34,5 +34,6 @@ __all__ = [
     "Point",
     "Target",
     "differentiate",
+    "metropolis",
     "walk",
 ]

@@ -18,7 +18,7 @@ from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.kernels.base import Kernel, KernelState, Point, Target, check_positive
 from dis_lightning.noise import NoiseSource
 
-__all__ = ["HMC", "MALA"]
+__all__ = ["HMC", "MALA", "metropolis"]
 
 
 class HMC(Kernel):
@@ -46,7 +46,7 @@ class HMC(Kernel):
 
     def step(self, point: Point, state: KernelState, target: Target, noise: NoiseSource) -> tuple[Point, KernelState]:
         """See the class and `Kernel.step`."""
-        return _metropolis(point, self.step_size, self.leapfrog_steps, target, noise), state
+        return metropolis(point, self.step_size, self.leapfrog_steps, target, noise)[0], state
 
 
 class MALA(Kernel):
@@ -68,11 +68,24 @@ class MALA(Kernel):
 
     def step(self, point: Point, state: KernelState, target: Target, noise: NoiseSource) -> tuple[Point, KernelState]:
         """See the class and `Kernel.step`."""
-        return _metropolis(point, math.sqrt(2 * self.step_size), 1, target, noise), state
+        return metropolis(point, math.sqrt(2 * self.step_size), 1, target, noise)[0], state
 
 
-def _metropolis(point: Point, step_size: float, leapfrog_steps: int, target: Target, noise: NoiseSource) -> Point:
-    """Leapfrog steps from a fresh momentum, accepted row by row with probability `min(1, e^(H - H'))`."""
+def metropolis(
+    point: Point, step_size: float | Tensor, leapfrog_steps: int, target: Target, noise: NoiseSource
+) -> tuple[Point, Tensor]:
+    """Leapfrog steps from a fresh momentum, accepted row by row with probability `min(1, e^(H - H'))`.
+
+    Args:
+        point: where the chains are.
+        step_size: size of a leapfrog step, one for all rows or anything that multiplies them.
+        leapfrog_steps: number of leapfrog steps.
+        target: evaluates new positions.
+        noise: one stream per row.
+
+    Returns:
+        The next point, and which rows accepted, boolean `(N,)`.
+    """
     start = noise.like(point.z)
     proposal, momentum = point, start
     for _ in range(leapfrog_steps):
@@ -84,7 +97,7 @@ def _metropolis(point: Point, step_size: float, leapfrog_steps: int, target: Tar
     # A proposal that is not finite compares as false: the chain stays where it was.
     accepted = uniform.log() < gain
     rows = [accepted.reshape(-1, *[1] * (new.ndim - 1)) for new in proposal]
-    return Point(*(torch.where(row, new, old) for row, new, old in zip(rows, proposal, point, strict=True)))
+    return Point(*(torch.where(row, new, old) for row, new, old in zip(rows, proposal, point, strict=True))), accepted
 
 
 def _hamiltonian(point: Point, momentum: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ class ChainDiagnostics(ImageMetric):
     (1 where the chains have mixed; above 1.01 they have not) are defined in `metrics.functional.chains`. `moved` is the
     share of the samples, each chain's first set aside, that differ from the one before. A chain that moves by less than
     a grey level is seen to stand still. `acceptance` is the share of the kernel's moves that were accepted, whatever
-    the thinning and burn-in included; 1 for kernels that never reject.
+    the thinning and burn-in included; 1 for kernels that never reject. Of solvers with particles,
+    `effective_particles` is the least number that was worth as much as all of an image's.
 
     The first three come from the 8-bit samples as they are saved and the last from the record, so that a run that was
     resumed reports what an unbroken one does. The three are NaN for an image of which a sample diverged, and the first
@@ -34,12 +35,14 @@ class ChainDiagnostics(ImageMetric):
         "split_r_hat": Value("split R-hat", Direction.LOWER),
         "moved": Value("moved", Direction.NEITHER),
         "acceptance": Value("acceptance", Direction.NEITHER),
+        "effective_particles": Value("effective particles", Direction.HIGHER),
     }
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
         draws = reconstruction.draws
-        rates = {} if draws.acceptance is None else {"acceptance": draws.acceptance}
+        known = {"acceptance": draws.acceptance, "effective_particles": draws.effective_particles}
+        rates = {name: value for name, value in known.items() if value is not None}
         # A row of the loop that gives one sample is no chain.
         chains = solver.rows_per_image
         if solver.num_samples < 4 * chains:
@@ -59,5 +62,6 @@ class ChainDiagnostics(ImageMetric):
             "split_r_hat": "spread over all half chains by spread within one, the largest of 32 directions",
             "moved": "share of samples that differ from the one before",
             "acceptance": "share of the kernel's moves that were accepted",
+            "effective_particles": "the least number of particles that was worth as much as all of an image's",
         }
         return {"what": what[name], "library": "arviz-stats " + version("arviz-stats")}

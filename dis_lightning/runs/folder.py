@@ -193,6 +193,11 @@ class RunFolder:
                 "clamped": None if draws.clamped is None else draws.clamped[row].tolist(),
                 "cost": draws.costs[row]._asdict(),
                 "acceptance": None if draws.acceptance is None else float(draws.acceptance[row]),
+                **(
+                    {}
+                    if draws.effective_particles is None
+                    else {"effective_particles": float(draws.effective_particles[row])}
+                ),
                 "made_by": made_by,
                 "sha256": {self._name(file): hashlib.sha256(some).hexdigest() for file, some in files[index].items()},
             }
@@ -210,13 +215,14 @@ class RunFolder:
             grey if diverged else read_png(self.sample(index, sample))
             for sample, diverged in enumerate(record["diverged"])
         ]
-        rate, clamped = record["acceptance"], record["clamped"]
+        rate, clamped, worth = record["acceptance"], record["clamped"], record.get("effective_particles")
         return Draws(
             torch.stack(samples)[None],
             torch.tensor([record["diverged"]]),
             [Cost(**record["cost"])],
             None if rate is None else torch.tensor([rate], dtype=torch.float64),
             None if clamped is None else torch.tensor([clamped], dtype=torch.float64),
+            None if worth is None else torch.tensor([worth], dtype=torch.float64),
         )
 
     def reconstruction(self, indices: list[int]) -> Reconstruction:
@@ -250,12 +256,14 @@ class RunFolder:
             return None
         rates = [part.acceptance for part in parts if part.acceptance is not None]
         clamped = [part.clamped for part in parts if part.clamped is not None]
+        worth = [part.effective_particles for part in parts if part.effective_particles is not None]
         return Draws(
             torch.cat([part.samples for part in parts]),
             torch.cat([part.diverged for part in parts]),
             [cost for part in parts for cost in part.costs],
             torch.cat(rates) if rates else None,
             torch.cat(clamped) if clamped else None,
+            torch.cat(worth) if worth else None,
         )
 
     def shape(self) -> tuple[int, ...]:

@@ -18,10 +18,12 @@ from dis_lightning.solvers.lgd import LGD
 from dis_lightning.solvers.mmps import MMPS
 from dis_lightning.solvers.mpgd import MPGD
 from dis_lightning.solvers.noise_space import NoiseSpaceSolver
+from dis_lightning.solvers.noise_space_smc import NoiseSpaceSMC
 from dis_lightning.solvers.pigdm import PiGDM
 from dis_lightning.solvers.pnp_cm import PnPCM
 from dis_lightning.solvers.reddiff import REDDiff
 from dis_lightning.solvers.spectral import SpectralSolver
+from dis_lightning.solvers.tds import TDS
 from dis_lightning.solvers.tfg import TFG
 from dis_lightning.solvers.tmpd import TMPD
 from dis_lightning.solvers.unguided import Unguided
@@ -35,6 +37,7 @@ __all__ = [
     "LGD",
     "MMPS",
     "MPGD",
+    "TDS",
     "TFG",
     "TMPD",
     "AnnealedSolver",
@@ -45,6 +48,7 @@ __all__ = [
     "DiffPIR",
     "FreeDoM",
     "NoiseSpaceLangevin",
+    "NoiseSpaceSMC",
     "NoiseSpaceSolver",
     "PiGDM",
     "PnPCM",

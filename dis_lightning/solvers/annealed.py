@@ -7,6 +7,7 @@
             x_0, shift = guide(x_t, sigma, y)
             mean, std  = transition(x_t, x_0, sigma, sigma_next)
             x_t        = mean + std n - shift
+            and with Heun's steps once more from the end of the step, which corrects it
 
 A method writes `guide` alone. It returns a changed `x_0` where it acts on the clean estimate, or a `shift` where it
 acts on the noisy image.
@@ -26,7 +27,7 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import Denoiser, require_levels
 from dis_lightning.solvers.base import Solver
-from dis_lightning.transitions import AncestralEuler, Transition
+from dis_lightning.transitions import AncestralEuler, Heun, Transition
 from dis_lightning.types import Guided, Measurement, State
 
 __all__ = ["AnnealedSolver"]
@@ -92,12 +93,18 @@ class AnnealedSolver(Solver):
             for visit in range(self.visits_at(sigma)):
                 if visit > 0:
                     x_t = x_t + math.sqrt(sigma**2 - sigma_next**2) * noise.like(x_t)
-                x_0, shift = self.guide(x_t, sigma, y, noise)
+                start, guided = x_t, self.guide(x_t, sigma, y, noise)
+                x_0 = guided.x_0
                 x_t, std = self.transition(x_t, x_0, sigma, sigma_next)
                 if std > 0:
                     x_t = x_t + std * noise.like(x_t)
-                if shift is not None:
-                    x_t = x_t - shift
+                if guided.shift is not None:
+                    x_t = x_t - guided.shift
+                if isinstance(self.transition, Heun) and sigma_next > 0:
+                    end = self.guide(x_t, sigma_next, y, noise)
+                    x_t = self.transition.corrected(start, x_0, x_t, end.x_0, sigma, sigma_next)
+                    if guided.shift is not None and end.shift is not None:
+                        x_t = x_t - (guided.shift + end.shift) / 2
             yield State(x_t, x_0, sigma, step, steps)
 
     def _finite(self, name: str, value: float) -> float:

@@ -83,6 +83,8 @@ class SolverCase:
     """Whether it refuses a consistency map where a posterior mean is due."""
     linear: bool = False
     """Whether its operator must be linear."""
+    particles: bool = False
+    """Whether its samples are particles that were resampled, of which several may be the same."""
     spectral: bool = False
     """Whether its operator must know its singular value decomposition."""
 
@@ -114,6 +116,20 @@ SOLVERS: dict[str, SolverCase] = {
     "MMPS": SolverCase(ANNEALED, evaluations=2 * STEPS, gradients=2 * STEPS, linear=True),
     "MPGD": SolverCase(ANNEALED | {"scale": 0.5}, evaluations=2 * STEPS),
     "PiGDM": SolverCase(ANNEALED, evaluations=2 * STEPS, gradients=2 * STEPS, linear=True),
+    "TDS": SolverCase(
+        {"levels": KarrasLevels(STEPS, sigma_max=20.0), "particles": 6},
+        evaluations=6 * STEPS,
+        gradients=6 * STEPS,
+        strict=True,
+        particles=True,
+    ),
+    "NoiseSpaceSMC": SolverCase(
+        {"levels": MultistepLevels([0, 39]), "particles": 6, "stages": 2, "leapfrog_steps": 2},
+        evaluations=6 * 5,
+        gradients=6 * 5,
+        kind=MAP,
+        particles=True,
+    ),
     "TMPD": SolverCase(ANNEALED, evaluations=2 * STEPS, gradients=2 * 2 * STEPS, linear=True),
     "NoiseSpaceLangevin": SolverCase(
         TWO_LEVELS | {"kernel": EulerMaruyama(1e-3), "warm_start": 2, "burn_in": 1, "thinning": 2},

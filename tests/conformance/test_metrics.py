@@ -181,6 +181,7 @@ METRICS: dict[str, MetricCase] = {
             "split_r_hat": ("split R-hat", DOWN, ""),
             "moved": ("moved", NEITHER, ""),
             "acceptance": ("acceptance", NEITHER, ""),
+            "effective_particles": ("effective particles", UP, ""),
         },
         chains=True,
     ),

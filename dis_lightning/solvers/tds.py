@@ -1,0 +1,184 @@
+"""TDS: the twisted diffusion sampler.
+
+Wu, Trippe, Naesseth, Blei, Cunningham, "Practical and Asymptotically Exact Conditional Sampling in Diffusion Models",
+NeurIPS 2023, https://arxiv.org/abs/2306.17775, algorithm 1.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dis_lightning.errors import InvalidValueError
+from dis_lightning.guidance import gradient
+from dis_lightning.levels import Levels
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators.base import GaussianOperator, LinearOperator, Operator, require_density
+from dis_lightning.particles import effective, first_samples, pick, require_particles, resample, rows_of, uniforms
+from dis_lightning.posteriors import PosteriorSpread, Spread
+from dis_lightning.priors.base import Denoiser, require_kind, require_levels
+from dis_lightning.solvers.base import Solver
+from dis_lightning.transitions import AncestralEuler
+from dis_lightning.types import Draws, Measurement, State
+
+__all__ = ["TDS"]
+
+
+class TDS(Solver):
+    """Many guided walks side by side, weighted for what guidance did to them: exact as their number grows.
+
+    Particles of an image go down the levels by guided steps, with a twist `log p'(y | x_t)` in place of the likelihood
+
+        x_0' = D + sigma^2 grad log p'(y | x_t),    x_next ~ q = transition(x_t, x_0')
+        log W += log p(x_next | x_t) - log q(x_next | x_t) + log p'(y | x_next) - log p'(y | x_t)
+
+    with `p = transition(x_t, D)`, and at the end `log p(y | x_0)` in place of the last twist. So whatever the twist,
+    the weighted particles tend to the posterior of the sampler without guidance. Where fewer than `threshold` of them
+    are worth anything, they are resampled.
+
+    The twist takes `x_0` given `x_t` for Gaussian with standard deviation r: of a linear measurement
+    `y ~ N(A D, r^2 A A^T + noise_std^2 I)`; of another with Gaussian noise the energy at D, widened as if A kept
+    lengths; of any other the energy at D.
+
+    One network evaluation and one gradient per step and particle. The particles of a run say how well it went:
+    `effective_particles`, the least number that was worth as much. In many dimensions it falls to 1, and TDS is one
+    guided walk: it is a reference for small problems.
+
+    Args:
+        operator: what is measured, with a density.
+        denoiser: the prior.
+        levels: the noise levels; more of them leave less to the weights.
+        particles: P, number of particles per image, at least `num_samples`.
+        spread: r; `PosteriorSpread(1.0)` if not given: give it the data's standard deviation.
+        threshold: share of the particles below which they are resampled, in [0, 1].
+        num_samples: number of posterior samples per image, taken from the particles.
+        seed: the run's seed.
+
+    Raises:
+        ValueError: if the measurement has no density, there are fewer particles than samples, or a number is out of
+            range.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        denoiser: Denoiser,
+        levels: Levels,
+        *,
+        particles: int = 16,
+        spread: Spread | None = None,
+        threshold: float = 0.5,
+        **common: Any,
+    ) -> None:
+        super().__init__(operator, denoiser, **common)
+        require_kind(self, "denoiser", denoiser, "posterior mean")
+        self._require("levels", levels, Levels)
+        require_levels(self, denoiser, levels)
+        if levels[-1] != 0:
+            raise InvalidValueError(f"TDS weighs clean images: its levels must end in 0, but end in {levels[-1]}.")
+        require_density(self, operator)
+        require_particles(self, particles, self.num_samples, threshold)
+        self.levels = levels
+        self.transition = AncestralEuler()
+        self.spread = spread or PosteriorSpread()
+        self.threshold = threshold
+        self.rows_per_image = self.particles = particles
+        self._seen: list[Tensor] = []
+
+    @torch.no_grad()
+    def iterate(self, y: Measurement, noise: NoiseSource) -> Iterator[State]:
+        """Walk down the noise levels, all particles of an image side by side; see the class."""
+        self._seen = []
+        now = self._twisted(self.levels[0] * noise.normal((len(noise), *self.denoiser.shape)), self.levels[0], y)
+        weights = now.twist
+        steps = len(self.levels) - 1
+        for step, (sigma, sigma_next) in enumerate(pairwise(self.levels), start=1):
+            now, weights = self._renewed(now, weights, noise)
+            if sigma_next == 0:
+                break
+            mean, std = self.transition(now.x_t, now.x_0, sigma, sigma_next)
+            guided, _ = self.transition(now.x_t, now.x_0 + sigma**2 * now.slope, sigma, sigma_next)
+            fresh = noise.like(mean)
+            after = self._twisted(guided + std * fresh, sigma_next, y)
+            # log p - log q, of two Gaussians of one width.
+            odds = (_square(fresh) - _square((after.x_t - mean) / std)) / 2
+            weights = weights + odds + after.twist - now.twist
+            now = after
+            yield State(now.x_t, now.x_0, sigma, step, steps)
+        weights = self._known(weights - self.operator.energy(now.x_0, y).double() - now.twist, now.x_0)
+        self._seen.append(effective(weights))
+        chosen = rows_of(pick(weights, noise))
+        yield State(now.x_0[chosen], now.x_0[chosen], sigma, steps, steps)
+
+    def _draw(self, y: Measurement, noise: NoiseSource) -> Draws:
+        draws = super()._draw(y, noise)
+        return draws._replace(effective_particles=torch.stack(self._seen).amin(dim=0).cpu())
+
+    def gather(self, states: Iterator[State]) -> Tensor:
+        """The first of the particles that are left in the end; see `Solver.gather`."""
+        return first_samples(super().gather(states), self.particles, self.num_samples)
+
+    def _renewed(self, now: "_Twisted", weights: Tensor, noise: NoiseSource) -> tuple["_Twisted", Tensor]:
+        """Resample the particles of the images that need it."""
+        known = self._known(weights, now.x_t)
+        worth = effective(known)
+        self._seen.append(worth)
+        uniform = uniforms(noise, self.particles)
+        due = (worth < self.threshold * self.particles)[:, None]
+        places = torch.arange(self.particles, device=known.device).expand_as(known)
+        chosen = rows_of(torch.where(due, resample(known, uniform), places))
+        flat = torch.where(due, torch.zeros_like(known), known).flatten()
+        return _Twisted(*(part[chosen] for part in now)), flat
+
+    def _known(self, weights: Tensor, x: Tensor) -> Tensor:
+        """Log-weights by image, `(B, P)`: -inf for particles that diverged."""
+        finite = weights.isfinite() & x.isfinite().flatten(1).all(dim=1)
+        return weights.masked_fill(~finite, -torch.inf).reshape(-1, self.particles)
+
+    def _twisted(self, x_t: Tensor, sigma: float, y: Measurement) -> "_Twisted":
+        kept: list[Tensor] = []
+
+        def twist(x_t: Tensor) -> tuple[Tensor, Tensor]:
+            x_0 = self.denoiser(x_t, sigma)
+            value = self._log_twist(x_0, self.spread(sigma) ** 2, y)
+            kept.append(value.detach())
+            return value, x_0
+
+        slope, x_0 = gradient(twist, x_t)
+        return _Twisted(x_t, x_0, slope, kept[0].double())
+
+    def _log_twist(self, x_0: Tensor, variance: float, y: Measurement) -> Tensor:
+        operator = self.operator
+        if isinstance(operator, LinearOperator):
+            s_2 = operator.noise_std**2
+            off = operator.residual(x_0, y)
+            # off^T (r^2 A A^T + s^2)^-1 off, by the damped pseudo-inverse.
+            back = operator.linear(operator.pseudo_inverse(off, damping=s_2 / variance), y)
+            return _dot(off, back - off) / (2 * s_2)
+        energy = operator.energy(x_0, y)
+        if isinstance(operator, GaussianOperator):
+            return -energy / (1 + variance / operator.noise_std**2)
+        return -energy
+
+
+class _Twisted(NamedTuple):
+    """Particles, and what one evaluation and one gradient have given."""
+
+    x_t: Tensor
+    """Noisy images, `(N, *shape)`."""
+    x_0: Tensor
+    """Posterior means, same shape."""
+    slope: Tensor
+    """`grad log p'(y | x_t)`, same shape."""
+    twist: Tensor
+    """`log p'(y | x_t)` up to a constant per image and level, `(N,)`."""
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(1).sum(dim=1)
+
+
+def _square(x: Tensor) -> Tensor:
+    return x.double().square().flatten(1).sum(dim=1)
