@@ -137,7 +137,15 @@ def test_every_solver_file_runs(file: str, tmp_path: Path) -> None:
         "pnp_cm": [],
     }
     name = Path(file).stem
-    by_map = ("cm4ir", "cmedit", "consistency_inversion", "consistency_sampling", "langevin", "noise_space_smc", "pnp_cm")
+    by_map = (
+        "cm4ir",
+        "cmedit",
+        "consistency_inversion",
+        "consistency_sampling",
+        "langevin",
+        "noise_space_smc",
+        "pnp_cm",
+    )
     prior = MAP if name in by_map else PRIOR
     runs(tmp_path, *ROOMS, *prior, *OPERATOR, f"--config={file}", *quick.get(name, ["--model.levels.steps=3"]))
 
@@ -150,7 +158,10 @@ def test_every_data_file_runs(file: str, tmp_path: Path) -> None:
         "rooms": [f"--data.size={SIZE}"],
         "folder": [f"--data.root={tmp_path / 'tree' / 'images'}", f"--data.transform.size={SIZE}"],
         "imagenet64": [f"--data.root={tmp_path / 'classes'}", f"--data.transform.size={SIZE}"],
+        "ffhq256_1k": [f"--data.root={tmp_path / 'tree' / 'images'}", f"--data.transform.size={SIZE}"],
         "lsun_bedroom": [f"--data.root={tmp_path / 'lmdb'}", f"--data.transform.size={SIZE}"],
+        "lsun_bedroom_val300": [f"--data.root={tmp_path / 'lmdb'}", f"--data.transform.size={SIZE}"],
+        "lsun_cat_last300": [f"--data.root={tmp_path / 'lmdb'}", f"--data.transform.size={SIZE}", "--data.skip=0"],
         "measurements": [f"--data.root={tmp_path / 'measured'}"],
     }
     classes(tmp_path / "classes")

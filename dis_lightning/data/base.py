@@ -23,6 +23,7 @@ from dis_lightning.data.arguments import require_whole
 from dis_lightning.data.synsets import imagenet_classes
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.shards import parts_of, places_of
 from dis_lightning.types import Batch
 
 __all__ = ["ImageData", "ImageSet", "Item", "data_of"]
@@ -69,6 +70,11 @@ class ImageSet(Dataset[Item], ABC):
         """The name of every image, in their order."""
         return [self[index]["name"] for index in range(len(self))]
 
+    @property
+    def every_name(self) -> Sequence[str]:
+        """The names of all images of the run, whichever part of it this is."""
+        return self.names
+
     def require_labels(self, num_classes: int) -> None:
         """Refuse to give labels to a prior of other classes; called before anything is sampled.
 
@@ -101,13 +107,19 @@ class ImageData(Described, lightning.LightningDataModule, ABC):
         num_images: number of images N, >= 1; None takes all.
         batch_size: images per batch B, >= 1.
         num_workers: processes that read images ahead, for each process that samples; 0 reads in the process itself.
+        shard: which part of the images is taken, "i/n" with i in 0 .. n - 1; None takes all. Parts are whole batches
+            that follow each other, and images keep their indices: a part gives what the whole run gives for it, bit for
+            bit.
 
     Raises:
         ValueError: if an argument is out of range.
     """
 
-    def __init__(self, num_images: int | None, batch_size: int, num_workers: int) -> None:
+    def __init__(self, num_images: int | None, batch_size: int, num_workers: int, shard: str | None = None) -> None:
         super().__init__()
+        if shard is not None:
+            parts_of(shard)  # which refuses what is none
+        self.shard = shard
         if num_images is not None:
             require_whole(self, 1, num_images=num_images)
         require_whole(self, 1, batch_size=batch_size)
@@ -137,7 +149,8 @@ class ImageData(Described, lightning.LightningDataModule, ABC):
             ValueError: if the images cannot be used, or if there are fewer batches than processes.
         """
         processes, _ = self._world()
-        self._images = self.find()
+        found = self.find()
+        self._images = found if self.shard is None else _Shard(found, self.shard, self.batch_size)
         _require_work(len(self._images), self.batch_size, processes)
 
     @property
@@ -186,6 +199,39 @@ class ImageData(Described, lightning.LightningDataModule, ABC):
     def _world(self) -> tuple[int, int]:
         """Number of processes and the rank of this one."""
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+
+
+class _Shard(ImageSet):
+    """Some batches of an image set, which follow each other."""
+
+    def __init__(self, images: ImageSet, shard: str, batch_size: int) -> None:
+        self._whole = images
+        self._places = places_of(shard, len(images), batch_size)
+        if not self._places:
+            batches = ceil(len(images) / batch_size)
+            raise InvalidValueError(
+                f"The shard {shard} has no images: {len(images)} images in batches of {batch_size} are {batches} "
+                f"batches. Take at most {batches} shards, or smaller batches (--data.batch_size)."
+            )
+        self.shape, self.truth, self.classes = images.shape, images.truth, images.classes
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Item:
+        return self._whole[self._places[index]]
+
+    @property
+    def names(self) -> Sequence[str]:
+        names = self._whole.names
+        return [names[place] for place in self._places]
+
+    @property
+    def every_name(self) -> Sequence[str]:
+        return self._whole.every_name
+
+    def require_labels(self, num_classes: int) -> None:
+        self._whole.require_labels(num_classes)
 
 
 def data_of(trainer: lightning.Trainer) -> ImageData | None:

@@ -25,6 +25,9 @@ class FolderData(StoredData):
         batch_size: images per batch, >= 1.
         num_workers: processes that read images ahead, for each process that samples.
         channels: 3 for RGB, 1 for grey, of which colour becomes 0.299 R + 0.587 G + 0.114 B (ITU-R 601-2).
+        names: see `StoredData`.
+        skip: see `StoredData`.
+        shard: see `ImageData`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -32,7 +35,11 @@ class FolderData(StoredData):
 
     def find(self) -> ImageSet:
         """See `ImageData.find`."""
-        return folder_images(self.root, self.transform, self.num_images, self.channels)
+        folder = require_folder(self.root)
+        chosen = self.choose(find_files(folder), str, folder)
+        return self.checked(
+            StoredImages([ImageFile(folder / name, name) for name in chosen], self.transform, self.channels)
+        )
 
 
 def folder_images(

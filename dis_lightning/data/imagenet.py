@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dis_lightning.data.base import ImageSet
 from dis_lightning.data.labels import folder_labels, read_labels
-from dis_lightning.data.stored import Channels, ImageFile, StoredData, StoredImages, require_folder, require_images
+from dis_lightning.data.stored import Channels, ImageFile, StoredData, StoredImages, require_folder
 from dis_lightning.data.transforms import ImageTransform
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.files import expanded
@@ -39,6 +39,9 @@ class ImageNetData(StoredData):
         label_file: a line for each image, with its name and its WordNet id or number; or without names, as
             `ILSVRC2012_validation_ground_truth.txt`, which needs the development kit's `meta.mat` beside it. For all
             forms see `dis_lightning.data.labels.read_labels`.
+        names: see `StoredData`.
+        skip: see `StoredData`.
+        shard: see `ImageData`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -53,8 +56,11 @@ class ImageNetData(StoredData):
         num_workers: int = 0,
         channels: Channels = 3,
         label_file: str | Path | None = None,
+        names: str | Path | None = None,
+        skip: int = 0,
+        shard: str | None = None,
     ) -> None:
-        super().__init__(root, num_images, transform, batch_size, num_workers, channels)
+        super().__init__(root, num_images, transform, batch_size, num_workers, channels, names, skip, shard)
         self.label_file = label_file
 
     def find(self) -> ImageSet:
@@ -72,8 +78,8 @@ class ImageNetData(StoredData):
             names = find_files(root)
             labels = read_labels(expanded(self.label_file), names)
             files = [ImageFile(root / name, name, label) for name, label in zip(names, labels.numbers, strict=True)]
-        require_images(len(files), self.num_images, root)
-        return StoredImages(files[: self.num_images], self.transform, self.channels, labels.classes)
+        chosen = self.choose(files, lambda file: file.name, root)
+        return self.checked(StoredImages(chosen, self.transform, self.channels, labels.classes))
 
 
 def _class_folders(root: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import lmdb
 
 from dis_lightning.data.base import ImageSet
-from dis_lightning.data.stored import StoredData, StoredImage, StoredImages, require_folder, require_images
+from dis_lightning.data.stored import StoredData, StoredImage, StoredImages, require_folder
 from dis_lightning.errors import InvalidValueError, MissingFileError
 
 __all__ = ["LSUNData"]
@@ -32,6 +32,9 @@ class LSUNData(StoredData):
         batch_size: images per batch, >= 1.
         num_workers: processes that read images ahead, for each process that samples.
         channels: 3 for RGB, 1 for grey, of which colour becomes 0.299 R + 0.587 G + 0.114 B (ITU-R 601-2).
+        names: see `StoredData`.
+        skip: see `StoredData`.
+        shard: see `ImageData`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -45,11 +48,13 @@ class LSUNData(StoredData):
                 f"{root} holds no data.mdb; set --data.root to an unpacked LSUN database, such as bedroom_val_lmdb."
             )
         with _reading(root) as transaction:
-            found = transaction.stat()["entries"]
-            keys = [bytes(key) for key in islice(transaction.cursor().iternext(values=False), self.num_images)]
-        require_images(found, self.num_images, root)
-        entries = [_Entry(root, key, key.decode(errors="backslashreplace")) for key in keys]
-        return StoredImages(entries, self.transform, self.channels)
+            # All keys only where they are needed: LSUN's categories have millions.
+            first = None if self.names or self.skip or self.num_images is None else self.num_images
+            keys = [bytes(key) for key in islice(transaction.cursor().iternext(values=False), first)]
+        chosen = self.choose(keys, _name, root)
+        return self.checked(
+            StoredImages([_Entry(root, key, _name(key)) for key in chosen], self.transform, self.channels)
+        )
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,10 @@ class _Entry(StoredImage):
 
     def __str__(self) -> str:
         return f"{self.root}, key {self.name},"
+
+
+def _name(key: bytes) -> str:
+    return key.decode(errors="backslashreplace")
 
 
 # LMDB refuses to open a database twice in one process; threads take turns.

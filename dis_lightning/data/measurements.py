@@ -19,6 +19,9 @@ class MeasurementData(FolderData):
         batch_size: images per batch, >= 1.
         num_workers: processes that read images ahead, for each process that samples.
         channels: 3 for RGB, 1 for grey, as `Colorization` measures.
+        names: see `StoredData`.
+        skip: see `StoredData`.
+        shard: see `ImageData`.
 
     Raises:
         ValueError: if an argument is out of range.

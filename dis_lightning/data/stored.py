@@ -5,18 +5,20 @@ before it has cost anything.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, TypeVar
 
 import numpy as np
 from PIL import Image
 
+from dis_lightning.data.arguments import require_whole
 from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.decoding import decode, to_tensor
+from dis_lightning.data.lists import ImageList
 from dis_lightning.data.transforms import ImageTransform
 from dis_lightning.errors import (
     InvalidTypeError,
@@ -33,43 +35,10 @@ __all__ = ["Channels", "ImageFile", "StoredData", "StoredImage", "StoredImages",
 Channels = Literal[3, 1]
 """Colour (RGB), or grey."""
 
+Found = TypeVar("Found")
+
 NAMED = 3
 """How many damaged images a message names."""
-
-
-class StoredData(ImageData, ABC):
-    """The first images below a root on a disk.
-
-    Args:
-        root: where they lie.
-        num_images: number of images, >= 1; None takes all.
-        transform: what makes the images one size; None takes them as they are.
-        batch_size: images per batch, >= 1.
-        num_workers: processes that read images ahead, for each process that samples.
-        channels: 3 for RGB, 1 for grey, of which colour becomes 0.299 R + 0.587 G + 0.114 B (ITU-R 601-2).
-
-    Raises:
-        TypeError: if there is no root.
-        ValueError: if an argument is out of range.
-    """
-
-    def __init__(
-        self,
-        root: str | Path,
-        num_images: int | None = 1000,
-        transform: ImageTransform | None = None,
-        batch_size: int = 1,
-        num_workers: int = 0,
-        channels: Channels = 3,
-    ) -> None:
-        super().__init__(num_images, batch_size, num_workers)
-        if not isinstance(root, str | Path):
-            raise InvalidTypeError(f"{type(self).__name__} needs a path as root, but got root={root}.")
-        self.root = root
-        self.transform = transform
-        self.channels = channels
-        if channels not in (3, 1):
-            raise InvalidValueError(f"{type(self).__name__} needs channels 3 or 1, but got channels={channels}.")
 
 
 class StoredImage(ABC):
@@ -107,6 +76,81 @@ class ImageFile(StoredImage):
         return str(self.path)
 
 
+class StoredData(ImageData, ABC):
+    """The first images below a root on a disk.
+
+    Args:
+        root: where they lie.
+        num_images: number of images, >= 1; None takes all.
+        transform: what makes the images one size; None takes them as they are.
+        batch_size: images per batch, >= 1.
+        num_workers: processes that read images ahead, for each process that samples.
+        channels: 3 for RGB, 1 for grey, of which colour becomes 0.299 R + 0.587 G + 0.114 B (ITU-R 601-2).
+        names: a text file of the images to take, in this order; see `dis_lightning.data.lists`. None takes them as they
+            are found.
+        skip: how many are left out at the beginning, >= 0.
+        shard: see `ImageData`.
+
+    Raises:
+        TypeError: if there is no root.
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        num_images: int | None = 1000,
+        transform: ImageTransform | None = None,
+        batch_size: int = 1,
+        num_workers: int = 0,
+        channels: Channels = 3,
+        names: str | Path | None = None,
+        skip: int = 0,
+        shard: str | None = None,
+    ) -> None:
+        super().__init__(num_images, batch_size, num_workers, shard)
+        require_whole(self, 0, skip=skip)
+        if not isinstance(root, str | Path):
+            raise InvalidTypeError(f"{type(self).__name__} needs a path as root, but got root={root}.")
+        self.root = root
+        self.transform = transform
+        self.channels = channels
+        self.names = names
+        self.skip = skip
+        if channels not in (3, 1):
+            raise InvalidValueError(f"{type(self).__name__} needs channels 3 or 1, but got channels={channels}.")
+
+    def choose(self, found: Sequence[Found], name_of: Callable[[Found], str], root: Path) -> list[Found]:
+        """The images to take of those that were found, by `names`, `skip` and `num_images`.
+
+        Raises:
+            FileNotFoundError: if there are none, or a name of the list is not among them.
+            ValueError: if there are too few.
+        """
+        listed = None if self.names is None else ImageList.read(self.names)
+        if listed is None:
+            left, needed = list(found[self.skip :]), self.num_images
+            if found and self.skip and not left:
+                raise InvalidValueError(
+                    f"{root} holds {len(found)} images, and skip={self.skip} leaves none: lower it."
+                )
+        else:
+            # Of a list all are taken, if num_images does not take fewer.
+            left, needed = listed.choose({name_of(one): one for one in found}, root)[self.skip :], None
+        require_images(len(left), needed, root)
+        return left[: self.num_images]
+
+    def checked(self, images: "StoredImages") -> "StoredImages":
+        """The images, compared with the SHA-256 of the list, where it says any.
+
+        Raises:
+            ValueError: if one is another.
+        """
+        if self.names is not None:
+            ImageList.read(self.names).check(images.stored)
+        return images
+
+
 class StoredImages(ImageSet):
     """Stored images of one size.
 
@@ -128,7 +172,7 @@ class StoredImages(ImageSet):
         channels: Channels = 3,
         classes: tuple[str, ...] | None = None,
     ) -> None:
-        self._stored = stored
+        self.stored = stored
         self._transform = transform
         self._mode = "RGB" if channels == 3 else "L"
         self.classes = classes
@@ -137,11 +181,11 @@ class StoredImages(ImageSet):
 
     def __len__(self) -> int:
         """Number of images."""
-        return len(self._stored)
+        return len(self.stored)
 
     def __getitem__(self, index: int) -> Item:
         """See `ImageSet`."""
-        stored = self._stored[index]
+        stored = self.stored[index]
         item: Item = {"image": to_tensor(np.array(self._load(stored))), "index": index, "name": stored.name}
         if stored.label is not None:
             item["label"] = stored.label
@@ -150,12 +194,12 @@ class StoredImages(ImageSet):
     @property
     def names(self) -> list[str]:
         """See `ImageSet`."""
-        return [stored.name for stored in self._stored]
+        return [stored.name for stored in self.stored]
 
     def require_labels(self, num_classes: int) -> None:
         """See `ImageSet`; also refuses labels beyond the prior's."""
         super().require_labels(num_classes)
-        for stored in self._stored:
+        for stored in self.stored:
             if stored.label is not None and stored.label >= num_classes:
                 raise InvalidValueError(
                     f"{stored} has the label {stored.label}, but the prior's classes are 0 .. {num_classes - 1}; give "
@@ -178,7 +222,7 @@ class StoredImages(ImageSet):
     def _size(self) -> tuple[int, int]:
         """Decode every image, and give the size of all."""
         with ThreadPoolExecutor() as pool:
-            found = dict(zip(self._stored, pool.map(self._size_or_error, self._stored), strict=True))
+            found = dict(zip(self.stored, pool.map(self._size_or_error, self.stored), strict=True))
         _require_whole({stored: what for stored, what in found.items() if isinstance(what, UserError)}, len(found))
         sizes = {stored: what for stored, what in found.items() if not isinstance(what, UserError)}
         first, size = next(iter(sizes.items()))

@@ -34,6 +34,7 @@ class RoomsData(ImageData):
         num_images: number of images, >= 1; there is no end to them.
         batch_size: images per batch, >= 1.
         num_workers: processes that render images ahead, for each process that samples.
+        shard: see `ImageData`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -49,8 +50,9 @@ class RoomsData(ImageData):
         num_images: int = 1000,
         batch_size: int = 1,
         num_workers: int = 0,
+        shard: str | None = None,
     ) -> None:
-        super().__init__(num_images, batch_size, num_workers)
+        super().__init__(num_images, batch_size, num_workers, shard)
         require_whole(self, 1, num_images=num_images)  # there is no end to rooms: all are none
         require_whole(self, SMALLEST_ROOM, size=size)
         require_whole(self, 0, seed=seed)

@@ -11,6 +11,7 @@ import yaml
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.files import write_atomically
 from dis_lightning.runs.folder import RunFolder
+from dis_lightning.shards import places_of
 
 __all__ = ["check_configuration", "expected_images", "fingerprint", "leaves", "read_configuration"]
 
@@ -22,6 +23,9 @@ ROUNDING = ("threads", "data.init_args.batch_size")
 
 IMAGES = "data.init_args.num_images"
 """The key by which a run may grow."""
+
+SHARD = "data.init_args.shard"
+"""The key by which a run is a part of another, whose images come out the same."""
 
 
 def check_configuration(folder: RunFolder, configuration: dict[str, Any], *, write: bool) -> None:
@@ -77,7 +81,7 @@ def read_configuration(folder: RunFolder) -> dict[str, Any] | None:
 
 def fingerprint(configuration: dict[str, Any]) -> str:
     """What tells configurations apart by which images come out different; every record carries it."""
-    ignored = (*FREE, *ROUNDING, IMAGES)
+    ignored = (*FREE, *ROUNDING, IMAGES, SHARD)
     plain = {key: _plain(value) for key, value in leaves(configuration) if not key.startswith(ignored)}
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -85,8 +89,11 @@ def fingerprint(configuration: dict[str, Any]) -> str:
 def expected_images(folder: RunFolder) -> int:
     """How many images the run of a folder has when it is finished; 0 where its configuration does not say."""
     configuration = read_configuration(folder) or {}
-    data = configuration.get("data") or {}
-    return int(data.get("init_args", {}).get("num_images") or 0)
+    data = (configuration.get("data") or {}).get("init_args", {})
+    images = int(data.get("num_images") or 0)
+    if data.get("names"):  # of a list fewer may be taken
+        return 0
+    return len(places_of(data["shard"], images, int(data["batch_size"]))) if data.get("shard") and images else images
 
 
 def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -162,7 +162,7 @@ class Solver(Described, lightning.LightningModule, ABC):
         if data := data_of(self.trainer):
             if self.denoiser.num_classes is not None:
                 data.images.require_labels(self.denoiser.num_classes)
-            self.operator.require(data.images.names)
+            self.operator.require(data.images.every_name)
         self.load(self.device)
 
     def _networks(self) -> list[Denoiser]:
