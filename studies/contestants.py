@@ -13,18 +13,27 @@ from dis_lightning.levels import Levels
 from dis_lightning.operators import LabelOperator
 from dis_lightning.posteriors import PosteriorSpread
 from dis_lightning.solvers import (
+    DDNM,
+    DDRM,
     DPS,
     LGD,
+    MMPS,
     MPGD,
+    TDS,
+    TMPD,
     CMEdit,
     ConsistencyDPS,
     ConsistencyInversion,
     ConsistencySampling,
+    DiffPIR,
     FreeDoM,
     NoiseSpaceLangevin,
+    NoiseSpaceSMC,
+    PiGDM,
     Solver,
     Unguided,
 )
+from dis_lightning.transitions import Heun
 from studies.trials import Trial
 
 __all__ = ["CONTESTANTS", "Contestant"]
@@ -81,6 +90,28 @@ def _guided(
     # The distance of a map of classes is a mean over its pixels, far smaller than others: a strength is for their sum.
     pixels = trial.problem.y[0].numel() if isinstance(operator, LabelOperator) else 1
     return kind(operator, denoiser, levels, scale=strength * pixels, **own, **_common(trial))
+
+
+def _oracle_by_heun(trial: Trial, _: float) -> Solver:
+    steps = trial.karras(EVALUATIONS // 2)
+    return Unguided(trial.problem.operator, trial.oracle, steps, transition=Heun(), **_common(trial))
+
+
+def _plain(kind: Callable[..., Solver], trial: Trial, _: float, spread: bool = False, **own: Any) -> Solver:
+    """A solver of which nothing is to be tuned; its spread, where it has one, is that of the data."""
+    beliefs = {"spread": PosteriorSpread(trial.data_std)} if spread else {}
+    levels = trial.karras(EVALUATIONS)
+    return kind(trial.problem.operator, trial.problem.prior, levels, **beliefs, **own, **_common(trial))
+
+
+def _tds(trial: Trial, _: float) -> Solver:
+    return _plain(TDS, trial, _, spread=True, particles=trial.num_samples)
+
+
+def _smc(trial: Trial, _: float) -> Solver:
+    stages = (EVALUATIONS - 1) // LEAPFROG_STEPS
+    own = {"particles": trial.num_samples, "stages": stages, "leapfrog_steps": LEAPFROG_STEPS}
+    return _in_noise(NoiseSpaceSMC, trial, _, 1, **own)
 
 
 def _lgd(trial: Trial, strength: float, by_map: bool = False) -> Solver:
@@ -141,10 +172,19 @@ def _chains(
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("prior, unguided", _prior),
     Contestant("exact conditional denoiser", _oracle),
+    Contestant("the same, 25 steps of Heun", _oracle_by_heun),
     Contestant("DPS", partial(_guided, DPS), GUIDANCE),
     Contestant("LGD", _lgd, GUIDANCE),
     Contestant("FreeDoM", partial(_guided, FreeDoM, per_level=2, visits=2), GUIDANCE),
     Contestant("MPGD", _mpgd, GUIDANCE),
+    Contestant("MMPS", partial(_plain, MMPS, iterations=3), linear=True),
+    Contestant("TMPD", partial(_plain, TMPD), linear=True),
+    Contestant("PiGDM", partial(_plain, PiGDM, spread=True), linear=True),
+    Contestant("DDRM", partial(_plain, DDRM), linear=True),
+    Contestant("DDNM", partial(_plain, DDNM), linear=True),
+    Contestant("DiffPIR", partial(_plain, DiffPIR, spread=True)),
+    Contestant("TDS", _tds),
+    Contestant("annealed SMC in noise", _smc),
     Contestant("Xu I: mean (DPS)", partial(_proposed_one, sample=False, noise=False), tuned_as="DPS"),
     Contestant("Xu I: mean + noise", partial(_proposed_one, sample=False, noise=True), GUIDANCE),
     Contestant("Xu I: sample", partial(_proposed_one, sample=True, noise=False), GUIDANCE),
