@@ -107,8 +107,9 @@ def fewer_rows(batch_size: int, rows_per_image: int) -> str:
     """
     return (
         f"a pass had {batch_size * rows_per_image} rows, {batch_size} images of {rows_per_image} each. Give fewer "
-        "images at a time (--data.batch_size) or fewer samples of each (--model.num_samples), or a network of half the "
-        "precision (--denoiser.dtype torch.bfloat16). Finished images are kept, and the run may go on with another "
+        "images at a time (--data.batch_size) or fewer samples of each (--model.num_samples), fewer of them to the "
+        "network at once (--denoiser.micro_batch), or a network of half the precision (--denoiser.dtype "
+        "torch.bfloat16). Finished images are kept, and the run may go on with another "
         "--data.batch_size."
     )
 

@@ -42,6 +42,7 @@ class ConsistencyModel(Preconditioned):
         attention_order: see `Preconditioned`.
         compile: see `Preconditioned`.
         fused: see `Preconditioned`.
+        micro_batch: see `Preconditioned`.
 
     Raises:
         ValueError: if `sigma_min` is negative, and as in `Preconditioned`.
@@ -62,8 +63,9 @@ class ConsistencyModel(Preconditioned):
         attention_order: AttentionOrder | None = None,
         compile: Compile | None = None,
         fused: bool = False,
+        micro_batch: int | None = None,
     ) -> None:
-        super().__init__(network, clip, dtype, sigma_data, arguments, attention_order, compile, fused)
+        super().__init__(network, clip, dtype, sigma_data, arguments, attention_order, compile, fused, micro_batch)
         require_numbers(self, sigma_min=sigma_min)
         if not 0 <= sigma_min < math.inf:
             raise InvalidValueError(f"ConsistencyModel needs a finite sigma_min >= 0, but got {sigma_min}.")

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.priors.blocks import fuse
 from dis_lightning.priors.computing import Compile, keep_compiled
@@ -36,6 +37,9 @@ class NetworkPrior(Denoiser):
             for neither. On a CPU nothing is replayed. A network that is built already is compiled in place.
         fused: whether a frozen network on a GPU takes the fused layers of this package, with channels last; see
             `blocks.fuse`. A network that is built already is changed in place.
+        micro_batch: how many images pass through the network at a time, >= 1, where memory does not hold them all; None
+            for all. The gradient of a part is computed when it is asked for, by another evaluation of that part, so
+            that no more than one part is held. Results are the same but for the rounding of kernels.
 
     Attributes:
         labels: the bound class labels, `(N,)`, or None.
@@ -59,8 +63,17 @@ class NetworkPrior(Denoiser):
         attention_order: AttentionOrder | None = None,
         compile: Compile | None = None,
         fused: bool = False,
+        micro_batch: int | None = None,
     ) -> None:
         super().__init__()
+        if micro_batch is not None:
+            require_numbers(self, micro_batch=micro_batch)
+            if micro_batch < 1 or compile in ("cuda_graphs", "both"):
+                raise InvalidValueError(
+                    f"{type(self).__name__} needs micro_batch >= 1 and kernels that are not recorded (compile none or "
+                    f"default), but got micro_batch={micro_batch} and compile={compile}."
+                )
+        self.micro_batch = micro_batch
         if isinstance(network, str | Path):
             self.network: Any = self._named(network, dtype, arguments, attention_order)
         elif (dtype, arguments, attention_order) == (None, None, None):
@@ -90,9 +103,15 @@ class NetworkPrior(Denoiser):
 
     def evaluate(self, x: Tensor, t: Tensor) -> Tensor:
         """The network's raw output, in its own precision, for scaled images and its time input, `(N,)`."""
-        labels = [] if self.labels is None else [self.labels.to(x.device)]
-        output: Tensor = (self._replayed or self.network)(x, t, *labels)
-        return output
+        inputs = [x, t, *([] if self.labels is None else [self.labels.to(x.device)])]
+        network = self._replayed or self.network
+        if self.micro_batch is None or len(x) <= self.micro_batch:
+            output: Tensor = network(*inputs)
+            return output
+        parts = zip(*(each.split(self.micro_batch) for each in inputs), strict=True)
+        if torch.is_grad_enabled() and x.requires_grad:
+            return torch.cat([checkpoint(network, *part, use_reentrant=False) for part in parts])
+        return torch.cat([network(*part) for part in parts])
 
     def given(self, labels: Tensor) -> Self:
         """Bind class labels, `(N,)`; the network is shared, not copied.

@@ -41,6 +41,7 @@ class Preconditioned(NetworkPrior):
         attention_order: see `NetworkPrior`.
         compile: see `NetworkPrior`.
         fused: see `NetworkPrior`.
+        micro_batch: see `NetworkPrior`.
 
     Raises:
         ValueError: if `sigma_data` is not positive, and as in `NetworkPrior`.
@@ -60,8 +61,9 @@ class Preconditioned(NetworkPrior):
         attention_order: AttentionOrder | None = None,
         compile: Compile | None = None,
         fused: bool = False,
+        micro_batch: int | None = None,
     ) -> None:
-        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused)
+        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused, micro_batch)
         # A network of a user's own may not say what it was trained with.
         self.time_input: TimeInput = getattr(self.network, "time_input", "250 ln sigma")
         self.sigma_data: float = getattr(self.network, "sigma_data", 0.5) if sigma_data is None else sigma_data

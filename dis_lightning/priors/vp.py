@@ -63,8 +63,9 @@ class DiscretePrior(NetworkPrior):
         attention_order: AttentionOrder | None = None,
         compile: Compile | None = None,
         fused: bool = False,
+        micro_batch: int | None = None,
     ) -> None:
-        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused)
+        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused, micro_batch)
         self.schedule, self.prediction = schedule, prediction
         self.sigma_range = schedule.range
         given, channels = getattr(self.network, "out_channels", self.shape[0]), self.shape[0]
@@ -103,6 +104,7 @@ class VP(DiscretePrior):
         attention_order: "legacy" or "new", for a file of guided-diffusion without a card.
         compile: see `NetworkPrior`.
         fused: see `NetworkPrior`.
+        micro_batch: see `NetworkPrior`.
         trained_steps: number of levels of the schedule, T.
 
     Raises:
@@ -122,6 +124,7 @@ class VP(DiscretePrior):
         attention_order: AttentionOrder | None = None,
         compile: Compile | None = None,
         fused: bool = False,
+        micro_batch: int | None = None,
         trained_steps: int = 1000,
     ) -> None:
         known = find(network).training() if isinstance(network, str | Path) else {}
@@ -131,7 +134,7 @@ class VP(DiscretePrior):
         scheduled = _agreed(network, "schedule", schedule, known.get("schedule"), "linear")
         require_numbers(self, trained_steps=trained_steps)
         table = DiscreteSchedule.named(scheduled, trained_steps)
-        super().__init__(network, table, predicts, clip, dtype, arguments, attention_order, compile, fused)
+        super().__init__(network, table, predicts, clip, dtype, arguments, attention_order, compile, fused, micro_batch)
 
 
 def _agreed(network: object, name: str, told: str | None, known: str | None, usual: str) -> str:

@@ -18,7 +18,12 @@ __all__ = ["check_configuration", "expected_images", "fingerprint", "leaves", "r
 FREE = ("trainer.", "writer.", "data.init_args.num_workers")
 """Keys that change nothing in the images: where and how fast a run is done."""
 
-ROUNDING = ("threads", "data.init_args.batch_size")
+ROUNDING = (
+    "threads",
+    "data.init_args.batch_size",
+    "denoiser.init_args.micro_batch",
+    "consistency.init_args.micro_batch",
+)
 """Keys that change the order of sums and so the last bits of the images; a run may go on with others."""
 
 IMAGES = "data.init_args.num_images"
