@@ -49,7 +49,7 @@ MISTAKES = [
     ),
     ("--model=dps", "Did you mean `DPS`?"),
     ("--model.levels=KarasLevels", "there is no Levels 'KarasLevels'. Did you mean `KarrasLevels`"),
-    ("--model.transition=Renois", "Did you mean `Renoise`? --model.transition.help lists all"),
+    ("--model.transition=Renois", "Did you mean `Renoise` or `PartialRenoise`? --model.transition.help lists all"),
     ("--trainer.callbacks=MeanIoUs", "Did you mean `MeanIoU` or `SetMeanIoU`?"),
     ("--trainer.logger=CSVLoger", "Did you mean `CSVLogger`"),
     ("--denoiser=dis_lightning.rooms.rooms_edn", "dis_lightning.rooms has no `rooms_edn`. Did you mean `rooms_edm`"),
