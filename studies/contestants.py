@@ -92,6 +92,10 @@ def _guided(
     return kind(operator, denoiser, levels, scale=strength * pixels, **own, **_common(trial))
 
 
+def _oracle_at_budget(trial: Trial, _: float) -> Solver:
+    return Unguided(trial.problem.operator, trial.oracle, trial.karras(EVALUATIONS), **_common(trial))
+
+
 def _oracle_by_heun(trial: Trial, _: float) -> Solver:
     steps = trial.karras(EVALUATIONS // 2)
     return Unguided(trial.problem.operator, trial.oracle, steps, transition=Heun(), **_common(trial))
@@ -172,6 +176,7 @@ def _chains(
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("prior, unguided", _prior),
     Contestant("exact conditional denoiser", _oracle),
+    Contestant(f"the same, {EVALUATIONS} levels as guided", _oracle_at_budget),
     Contestant("the same, 25 steps of Heun", _oracle_by_heun),
     Contestant("DPS", partial(_guided, DPS), GUIDANCE),
     Contestant("LGD", _lgd, GUIDANCE),

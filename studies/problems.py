@@ -2,8 +2,8 @@
 
 A problem is a law of images in closed form, how they are measured, and what was measured of one of them. Its posterior
 is again a prior in closed form, and its denoiser is the exact conditional denoiser: an unguided sampler that is given
-it must draw from the posterior. What such a sampler misses is the sampler's error; what a guided one misses beyond that
-is the guidance's.
+it draws from the posterior, but for the error of its steps. What it misses at a guided sampler's own levels and
+transition is the error of those steps; only what the guided one misses beyond that is the guidance's.
 
     Gaussian         random axes, a random linear measurement
     mixture          25 Gaussians on a grid (Cardoso et al., MCGdiff, 2023), a random linear measurement
