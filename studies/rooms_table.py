@@ -109,9 +109,15 @@ def table_of(study: Study, problem: str, runs: dict[str, Run], columns: dict[str
     for solver, run in runs.items():
         diverged = run.summary["diverged"]["count"]
         name = f"{solver} ({diverged} diverged)" if diverged else solver
-        values = (number(found(run, metric), digits, error) for metric, digits, error in columns.values())
+        values = (_shown(run, column) for column in columns.values())
         lines.append((name, step_sizes(run, study.tuned(solver)), *values))
     return f"**{problem}**\n\n{markdown_table(('solver', 'step size', *columns), lines)}"
+
+
+def _shown(run: Run, column: Column) -> str:
+    """A metric of a run; "-" where the run has none, as of one sample there is no spread."""
+    known = any(column.metric in values for values in run.sections.values())
+    return number(found(run, column.metric), column.digits, column.error) if known else "-"
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

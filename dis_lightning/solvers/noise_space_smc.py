@@ -125,12 +125,15 @@ class NoiseSpaceSMC(NoiseSpaceSolver):
             weights = self._gain(beta, after, energies)
             self._seen.append(effective(weights))
             chosen = rows_of(resample(weights, uniforms(noise, self.particles)))
-            point, beta = Point(*(part[chosen] for part in point)), after
+            point, beta = Point(*(part.index_select(0, chosen) for part in point)), after
             for move in range(self.moves_per_stage):
                 point, step = self._moved(point, beta, step, target, noise)
                 if stage == self.stages and move == self.moves_per_stage - 1:
                     chosen = rows_of(pick(torch.zeros_like(energies), noise))
-                    point = Point(*(part[chosen] for part in point))
+                    point = Point(*(part.index_select(0, chosen) for part in point))
+                    # Where nothing has an energy, nothing is a sample.
+                    lost = self._known(point).isinf().all(dim=1).repeat_interleave(self.particles)
+                    point = point._replace(image=torch.where(_each(lost, point.image), torch.nan, point.image))
                 yield point.image, point.image
 
     def gather(self, states: Iterator[State]) -> Tensor:

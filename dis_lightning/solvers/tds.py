@@ -110,7 +110,8 @@ class TDS(Solver):
         weights = self._known(weights - self.operator.energy(now.x_0, y).double() - now.twist, now.x_0)
         self._seen.append(effective(weights))
         chosen = rows_of(pick(weights, noise))
-        yield State(now.x_0[chosen], now.x_0[chosen], sigma, steps, steps)
+        samples = now.x_0.index_select(0, chosen)
+        yield State(samples, samples, sigma, steps, steps)
 
     def _draw(self, y: Measurement, noise: NoiseSource) -> Draws:
         draws = super()._draw(y, noise)
@@ -130,7 +131,7 @@ class TDS(Solver):
         places = torch.arange(self.particles, device=known.device).expand_as(known)
         chosen = rows_of(torch.where(due, resample(known, uniform), places))
         flat = torch.where(due, torch.zeros_like(known), known).flatten()
-        return _Twisted(*(part[chosen] for part in now)), flat
+        return _Twisted(*(part.index_select(0, chosen) for part in now)), flat
 
     def _known(self, weights: Tensor, x: Tensor) -> Tensor:
         """Log-weights by image, `(B, P)`: -inf for particles that diverged."""

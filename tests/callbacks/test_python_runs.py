@@ -143,6 +143,7 @@ def test_the_keys_are_those_of_the_command_line(tmp_path: Path) -> None:
         "num_images": 3,
         "batch_size": 2,
         "num_workers": 0,
+        "shard": None,
     }
 
 
