@@ -69,11 +69,12 @@ class DiscreteSchedule:
             raise InvalidValueError(f"schedule must be one of {', '.join(get_args(Schedule))}, but got {name!r}.")
         if steps < 2:
             raise InvalidValueError(f"A schedule needs at least two levels, but got steps={steps}.")
-        if name == "linear":
-            return cls(torch.linspace(0.1 / steps, 20 / steps, steps, dtype=torch.float64))
-        if name == "scaled_linear":
-            return cls(torch.linspace(0.00085**0.5, 0.012**0.5, steps, dtype=torch.float64).square())
-        return cls(_cosine(steps))
+        known: dict[str, dict[str, Any]] = {
+            "linear": {"beta_start": 0.1 / steps, "beta_end": 20 / steps},
+            "scaled_linear": {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+            "cosine": {"beta_schedule": "squaredcos_cap_v2"},
+        }
+        return cls.described({"num_train_timesteps": steps, **known[name]})
 
     @classmethod
     def described(cls, config: Mapping[str, Any]) -> Self:
