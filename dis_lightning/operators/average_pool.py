@@ -4,6 +4,8 @@ With `A` the block mean of f^2 pixels, `A A^T = I / f^2`, so `A^+ = f^2 A^T`: ev
 damping it gets a share `1 / (1 + f^2 damping)` of it.
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -44,8 +46,8 @@ class AveragePool(LinearOperator):
 
     def decomposition(self, x: Tensor, y: Tensor) -> Decomposition:
         """See `LinearOperator.decomposition`: means along the rows and along the columns."""
-        means = [torch.eye(size // self.factor).repeat_interleave(self.factor, dim=1) for size in x.shape[-2:]]
-        return separable(*((axis / self.factor).to(x) for axis in means))
+        height, width = x.shape[-2:]
+        return _decomposed(self.factor, height, width, x.dtype, x.device)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Spread each value over its block, divided by the block's size."""
@@ -54,3 +56,10 @@ class AveragePool(LinearOperator):
     def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
         """Repeat each value over its block."""
         return F.interpolate(y, scale_factor=self.factor, mode="nearest") / (1 + self.factor**2 * damping)
+
+
+@lru_cache(maxsize=8)  # solvers ask for it at every step
+@torch.inference_mode(False)
+def _decomposed(factor: int, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Decomposition:
+    means = (torch.eye(size // factor).repeat_interleave(factor, dim=1) / factor for size in (height, width))
+    return separable(*(axis.to(device, dtype) for axis in means))

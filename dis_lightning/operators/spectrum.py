@@ -38,7 +38,10 @@ def separable(rows: Tensor, columns: Tensor) -> Decomposition:
         rows: R, `(h, H)`.
         columns: C, `(w, W)`.
     """
-    (ur, sr, vr), (uc, sc, vc) = (torch.linalg.svd(axis.double(), full_matrices=True) for axis in (rows, columns))
+    # In double precision, and cast once: what was asked for at every step would be cast at every step.
+    (ur, sr, vr), (uc, sc, vc) = (
+        [part.to(axis) for part in torch.linalg.svd(axis.double(), full_matrices=True)] for axis in (rows, columns)
+    )
     height, width = rows.shape[1], columns.shape[1]
     # As many directions as an axis has pixels; what is not measured, or measured twice, has no value.
     sr, sc = F.pad(sr, (0, height - len(sr))), F.pad(sc, (0, width - len(sc)))
@@ -49,7 +52,7 @@ def separable(rows: Tensor, columns: Tensor) -> Decomposition:
         return F.pad(found, (0, width - found.shape[-1], 0, height - found.shape[-2]))
 
     return Decomposition(
-        (sr[:, None] * sc).to(rows),
+        sr[:, None] * sc,
         lambda x: vr.T.to(x) @ x @ vc.to(x),
         lambda c: vr.to(c) @ c @ vc.T.to(c),
         measured,
