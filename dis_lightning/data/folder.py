@@ -36,10 +36,7 @@ class FolderData(StoredData):
     def find(self) -> ImageSet:
         """See `ImageData.find`."""
         folder = require_folder(self.root)
-        chosen = self.choose(find_files(folder), str, folder)
-        return self.checked(
-            StoredImages([ImageFile(folder / name, name) for name in chosen], self.transform, self.channels)
-        )
+        return self.choose(_files(folder), folder)
 
 
 def folder_images(
@@ -70,6 +67,10 @@ def folder_images(
         ModuleNotFoundError: if it takes a plug-in to read them.
     """
     folder = require_folder(root, option)
-    names = find_files(folder)
-    require_images(len(names), num_images, folder, option)
-    return StoredImages([ImageFile(folder / name, name) for name in names[:num_images]], transform, channels)
+    files = _files(folder)
+    require_images(len(files), num_images, folder, option)
+    return StoredImages(files[:num_images], transform, channels)
+
+
+def _files(folder: Path) -> list[ImageFile]:
+    return [ImageFile(folder / name, name) for name in find_files(folder)]

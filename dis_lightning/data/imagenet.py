@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dis_lightning.data.base import ImageSet
 from dis_lightning.data.labels import folder_labels, read_labels
-from dis_lightning.data.stored import Channels, ImageFile, StoredData, StoredImages, require_folder
+from dis_lightning.data.stored import Channels, ImageFile, StoredData, require_folder
 from dis_lightning.data.transforms import ImageTransform
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.files import expanded
@@ -78,8 +78,7 @@ class ImageNetData(StoredData):
             names = find_files(root)
             labels = read_labels(expanded(self.label_file), names)
             files = [ImageFile(root / name, name, label) for name, label in zip(names, labels.numbers, strict=True)]
-        chosen = self.choose(files, lambda file: file.name, root)
-        return self.checked(StoredImages(chosen, self.transform, self.channels, labels.classes))
+        return self.choose(files, root, labels.classes)
 
 
 def _class_folders(root: Path) -> list[Path]:

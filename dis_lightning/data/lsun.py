@@ -12,7 +12,7 @@ from typing import BinaryIO
 import lmdb
 
 from dis_lightning.data.base import ImageSet
-from dis_lightning.data.stored import StoredData, StoredImage, StoredImages, require_folder
+from dis_lightning.data.stored import StoredData, StoredImage, require_folder
 from dis_lightning.errors import InvalidValueError, MissingFileError
 
 __all__ = ["LSUNData"]
@@ -51,10 +51,7 @@ class LSUNData(StoredData):
             # All keys only where they are needed: LSUN's categories have millions.
             first = None if self.names or self.skip or self.num_images is None else self.num_images
             keys = [bytes(key) for key in islice(transaction.cursor().iternext(values=False), first)]
-        chosen = self.choose(keys, _name, root)
-        return self.checked(
-            StoredImages([_Entry(root, key, _name(key)) for key in chosen], self.transform, self.channels)
-        )
+        return self.choose([_Entry(root, key, _name(key)) for key in keys], root)
 
 
 @dataclass(frozen=True)

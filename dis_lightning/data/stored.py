@@ -5,12 +5,12 @@ before it has cost anything.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image
@@ -34,8 +34,6 @@ __all__ = ["Channels", "ImageFile", "StoredData", "StoredImage", "StoredImages",
 
 Channels = Literal[3, 1]
 """Colour (RGB), or grey."""
-
-Found = TypeVar("Found")
 
 NAMED = 3
 """How many damaged images a message names."""
@@ -120,35 +118,35 @@ class StoredData(ImageData, ABC):
         if channels not in (3, 1):
             raise InvalidValueError(f"{type(self).__name__} needs channels 3 or 1, but got channels={channels}.")
 
-    def choose(self, found: Sequence[Found], name_of: Callable[[Found], str], root: Path) -> list[Found]:
+    def choose(
+        self, found: Sequence[StoredImage], root: Path, classes: tuple[str, ...] | None = None
+    ) -> "StoredImages":
         """The images to take of those that were found, by `names`, `skip` and `num_images`.
+
+        Args:
+            found: where the images are, in order.
+            root: where they lie, for messages.
+            classes: names of the classes that their labels count, where they are known.
 
         Raises:
             FileNotFoundError: if there are none, or a name of the list is not among them.
-            ValueError: if there are too few.
+            ValueError: if there are too few, or one is another than the list says.
         """
         listed = None if self.names is None else ImageList.read(self.names)
         if listed is None:
-            left, needed = list(found[self.skip :]), self.num_images
+            left, needed = found[self.skip :], self.num_images
             if found and self.skip and not left:
                 raise InvalidValueError(
                     f"{root} holds {len(found)} images, and skip={self.skip} leaves none: lower it."
                 )
         else:
             # Of a list all are taken, if num_images does not take fewer.
-            left, needed = listed.choose({name_of(one): one for one in found}, root)[self.skip :], None
+            left, needed = listed.choose({one.name: one for one in found}, root)[self.skip :], None
         require_images(len(left), needed, root)
-        return left[: self.num_images]
-
-    def checked(self, images: "StoredImages") -> "StoredImages":
-        """The images, compared with the SHA-256 of the list, where it says any.
-
-        Raises:
-            ValueError: if one is another.
-        """
-        if self.names is not None:
-            ImageList.read(self.names).check(images.stored)
-        return images
+        chosen = left[: self.num_images]
+        if listed is not None:
+            listed.check(chosen)
+        return StoredImages(chosen, self.transform, self.channels, classes)
 
 
 class StoredImages(ImageSet):
@@ -172,7 +170,7 @@ class StoredImages(ImageSet):
         channels: Channels = 3,
         classes: tuple[str, ...] | None = None,
     ) -> None:
-        self.stored = stored
+        self._stored = stored
         self._transform = transform
         self._mode = "RGB" if channels == 3 else "L"
         self.classes = classes
@@ -181,11 +179,11 @@ class StoredImages(ImageSet):
 
     def __len__(self) -> int:
         """Number of images."""
-        return len(self.stored)
+        return len(self._stored)
 
     def __getitem__(self, index: int) -> Item:
         """See `ImageSet`."""
-        stored = self.stored[index]
+        stored = self._stored[index]
         item: Item = {"image": to_tensor(np.array(self._load(stored))), "index": index, "name": stored.name}
         if stored.label is not None:
             item["label"] = stored.label
@@ -194,12 +192,12 @@ class StoredImages(ImageSet):
     @property
     def names(self) -> list[str]:
         """See `ImageSet`."""
-        return [stored.name for stored in self.stored]
+        return [stored.name for stored in self._stored]
 
     def require_labels(self, num_classes: int) -> None:
         """See `ImageSet`; also refuses labels beyond the prior's."""
         super().require_labels(num_classes)
-        for stored in self.stored:
+        for stored in self._stored:
             if stored.label is not None and stored.label >= num_classes:
                 raise InvalidValueError(
                     f"{stored} has the label {stored.label}, but the prior's classes are 0 .. {num_classes - 1}; give "
@@ -222,7 +220,7 @@ class StoredImages(ImageSet):
     def _size(self) -> tuple[int, int]:
         """Decode every image, and give the size of all."""
         with ThreadPoolExecutor() as pool:
-            found = dict(zip(self.stored, pool.map(self._size_or_error, self.stored), strict=True))
+            found = dict(zip(self._stored, pool.map(self._size_or_error, self._stored), strict=True))
         _require_whole({stored: what for stored, what in found.items() if isinstance(what, UserError)}, len(found))
         sizes = {stored: what for stored, what in found.items() if not isinstance(what, UserError)}
         first, size = next(iter(sizes.items()))
