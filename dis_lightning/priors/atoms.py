@@ -20,7 +20,7 @@ from dis_lightning.priors.exact import (
     check_single,
     choose,
     log_normalised,
-    responsibilities,
+    nearness,
 )
 from dis_lightning.priors.flow import FlowMap
 from dis_lightning.types import Measurement, repeat
@@ -34,7 +34,7 @@ PART = 64
 class FiniteAtomPrior(ExactPrior):
     """One of K images.
 
-    An evaluation keeps N K D numbers, for N noisy images with D values each.
+    An evaluation keeps N (K + D) numbers, for N noisy images with D values each.
 
     Args:
         atoms: the images, `(K, *shape)`. Their type is that of all computations.
@@ -66,8 +66,9 @@ class FiniteAtomPrior(ExactPrior):
     def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
         """See `Denoiser.forward`."""
         atoms = self.atoms.flatten(1)
-        residuals = self._rows(x_t, atoms).unsqueeze(1) - atoms
-        r = responsibilities(residuals / per_image(sigma, residuals), self.log_weights)
+        x = self._rows(x_t, atoms)
+        variances = torch.as_tensor(per_image(sigma, x)).reshape(-1, 1) ** 2
+        r = nearness(x, atoms, variances.to(x.device), self.log_weights)
         return torch.unflatten(r @ atoms, 1, self.shape).to(x_t.dtype)
 
     def sample(self, noise: NoiseSource) -> Tensor:

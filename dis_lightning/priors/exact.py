@@ -32,6 +32,7 @@ __all__ = [
     "check_single",
     "choose",
     "log_normalised",
+    "nearness",
     "responsibilities",
 ]
 
@@ -155,6 +156,27 @@ def responsibilities(residuals: Tensor, log_weights: Tensor) -> Tensor:
         reference = torch.take_along_dim(residuals, likeliest[:, None, None], dim=1)
     gaps = ((reference - residuals) * (reference + residuals)).sum(-1) / 2
     return (log_weights + gaps).softmax(1)
+
+
+def nearness(x_t: Tensor, points: Tensor, variances: Tensor, log_weights: Tensor) -> Tensor:
+    """How likely each component is where all have one covariance: `responsibilities`, by a product of matrices.
+
+        r_k = softmax_k(log w_k + x_t . (p_k / v) - p_k . (p_k / v) / 2)
+
+    What all components share is left out, and the rest is computed in float64: in float32 it would cancel.
+
+    Args:
+        x_t: noisy images, `(N, D)`, in coordinates in which the covariance is diagonal.
+        points: centres of the components, `(K, D)`.
+        variances: v, those of `x_t` about its centre, `(1, D)` or `(N, D)`, or with one column.
+        log_weights: `(K,)`.
+
+    Returns:
+        Probabilities, `(N, K)`, in the type of `points`.
+    """
+    precisions, p = (1 / variances.double()).expand(-1, points.shape[1]), points.double()
+    squares = precisions @ p.square().T
+    return (log_weights + (x_t.double() * precisions) @ p.T - squares / 2).softmax(1).to(points)
 
 
 def choose(log_weights: Tensor, normal: Tensor) -> Tensor:

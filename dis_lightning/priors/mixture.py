@@ -19,7 +19,7 @@ from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.covariances import Covariances, condition
-from dis_lightning.priors.exact import ExactPrior, check_images, choose, log_normalised, responsibilities
+from dis_lightning.priors.exact import ExactPrior, check_images, choose, log_normalised, nearness, responsibilities
 from dis_lightning.priors.flow import FlowMap
 from dis_lightning.types import Measurement
 
@@ -29,8 +29,8 @@ __all__ = ["GaussianMixturePrior"]
 class GaussianMixturePrior(ExactPrior):
     """Images from a mixture of K Gaussians.
 
-    An evaluation keeps N K D numbers, and multiplies with one D x D matrix twice where the covariance is shared, with K
-    where it is not.
+    An evaluation keeps N (K + D) numbers and multiplies with one D x D matrix twice where the covariance is shared;
+    where it is not, N K D numbers and K matrices.
 
     Args:
         weights: `(K,)`, >= 0; divided by their sum.
@@ -82,8 +82,11 @@ class GaussianMixturePrior(ExactPrior):
 
     def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
         """See `Denoiser.forward`."""
+        variances = self._covariances.variances
+        if len(variances) == 1:  # N (K + D) numbers instead of N K D
+            return self._shared(x_t, sigma)
         u = self._coordinates(x_t)
-        variances, noisy = self._covariances.variances, self._covariances.noisy(sigma, u)
+        noisy = self._covariances.noisy(sigma, u)
         # Logarithms of ratios near 1: those of the variances themselves would lose digits at high levels.
         log_volumes = (noisy / noisy.mean(-2, keepdim=True)).log().sum(-1) / 2
         r = responsibilities(u / noisy.sqrt(), self.log_weights - log_volumes)
@@ -112,6 +115,15 @@ class GaussianMixturePrior(ExactPrior):
     def consistency_map(self, sigma_min: float = 0.002) -> FlowMap:
         """The probability flow, integrated numerically; see `ExactPrior.consistency_map`."""
         return FlowMap(self, sigma_min=sigma_min)
+
+    def _shared(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        # With one covariance, sum_k r_k u_k = u - sum_k r_k o_k of the coordinates u and of the means' own, o_k.
+        u = self._covariances.project(self._rows(x_t, self._centre) - self._centre)
+        variances, noisy = self._covariances.variances, self._covariances.noisy(sigma, u)
+        r = nearness(u[:, 0], self._offsets, noisy.reshape(-1, u.shape[2]), self.log_weights)
+        within = variances / noisy * (u - (r @ self._offsets)[:, None])
+        means = r @ self.means.flatten(1) + self._covariances.lift(within)
+        return torch.unflatten(means, 1, self.shape).to(x_t.dtype)
 
     def _coordinates(self, x_t: Tensor) -> Tensor:
         # V_k^T (x_t - m_k), (N, K, D)
