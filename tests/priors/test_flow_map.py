@@ -29,26 +29,44 @@ def noisy_images(sigma: float, count: int = 20) -> Tensor:
     return GAUSSIAN.sample(NoiseSource(0, range(count))) + sigma * normal(count, D, seed=1)
 
 
+by_either_method = pytest.mark.parametrize("multistep", [False, True], ids=["Heun", "2M"])
+
+
+@by_either_method
 @pytest.mark.parametrize("sigma", [0.01, 1.0, 80.0])
-def test_flow_approaches_the_closed_form_with_second_order(sigma: float) -> None:
+def test_flow_approaches_the_closed_form_with_second_order(sigma: float, multistep: bool) -> None:
     x_t = noisy_images(sigma)
     truth = GAUSSIAN.consistency_map()(x_t, sigma)
-    errors = [float((FlowMap(GAUSSIAN, steps)(x_t, sigma) - truth).abs().max()) for steps in (32, 64, 128)]
+
+    def error(steps: int) -> float:
+        return float((FlowMap(GAUSSIAN, steps, multistep=multistep)(x_t, sigma) - truth).abs().max())
+
+    errors = [error(steps) for steps in (32, 64, 128)]
     assert errors[2] < 2e-3
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.15)
     assert errors[1] / errors[2] == pytest.approx(4, rel=0.15)
 
 
-def test_flow_to_a_single_image_is_a_straight_line() -> None:
-    # Heun's method is exact on it: x_0 + (x_t - x_0) sigma_min / sigma, in one step.
+@by_either_method
+def test_flow_to_a_single_image_is_a_straight_line(multistep: bool) -> None:
+    # Both methods are exact on it: x_0 + (x_t - x_0) sigma_min / sigma, in one step.
     x_0, x_t = normal(1, D), normal(5, D, seed=1)
-    mapped = FlowMap(FiniteAtomPrior(x_0), steps=1, sigma_min=0.5)(x_t, 80.0)
+    mapped = FlowMap(FiniteAtomPrior(x_0), steps=1, sigma_min=0.5, multistep=multistep)(x_t, 80.0)
     torch.testing.assert_close(mapped, x_0 + (x_t - x_0) * 0.5 / 80)
 
 
-def test_flow_is_the_identity_at_the_last_level() -> None:
+@by_either_method
+def test_flow_is_the_identity_at_the_last_level(multistep: bool) -> None:
     x_t = noisy_images(0.002)
-    torch.testing.assert_close(MIXTURE.consistency_map()(x_t, 0.002), x_t, rtol=0, atol=1e-12)
+    torch.testing.assert_close(FlowMap(MIXTURE, multistep=multistep)(x_t, 0.002), x_t, rtol=0, atol=1e-12)
+
+
+def test_several_steps_at_once_cost_one_evaluation_each() -> None:
+    seen: list[float | Tensor] = []
+    hook = MIXTURE.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[1]))
+    FlowMap(MIXTURE, steps=7, multistep=True)(noisy_images(1.0), 1.0)
+    hook.remove()
+    assert len(seen) == 7
 
 
 def test_flow_agrees_along_a_trajectory() -> None:
@@ -70,16 +88,18 @@ def test_flow_of_a_mixture_carries_the_noisy_law_to_the_prior() -> None:
     torch.testing.assert_close(spread, torch.full((2,), 0.2).double(), rtol=5 / math.sqrt(2 * count), atol=0)
 
 
-def test_levels_may_differ_from_image_to_image() -> None:
+@by_either_method
+def test_levels_may_differ_from_image_to_image(multistep: bool) -> None:
     x_t, sigmas = noisy_images(1.0, 4), [0.002, 0.1, 1.0, 50.0]
-    flow = FlowMap(MIXTURE, steps=16)
+    flow = FlowMap(MIXTURE, steps=16, multistep=multistep)
     alone = torch.cat([flow(x_t[i : i + 1], sigma) for i, sigma in enumerate(sigmas)])
     torch.testing.assert_close(flow(x_t, torch.tensor(sigmas).double()), alone)
 
 
-def test_flow_is_differentiable() -> None:
+@by_either_method
+def test_flow_is_differentiable(multistep: bool) -> None:
     x_t, sigma = noisy_images(3.0, 2).requires_grad_(), torch.tensor([2.0, 3.0]).double().requires_grad_()
-    assert torch.autograd.gradcheck(FlowMap(MIXTURE, steps=4), (x_t, sigma))
+    assert torch.autograd.gradcheck(FlowMap(MIXTURE, steps=4, multistep=multistep), (x_t, sigma))
 
 
 def test_gradients_are_finite_from_the_highest_level_in_float32() -> None:
@@ -117,10 +137,10 @@ class Labelled(Denoiser):
 
 
 def test_labels_reach_the_denoiser() -> None:
-    flow = FlowMap(Labelled(), steps=3, sigma_min=0.01, rho=5.0)
+    flow = FlowMap(Labelled(), steps=3, sigma_min=0.01, rho=5.0, multistep=True)
     assert (flow.shape, flow.num_classes) == ((1,), 10)
     bound = flow.given(torch.tensor([2, 7]))
-    assert (bound.steps, bound.sigma_min, bound.rho) == (3, 0.01, 5.0)
+    assert (bound.steps, bound.sigma_min, bound.rho, bound.multistep) == (3, 0.01, 5.0, True)
     torch.testing.assert_close(bound(torch.zeros(2, 1), 1.0), torch.tensor([[2.0], [7.0]]) * 0.99)
 
 
