@@ -8,11 +8,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from dis_lightning.guidance import LikelihoodScale
 from dis_lightning.kernels import HMC, MALA, EulerMaruyama, ExponentialIntegrator, Kernel
 from dis_lightning.levels import Levels
-from dis_lightning.operators import LabelOperator
+from dis_lightning.operators import LabelOperator, LinearOperator
 from dis_lightning.posteriors import PosteriorSpread
 from dis_lightning.solvers import (
+    CM4IR,
+    DAPS,
     DDNM,
     DDRM,
     DPS,
@@ -20,6 +23,7 @@ from dis_lightning.solvers import (
     MMPS,
     MPGD,
     TDS,
+    TFG,
     TMPD,
     CMEdit,
     ConsistencyDPS,
@@ -30,6 +34,8 @@ from dis_lightning.solvers import (
     NoiseSpaceLangevin,
     NoiseSpaceSMC,
     PiGDM,
+    PnPCM,
+    REDDiff,
     Solver,
     Unguided,
 )
@@ -67,6 +73,10 @@ class Contestant(NamedTuple):
     """Name of the contestant whose value it takes, where that is another."""
     linear: bool = False
     """Whether the measurement must be linear."""
+    budget: int = 1
+    """How many times as much as the others it may spend."""
+    sampler: bool = True
+    """Whether it samples without knowing the posterior."""
 
 
 def _common(trial: Trial) -> dict[str, Any]:
@@ -89,7 +99,8 @@ def _guided(
     operator = trial.problem.operator
     # The distance of a map of classes is a mean over its pixels, far smaller than others: a strength is for their sum.
     pixels = trial.problem.y[0].numel() if isinstance(operator, LabelOperator) else 1
-    return kind(operator, denoiser, levels, scale=strength * pixels, **own, **_common(trial))
+    scale = {"variance_scale" if kind is TFG else "scale": strength * pixels}
+    return kind(operator, denoiser, levels, **scale, **own, **_common(trial))
 
 
 def _oracle_at_budget(trial: Trial, _: float) -> Solver:
@@ -101,20 +112,51 @@ def _oracle_by_heun(trial: Trial, _: float) -> Solver:
     return Unguided(trial.problem.operator, trial.oracle, steps, transition=Heun(), **_common(trial))
 
 
-def _plain(kind: Callable[..., Solver], trial: Trial, _: float, spread: bool = False, **own: Any) -> Solver:
+def _plain(
+    kind: Callable[..., Solver],
+    trial: Trial,
+    _: float,
+    spread: bool = False,
+    levels: int = EVALUATIONS,
+    **own: Any,
+) -> Solver:
     """A solver of which nothing is to be tuned; its spread, where it has one, is that of the data."""
     beliefs = {"spread": PosteriorSpread(trial.data_std)} if spread else {}
-    levels = trial.karras(EVALUATIONS)
-    return kind(trial.problem.operator, trial.problem.prior, levels, **beliefs, **own, **_common(trial))
+    return kind(trial.problem.operator, trial.problem.prior, trial.karras(levels), **beliefs, **own, **_common(trial))
 
 
-def _tds(trial: Trial, _: float) -> Solver:
-    return _plain(TDS, trial, _, spread=True, particles=trial.num_samples)
+def _bayes(trial: Trial, _: float) -> Solver:
+    # One point for all that the clean image may be: the likelihood is widened by how far off it is.
+    return _plain(DPS, trial, _, scale=1.0, convention=LikelihoodScale(PosteriorSpread(trial.data_std)))
 
 
-def _smc(trial: Trial, _: float) -> Solver:
+def _tfg(trial: Trial, strength: float) -> Solver:
+    # Both guidances grow together; draws are a tenth of the data wide.
+    unit = 0.1 * trial.data_std
+    return _guided(TFG, trial, strength, mean_scale=strength * unit, iterations=4, spread=unit)
+
+
+def _daps(trial: Trial, _: float) -> Solver:
+    # HMC keeps the law of the clean image; linear operators have it in closed form.
+    kernel = None if isinstance(trial.problem.operator, LinearOperator) else HMC(0.3, leapfrog_steps=LEAPFROG_STEPS)
+    return _plain(DAPS, trial, _, spread=True, flow_steps=1, kernel=kernel, moves=10)
+
+
+def _reddiff(trial: Trial, rate: float) -> Solver:
+    return _plain(REDDiff, trial, rate, learning_rate=rate * trial.data_std)
+
+
+def _few(kind: Callable[..., Solver], trial: Trial, _: float, evaluations: int) -> Solver:
+    return kind(trial.problem.operator, trial.consistency, trial.karras(evaluations), **_common(trial))
+
+
+def _tds(trial: Trial, _: float, per_sample: int = 1, levels: int = EVALUATIONS) -> Solver:
+    return _plain(TDS, trial, _, spread=True, levels=levels, particles=per_sample * trial.num_samples)
+
+
+def _smc(trial: Trial, _: float, per_sample: int = 1) -> Solver:
     stages = (EVALUATIONS - 1) // LEAPFROG_STEPS
-    own = {"particles": trial.num_samples, "stages": stages, "leapfrog_steps": LEAPFROG_STEPS}
+    own = {"particles": per_sample * trial.num_samples, "stages": stages, "leapfrog_steps": LEAPFROG_STEPS}
     return _in_noise(NoiseSpaceSMC, trial, _, 1, **own)
 
 
@@ -175,21 +217,30 @@ def _chains(
 
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("prior, unguided", _prior),
-    Contestant("exact conditional denoiser", _oracle),
-    Contestant(f"the same, {EVALUATIONS} levels as guided", _oracle_at_budget),
-    Contestant("the same, 25 steps of Heun", _oracle_by_heun),
+    Contestant("exact conditional denoiser", _oracle, budget=8, sampler=False),
+    Contestant(f"the same, {EVALUATIONS} levels as guided", _oracle_at_budget, sampler=False),
+    Contestant("the same, 25 steps of Heun", _oracle_by_heun, sampler=False),
     Contestant("DPS", partial(_guided, DPS), GUIDANCE),
+    Contestant("DPS, weight of Bayes", _bayes),
     Contestant("LGD", _lgd, GUIDANCE),
+    Contestant("TFG", _tfg, GUIDANCE),
     Contestant("FreeDoM", partial(_guided, FreeDoM, per_level=2, visits=2), GUIDANCE),
     Contestant("MPGD", _mpgd, GUIDANCE),
     Contestant("MMPS", partial(_plain, MMPS, iterations=3), linear=True),
+    Contestant("MMPS, 200 levels", partial(_plain, MMPS, iterations=3, levels=4 * EVALUATIONS), linear=True, budget=4),
     Contestant("TMPD", partial(_plain, TMPD), linear=True),
     Contestant("PiGDM", partial(_plain, PiGDM, spread=True), linear=True),
     Contestant("DDRM", partial(_plain, DDRM), linear=True),
     Contestant("DDNM", partial(_plain, DDNM), linear=True),
     Contestant("DiffPIR", partial(_plain, DiffPIR, spread=True)),
+    Contestant("DAPS", _daps),
+    Contestant("REDDiff", _reddiff, RATES),
+    Contestant("CM4IR", partial(_few, CM4IR, evaluations=4), linear=True),
+    Contestant("PnP-CM", partial(_few, PnPCM, evaluations=8)),
     Contestant("TDS", _tds),
+    Contestant("TDS, 200 levels, 4 particles a sample", partial(_tds, per_sample=4, levels=4 * EVALUATIONS), budget=16),
     Contestant("annealed SMC in noise", _smc),
+    Contestant("the same, 4 particles a sample", partial(_smc, per_sample=4), budget=4),
     Contestant("Xu I: mean (DPS)", partial(_proposed_one, sample=False, noise=False), tuned_as="DPS"),
     Contestant("Xu I: mean + noise", partial(_proposed_one, sample=False, noise=True), GUIDANCE),
     Contestant("Xu I: sample", partial(_proposed_one, sample=True, noise=False), GUIDANCE),

@@ -16,9 +16,10 @@ images are 2048 atoms, drawn once from that law: a prior of its own, for which e
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, product
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -45,6 +46,8 @@ __all__ = [
 
 TRUTH, MEASUREMENT, EXACT_SAMPLES = 10_000, 20_000, 30_000
 """Seeds of the parts of a problem; the solvers' own are small, so that no stream is used twice."""
+BATCHES = 1000
+"""Independent sets of exact samples that an image may have."""
 
 DIMENSION, MEASURED, COMPONENTS, ATOMS = 4, 2, 5, 2048
 COMPONENT_STD, NOISE_STD = 0.3, 0.2
@@ -65,6 +68,14 @@ class Problem:
     """The images that were measured, `(B, *shape)`."""
     y: Tensor
     """What was measured of them, `(B, ...)`."""
+    first: int = 0
+    """Number of the first image; exact samples of different images are drawn from streams of their own."""
+
+    @cached_property
+    def singles(self) -> list[Self]:
+        """Each image as a problem of its own."""
+        parts = zip(self.truth.split(1), self.y.split(1), strict=True)
+        return [replace(self, truth=truth, y=y, first=self.first + place) for place, (truth, y) in enumerate(parts)]
 
     @cached_property
     def posterior(self) -> ExactPrior:
@@ -73,7 +84,7 @@ class Problem:
 
     def exact(self, count: int, batch: int = 0) -> Tensor:
         """Exact posterior samples of one image, `(count, *shape)`; another `batch` gives independent ones."""
-        return self.posterior.sample(NoiseSource(EXACT_SAMPLES, [batch]).samples(count))
+        return self.posterior.sample(NoiseSource(EXACT_SAMPLES, [BATCHES * self.first + batch]).samples(count))
 
     def draw(self, solver: Solver) -> Tensor:
         """The solver's posterior samples of one image, `(S, *shape)`."""
@@ -111,17 +122,17 @@ def measured(name: str, prior: ExactPrior, operator: Operator, seed: int = 0, im
     return Problem(name, prior, operator, truth, tensor(operator.measure(truth, NoiseSource(MEASUREMENT, indices))))
 
 
-def gaussian_problem(dimension: int, num_measured: int, seed: int = 0) -> Problem:
+def gaussian_problem(dimension: int, num_measured: int, seed: int = 0, images: int = 1) -> Problem:
     """A Gaussian with standard deviations from 0.3 to 1.5 along random axes, and a random linear measurement."""
     generator = torch.Generator().manual_seed(seed)
     axes, _ = torch.linalg.qr(torch.randn(dimension, dimension, generator=generator, dtype=torch.float64))
     deviations = torch.linspace(0.3, 1.5, dimension, dtype=torch.float64)
     prior = GaussianPrior(torch.randn(dimension, generator=generator), axes * deviations**2 @ axes.T)
     matrix = torch.randn(num_measured, dimension, generator=generator)
-    return measured(f"Gaussian, {dimension}", prior, MatrixOperator(matrix, noise_std=0.5), seed)
+    return measured(f"Gaussian, {dimension}", prior, MatrixOperator(matrix, noise_std=0.5), seed, images)
 
 
-def mixture_problem(dimension: int, num_measured: int, seed: int = 0) -> Problem:
+def mixture_problem(dimension: int, num_measured: int, seed: int = 0, images: int = 1) -> Problem:
     """The mixture of Cardoso et al., MCGdiff, 2023: 25 unit Gaussians on a grid of spacing 8, a random measurement.
 
     The means are (8i, 8j, 8i, 8j, ...) for i, j in -2 .. 2, so their norm grows to 16 sqrt(dimension): the noise must
@@ -134,10 +145,10 @@ def mixture_problem(dimension: int, num_measured: int, seed: int = 0) -> Problem
     u, _, v = torch.linalg.svd(torch.randn(num_measured, dimension, generator=generator), full_matrices=False)
     s = torch.rand(num_measured, generator=generator).sort(descending=True).values
     noise_std = float(torch.rand((), generator=generator) * s[0])
-    return measured(f"mixture, {dimension}", prior, MatrixOperator(u * s @ v, noise_std=noise_std), seed)
+    return measured(f"mixture, {dimension}", prior, MatrixOperator(u * s @ v, noise_std=noise_std), seed, images)
 
 
-def atom_problems(seed: int = 0) -> list[Problem]:
+def atom_problems(seed: int = 0, images: int = 1) -> list[Problem]:
     """One of 16 images of 8 x 8 random pixels in [-1, 1], `(1, 8, 8)`, measured in four ways.
 
         inpainting      the first quarter of the pixels
@@ -148,7 +159,8 @@ def atom_problems(seed: int = 0) -> list[Problem]:
     Noise, or logits that are small, leave several of the images possible.
 
     Args:
-        seed: chooses the images, the measured one and the noise.
+        seed: chooses the images, the measured ones and the noise.
+        images: number of images that are measured.
     """
     generator = torch.Generator().manual_seed(seed)
     prior = FiniteAtomPrior(2 * torch.rand(16, 1, 8, 8, generator=generator) - 1)
@@ -158,7 +170,7 @@ def atom_problems(seed: int = 0) -> list[Problem]:
         "HDR": HDR(noise_std=6.0),
         "segmentation": LinearLogits(torch.tensor([[-0.1], [0.0], [0.1]]), torch.tensor([0.0, 0.1 / 3, 0.0])),
     }
-    return [measured(f"atoms, {name}", prior, operator, seed) for name, operator in operators.items()]
+    return [measured(f"atoms, {name}", prior, operator, seed, images) for name, operator in operators.items()]
 
 
 def walk_problem(images: int, seed: int = 0, dimension: int = 64, decibels: float = 10.0) -> Problem:

@@ -6,21 +6,44 @@ first of its scores is a distance to the exact posterior; by it strengths and st
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from functools import cached_property
+from typing import ClassVar, NamedTuple, Self
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from dis_lightning.levels import KarrasLevels
-from dis_lightning.priors import Denoiser, ExactPrior, FiniteAtomPrior
+from dis_lightning.noise import NoiseSource
+from dis_lightning.priors import Denoiser, FiniteAtomPrior
 from dis_lightning.solvers import Solver
 from studies.problems import Problem, measured
 from studies.scores import density_coverage, log_density, moment_errors, moments, total_variation
 
-__all__ = ["AtomTrial", "PosteriorTrial", "Trial"]
+__all__ = ["UNKNOWN", "AtomTrial", "MeasuredTrial", "PosteriorTrial", "Score", "Trial"]
 
 OTHER_BATCH = 50
 """Batches of exact samples from here on are not those that distances are measured to."""
+
+
+class Score(NamedTuple):
+    """What samples are worth, over several measurements."""
+
+    value: float
+    """The mean."""
+    error: float = math.nan
+    """Its standard error; NaN of a single measurement."""
+
+    @classmethod
+    def over(cls, values: Sequence[float]) -> Self:
+        """The mean of independent values and its standard error."""
+        found = torch.tensor(values, dtype=torch.float64)
+        return cls(float(found.mean()), float(found.std()) / math.sqrt(len(found)) if len(found) > 1 else math.nan)
+
+
+UNKNOWN = Score(math.nan)
+"""Of samples that are not finite."""
 
 
 @dataclass(frozen=True)
@@ -64,61 +87,80 @@ class Trial(ABC):
 
     @abstractmethod
     def exact(self) -> Tensor:
-        """Exact posterior samples, as `draw` gives them."""
+        """Exact posterior samples, `(B, S, *shape)`."""
 
-    @abstractmethod
     def draw(self, solver: Solver) -> Tensor:
-        """A solver's posterior samples, `(S, *shape)` or, with B images, `(B, S, *shape)`."""
+        """A solver's posterior samples of all images, `(B, S, *shape)`."""
+        return solver.solve(self.problem.y, NoiseSource(solver.seed, range(len(self.problem.y))))
 
     @abstractmethod
-    def scores(self, samples: Tensor) -> tuple[float, ...]:
+    def scores(self, samples: Tensor) -> tuple[Score, ...]:
         """Judge samples: a distance first, then whatever else `columns` names. NaN for samples that are not finite."""
 
 
 @dataclass(frozen=True)
-class _SingleTrial(Trial):
-    """One measurement of one image."""
+class MeasuredTrial(Trial):
+    """Several measurements of one law, each with a posterior of its own; the scores are their means."""
 
-    @property
-    def oracle(self) -> ExactPrior:
-        """The posterior's denoiser."""
-        return self.problem.posterior
+    @cached_property
+    def oracle(self) -> Denoiser:
+        """The posteriors' denoisers, each for the rows of its image."""
+        return _Each([single.posterior for single in self.problem.singles])
 
     def exact(self) -> Tensor:
         """See `Trial.exact`."""
-        return self.problem.exact(self.num_samples, OTHER_BATCH)
+        return torch.stack([single.exact(self.num_samples, OTHER_BATCH) for single in self.problem.singles])
 
-    def draw(self, solver: Solver) -> Tensor:
-        """See `Trial.draw`."""
-        return self.problem.draw(solver)
+    def scores(self, samples: Tensor) -> tuple[Score, ...]:
+        """See `Trial.scores`."""
+        if not samples.isfinite().all():
+            return (UNKNOWN,) * len(self.columns)
+        judged = [self.judge(single, x) for single, x in zip(self.problem.singles, samples, strict=True)]
+        return tuple(Score.over(values) for values in zip(*judged, strict=True))
+
+    @abstractmethod
+    def judge(self, single: Problem, samples: Tensor) -> tuple[float, ...]:
+        """Judge the samples of one image, `(S, *shape)`."""
 
 
 @dataclass(frozen=True)
-class PosteriorTrial(_SingleTrial):
-    """A posterior with a density."""
+class PosteriorTrial(MeasuredTrial):
+    """Posteriors with a density."""
 
     columns: ClassVar[tuple[str, ...]] = ("SW", "mean", "cov", "cover")
 
-    def scores(self, samples: Tensor) -> tuple[float, ...]:
-        """Distance, errors of the moments, and coverage; see `Trial.scores`."""
-        if not samples.isfinite().all():
-            return (math.nan,) * len(self.columns)
-        law = self.problem.posterior
-        densities, truths = (log_density(law, x) for x in (samples, self.problem.exact(2000, OTHER_BATCH + 1)))
+    def judge(self, single: Problem, samples: Tensor) -> tuple[float, ...]:
+        """Distance, errors of the moments, and coverage; see `MeasuredTrial.judge`."""
+        law = single.posterior
+        densities, truths = (log_density(law, x) for x in (samples, single.exact(2000, OTHER_BATCH + 1)))
         covered = density_coverage(densities.expand(len(truths), -1), truths)
-        return (self.problem.distance(samples), *moment_errors(samples, *moments(law)), covered)
+        return (single.distance(samples), *moment_errors(samples, *moments(law)), covered)
 
 
 @dataclass(frozen=True)
-class AtomTrial(_SingleTrial):
-    """A posterior of finitely many images."""
+class AtomTrial(MeasuredTrial):
+    """Posteriors of finitely many images."""
 
     columns: ClassVar[tuple[str, ...]] = ("TV",)
 
-    def scores(self, samples: Tensor) -> tuple[float, ...]:
-        """Total variation; see `Trial.scores`."""
-        if not samples.isfinite().all():
-            return (math.nan,)
-        posterior = self.problem.posterior
+    def judge(self, single: Problem, samples: Tensor) -> tuple[float, ...]:
+        """Total variation; see `MeasuredTrial.judge`."""
+        posterior = single.posterior
         assert isinstance(posterior, FiniteAtomPrior)
         return (total_variation(samples, posterior.atoms, posterior.weights),)
+
+
+class _Each(Denoiser):
+    """A denoiser for each of B images, and as many rows for each."""
+
+    def __init__(self, priors: Sequence[Denoiser]) -> None:
+        super().__init__()
+        self.shape = priors[0].shape
+        self.priors = nn.ModuleList(priors)
+
+    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        """See `Denoiser.forward`."""
+        images = len(self.priors)
+        levels = sigma.chunk(images) if isinstance(sigma, Tensor) and sigma.ndim else [sigma] * images
+        parts = zip(self.priors, x_t.chunk(images), levels, strict=True)
+        return torch.cat([prior(part, level) for prior, part, level in parts])
