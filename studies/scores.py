@@ -14,6 +14,7 @@ __all__ = [
     "log_density",
     "moment_errors",
     "moments",
+    "sliced_distances",
     "sliced_wasserstein",
     "total_variation",
 ]
@@ -22,17 +23,24 @@ __all__ = [
 def sliced_wasserstein(first: Tensor, second: Tensor, projections: int = 200) -> float:
     """Wasserstein-1 distance of two sets of equally many samples, its mean over random directions.
 
-    In one dimension the best transport pairs the sorted samples.
-
     Args:
         first: samples, `(S, *shape)`.
         second: samples, `(S, *shape)`.
         projections: number of directions, the same at every call.
     """
+    return float(sliced_distances(first, second, projections).mean())
+
+
+def sliced_distances(first: Tensor, second: Tensor, projections: int) -> Tensor:
+    """Wasserstein-1 distances along random directions, `(projections,)`; see `sliced_wasserstein`.
+
+    In one dimension the best transport pairs the sorted samples.
+    """
     generator = torch.Generator().manual_seed(0)
     directions = F.normalize(torch.randn(projections, first[0].numel(), generator=generator))
     sorted_first, sorted_second = ((samples.flatten(1) @ directions.T).sort(dim=0)[0] for samples in (first, second))
-    return float((sorted_first - sorted_second).abs().mean())
+    along: Tensor = (sorted_first - sorted_second).abs().mean(dim=0)
+    return along
 
 
 def total_variation(samples: Tensor, atoms: Tensor, probabilities: Tensor) -> float:
