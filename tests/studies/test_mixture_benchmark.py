@@ -37,7 +37,7 @@ def test_distances_along_directions_are_those_of_shifted_samples() -> None:
 
 
 def test_the_command_prints_every_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    scores = dict.fromkeys(ROWS, [(1.0, 4.0), (2.0, 6.0), (6.0, 8.0)])
+    scores = {name: [(1.0, 4.0), (2.0, 6.0), (6.0, 8.0)] for name in ROWS}
     monkeypatch.setattr(mixture_benchmark, "compare", lambda dimension, num_measured, seeds: scores)
     main(["--dimensions", "8", "--seeds", "3"])
     printed = capsys.readouterr().out
