@@ -95,31 +95,6 @@ def _chi_square(freedom: int, shape: tuple[int, ...], generator: torch.Generator
     return torch.randn((freedom, *shape), generator=generator, dtype=torch.float64).square().sum(0).clamp(min=1e-12)
 
 
-def log_density(self, u: Tensor) -> Tensor:
-    """Logarithm of the density, up to a constant, same shape."""
-
-
-class Laplace(Increments):
-    """`p(u) = exp(-|u|) / 2`: variance 2."""
-
-    name = "Laplace"
-
-    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """See `Increments.draw`."""
-        variances = -2 * torch.rand(shape, generator=generator, dtype=torch.float64).log()
-        return variances.sqrt() * torch.randn(shape, generator=generator, dtype=torch.float64)
-
-    def variances(self, u: Tensor, generator: torch.Generator) -> Tensor:
-        """`1 / s` is inverse Gaussian with mean `1 / |u|` and shape 1; see `Increments.variances`."""
-        # Michael, Schucany and Haas, "Generating Random Variates Using Transformations with Multiple Roots", 1976,
-        # divided by the mean m so that nothing cancels: 1 / s = m r or m / r.
-        m = 1 / u.abs().clamp(min=1e-12)
-        half = m * torch.randn(u.shape, generator=generator, dtype=u.dtype).square() / 2
-        root = 1 / (1 + half + (half * (2 + half)).sqrt())
-        first = torch.rand(u.shape, generator=generator, dtype=u.dtype) * (1 + root) <= 1
-        return torch.where(first, 1 / root, root) / m
-
-
 def log_density(law: Increments, x: Tensor) -> Tensor:
     """Logarithm of the prior's density of walks `(..., D)`, up to a constant, `(...,)`."""
     return law.log_density(_increments(x.double())).sum(-1)
