@@ -37,6 +37,7 @@ from studies.scores import sliced_wasserstein
 __all__ = [
     "Problem",
     "atom_problems",
+    "blurring",
     "gaussian_problem",
     "measured",
     "mixture_problem",
@@ -188,13 +189,19 @@ def walk_problem(images: int, seed: int = 0, dimension: int = 64, decibels: floa
     """
     steps = torch.arange(1, dimension + 1, dtype=torch.float64)
     covariance = torch.minimum(steps[:, None], steps) / 4
+    blur = blurring(dimension)
+    power = float((blur @ covariance @ blur.T).trace() / len(blur))
+    operator = MatrixOperator(blur, noise_std=(power / 10 ** (decibels / 10)) ** 0.5)
+    return measured(f"walk, {dimension}", GaussianPrior(torch.zeros(dimension), covariance), operator, seed, images)
+
+
+def blurring(dimension: int) -> Tensor:
+    """The blur of `walk_problem` as a matrix, `(dimension - 12, dimension)`, in float64."""
     taps = torch.exp(-torch.arange(-6.0, 7.0, dtype=torch.float64).square() / 8)
     blur = torch.zeros(dimension - 12, dimension, dtype=torch.float64)
     for row in range(len(blur)):
         blur[row, row : row + 13] = taps / taps.sum()
-    power = float((blur @ covariance @ blur.T).trace() / len(blur))
-    operator = MatrixOperator(blur, noise_std=(power / 10 ** (decibels / 10)) ** 0.5)
-    return measured(f"walk, {dimension}", GaussianPrior(torch.zeros(dimension), covariance), operator, seed, images)
+    return blur
 
 
 def small_problems(seed: int = 0) -> list[Problem]:
