@@ -59,24 +59,25 @@ pyplot.show()
 # lie on it. `MMPS` knows how wide the prior is at each level, but takes five Gaussians for one. `TDS` walks like them,
 # weighs its walks by what guidance did to them, and is exact as their number grows.
 #
-# ## Rooms of 16 pixels
+# ## Rooms of 12 pixels
 #
-# The Gaussian with the mean and the covariance of a thousand rooms. A fifth of the pixels is seen.
+# The Gaussian with the mean and the covariance of 600 rooms. A fifth of the pixels is seen.
 
 # %%
-prior = rooms_gaussian(size=16, num_images=1000)
-images = NoiseSource(2, range(24))
+prior = rooms_gaussian(size=12, num_images=600)
+images = NoiseSource(2, range(12))
 truth = prior.sample(images)
-operator = RandomInpainting(keep=0.2, noise_std=0.1)
+operator = RandomInpainting(0.2, noise_std=0.1)
 y = operator.measure(truth, images)
 
 posteriors = [prior.posterior(operator, y[i : i + 1]) for i in range(len(truth))]
-S = 19
+S, levels = 19, KarrasLevels(20)
 drawn = {
     "exact": torch.stack([one.sample(NoiseSource(3, [i]).samples(S)) for i, one in enumerate(posteriors)]),
-    "MMPS": MMPS(operator, prior, KarrasLevels(40), iterations=8, transition=Heun(), num_samples=S).solve(y, images),
-    "DPS, scale 10": DPS(operator, prior, KarrasLevels(40), scale=10.0, num_samples=S).solve(y, images),
-    "prior alone": Unguided(operator, prior, KarrasLevels(40), num_samples=S).solve(y, images),
+    "MMPS": MMPS(operator, prior, levels, iterations=5, transition=Heun(), num_samples=S).solve(y, images),
+    "DPS, scale 5": DPS(operator, prior, levels, scale=5.0, num_samples=S).solve(y, images),
+    "DPS, scale 50": DPS(operator, prior, levels, scale=50.0, num_samples=S).solve(y, images),
+    "prior alone": Unguided(operator, prior, levels, transition=Heun(), num_samples=S).solve(y, images),
 }
 show(
     {
@@ -92,7 +93,7 @@ show(
 
 # %%
 exact_mean = torch.stack([one.mean for one in posteriors])
-exact_std = torch.stack([one.covariance.diagonal().reshape(3, 16, 16).sqrt() for one in posteriors])
+exact_std = torch.stack([one.covariance.diagonal().reshape(3, 12, 12).sqrt() for one in posteriors])
 print("                 error of the mean   spread over the exact one")
 for name, samples in drawn.items():
     error = (samples.mean(dim=1) - exact_mean).square().mean().sqrt() / exact_std.square().mean().sqrt()
