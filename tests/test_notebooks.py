@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from notebooks.execute import SOURCES, execute, read
 
 KILOBYTES = 400
