@@ -1,4 +1,4 @@
-"""Pages that are written from the project itself: configuration files with what is in them, and metrics."""
+"""Pages that the project itself has: configuration files with what is in them, metrics, and the notebooks."""
 
 import inspect
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from dis_lightning.metrics.base import SECTIONS
 __all__ = ["setup"]
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+NOTEBOOKS = CONFIGS.parent / "notebooks"
 
 CONFIGURATIONS = """# Configuration files
 
@@ -79,6 +80,10 @@ def _write(app: Sphinx) -> None:
         # Written only where something has changed, so that nothing is built again for nothing.
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
+    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        copy = Path(app.srcdir) / "notebooks" / notebook.name
+        if not copy.exists() or copy.read_bytes() != notebook.read_bytes():
+            copy.write_bytes(notebook.read_bytes())
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
