@@ -1,0 +1,107 @@
+"""What README and the pages of the site show is run, and what they name is there."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from shown import PAGES, REASON, WRITTEN, blocks, run_python, run_shell
+from small_run import ROOT
+
+from dis_lightning import metrics, operators, solvers
+from dis_lightning.rooms import write_folder
+
+README = ROOT / "README.md"
+WITH_CODE = [page for page in PAGES if any(block.language in {"sh", "python", "yaml"} for block in blocks(page))]
+SHOWN_ONLY = {"text", "{toctree}", "{eval-rst}", "{math}"}
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder as after the set-up, and pictures at home."""
+    for folder in ("examples", "studies"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    write_folder(tmp_path / "rooms", num_images=8, size=40)
+    (tmp_path / "rooms" / "images").rename(tmp_path / "pictures")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:Against 2 images")  # fewer than what is shown has
+@pytest.mark.usefixtures("newcomer")
+@pytest.mark.parametrize("page", WITH_CODE, ids=name)
+def test_what_a_page_shows_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: dict[str, Any] = {}
+    for language, code in blocks(page):
+        if code.startswith(REASON):
+            assert len(code.splitlines()[0]) > len(REASON)
+        elif language == "sh":
+            run_shell(code, monkeypatch)
+        elif language == "python":
+            run_python(code, names)
+        elif language == "yaml":
+            assert isinstance(yaml.safe_load(code), dict)
+        else:
+            assert language in SHOWN_ONLY, f"{language!r} is neither run nor marked: sh, python, yaml or text"
+
+
+@pytest.mark.usefixtures("newcomer")
+def test_the_five_lines_in_python_draw_posterior_samples() -> None:
+    code = next(block.code for block in blocks(README) if block.language == "python")
+    names: dict[str, Any] = {}
+    run_python(code, names)
+
+    samples, operator, y = names["samples"], names["operator"], names["y"]
+    assert samples.shape == (1, 8, 3, 16, 16)
+    misfit = (operator(samples[0]) - y).square().mean().sqrt()
+    assert misfit < 0.1 < (operator(torch.zeros(1, 3, 16, 16)) - y).square().mean().sqrt()
+    assert samples.std(dim=1).mean() > 0.01
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text()
+    named = re.findall(r"configs/[\w/]+\.yaml", text)
+    named += [f"configs/{file}.yaml" for file in re.findall(r"--config ([a-z]\w*(?:/\w+)*)(?=[\s`\\])", text)]
+    named += re.findall(r"(?<![\w/])(?:examples|studies|tests)/\w[\w/]*\.(?:py|md|yaml|sh)", text)
+    assert [file for file in named if not (ROOT / file).exists()] == []
+    modules = re.findall(r"python -m\s((?:studies|dis_lightning|notebooks)\.\w+)", text)
+    assert [module for module in modules if find_spec(module) is None] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text().replace("\n", " "))
+    there = [page.parent / link for link in links]
+    # Made when the site is built.
+    there = [file for file in there if file.resolve() not in WRITTEN]
+    assert [str(file) for file in there if not file.exists()] == []
+
+
+def test_the_readme_names_configurations_and_is_short() -> None:
+    text = README.read_text()
+    assert re.findall(r"configs/[\w/]+\.yaml", text)
+    assert len(text.split()) < 1000
+
+
+@pytest.mark.parametrize(
+    ("page", "package"),
+    [("reference/solvers.md", solvers), ("reference/operators.md", operators), ("how-to/metrics.md", metrics)],
+    ids=["solvers", "operators", "metrics"],
+)
+def test_every_class_has_its_row(page: str, package: Any) -> None:
+    rows = "\n".join(line for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("|"))
+    kinds = [getattr(package, word) for word in package.__all__]
+    base = {solvers: solvers.Solver, operators: operators.Operator, metrics: metrics.Metric}[package]
+    classes = [kind.__name__ for kind in kinds if isinstance(kind, type) and issubclass(kind, base)]
+    concrete = [word for word in classes if not getattr(getattr(package, word), "__abstractmethods__", None)]
+    assert concrete
+    assert [word for word in concrete if f"`{word}`" not in rows] == []
