@@ -21,7 +21,7 @@ SOURCES = sorted(FOLDER.glob("[0-9]*.py"))
 
 def read(source: Path) -> nbformat.NotebookNode:
     """A notebook from its source, with nothing in it that another reading would not give."""
-    notebook = jupytext.read(source)
+    notebook: nbformat.NotebookNode = jupytext.read(source)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"
         cell.metadata = nbformat.NotebookNode()

@@ -116,6 +116,7 @@ def _quietly(command: Any) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as said:
         try:
             command()
-        except SystemExit as end:  # of help, or of a mistake
-            assert not end.code, end.code
+        except SystemExit as end:
+            if end.code:  # help ends so too, with 0
+                raise AssertionError(f"It ended with {end.code}, and said: {said.getvalue()}") from end
     return said.getvalue()
