@@ -16,7 +16,7 @@ from small_run import ROOT
 
 from dis_lightning.main import main
 
-__all__ = ["PAGES", "REASON", "WRITTEN", "Shown", "blocks", "run_python", "run_shell"]
+__all__ = ["PAGES", "REASON", "Shown", "blocks", "run_python", "run_shell"]
 
 WRITTEN = {ROOT / "docs" / "reference" / name for name in ("configurations.md", "metrics.md")}
 """Pages that are made when the site is built."""
