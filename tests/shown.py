@@ -18,7 +18,7 @@ from dis_lightning.main import main
 
 __all__ = ["PAGES", "REASON", "Shown", "blocks", "run_python", "run_shell"]
 
-WRITTEN = {ROOT / "docs" / "reference" / name for name in ("configurations.md", "metrics.md")}
+WRITTEN = {ROOT / "docs" / "reference" / name for name in ("commands.md", "configurations.md", "metrics.md")}
 """Pages that are made when the site is built."""
 
 PAGES = sorted(
