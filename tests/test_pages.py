@@ -1,6 +1,7 @@
 """What README and the pages of the site show is run, and what they name is there."""
 
 import re
+import subprocess
 from importlib.util import find_spec
 from inspect import isabstract
 from pathlib import Path
@@ -111,3 +112,13 @@ def test_every_class_has_its_row(page: str) -> None:
     assert kinds
     assert [kind.__name__ for kind in kinds if kind.__name__ not in re.findall(r"\w+", rows)] == []
     assert f"`{page}`" in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+@pytest.mark.usefixtures("newcomer")
+@pytest.mark.parametrize(
+    "command",
+    ["dis-lightning predict --config no_such_file", "dis-lightning report nowhere", "make no-such-target", "srun x"],
+)
+def test_a_command_that_fails_is_found(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises((AssertionError, subprocess.CalledProcessError)):
+        run_shell(command + "\n", monkeypatch)
