@@ -32,8 +32,9 @@ from dis_lightning.solvers import DPS, MMPS
 # checked before the first image is reconstructed, and a `transform` crops and resizes them to one size.
 
 # %%
-write_folder(Path("to_fit"), num_images=300, split="train", size=32)
-write_folder(Path("to_restore"), num_images=4, size=32)
+for name, split, number in (("to_fit", "train", 300), ("to_restore", "test", 4)):
+    if not (folder := Path("outputs") / name).exists():
+        write_folder(folder, number, split, size=32)
 
 
 def read(root: str, num_images: int) -> tuple[FolderData, Tensor]:
@@ -43,8 +44,8 @@ def read(root: str, num_images: int) -> tuple[FolderData, Tensor]:
     return data, next(iter(data.predict_dataloader()))["image"]
 
 
-_, known = read("to_fit/images", 300)
-data, truth = read("to_restore/images", 4)
+_, known = read("outputs/to_fit/images", 300)
+data, truth = read("outputs/to_restore/images", 4)
 show({"to fit": known[:8], "to restore": truth}, inch=0.8)
 
 # %% [markdown]
