@@ -4,13 +4,14 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format docs constraints clean
+.PHONY: help quickstart test check format docs notebooks constraints clean
 
 help:
 	@echo "make quickstart   reconstruct 16 rooms and show the result"
 	@echo "make test         run the test suite"
 	@echo "make check        what a reviewer runs: format, lint, types, tests"
 	@echo "make docs         build the site into docs/_build/html"
+	@echo "make notebooks    run the notebooks and renew their copies"
 
 # Set up once, and again when a dependency changes.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -33,6 +34,10 @@ check: $(VENV)/.ready
 format: $(VENV)/.ready
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
+
+# Run the notebooks, and keep what they gave beside them.
+notebooks: $(VENV)/.ready
+	$(RUN) notebooks.execute
 
 docs: $(VENV)/.ready
 	$(RUN) sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html

@@ -1,6 +1,9 @@
-"""Pages that are written from the project itself: configuration files with what is in them, and metrics."""
+"""Pages that the project itself has: commands, configuration files with what is in them, metrics, the notebooks."""
 
 import inspect
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,18 +12,24 @@ import yaml
 from sphinx.application import Sphinx
 
 from dis_lightning import metrics
+from dis_lightning.main import COMMANDS
 from dis_lightning.metrics import Metric
 from dis_lightning.metrics.base import SECTIONS
 
 __all__ = ["setup"]
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+NOTEBOOKS = CONFIGS.parent / "notebooks"
 
 CONFIGURATIONS = """# Configuration files
 
 All of them ship with the package and are found by name from any folder: `--config configs/solvers/dps.yaml`, or for
 short `--config solvers/dps`. They may be given together and in any order; an option overrides them, and a later file an
 earlier one.
+"""
+COMMAND_LINE = """# Commands
+
+What each says of itself by `--help`. `dis-lightning predict --model.help DPS` explains a class, and so for all parts.
 """
 METRICS = """# Metrics
 
@@ -51,6 +60,17 @@ def _configurations() -> Iterator[str]:
             yield f"### {file.name}\n\n{_said(file)}\n\n```yaml\n{text}```\n"
 
 
+def _commands() -> Iterator[str]:
+    yield COMMAND_LINE
+    for name in ("", *COMMANDS):
+        words = [*filter(None, [name]), "--help"]
+        asked = [sys.executable, "-m", "dis_lightning", *words]
+        environment = {**os.environ, "COLUMNS": "100"}
+        # A process of its own, for it sets what belongs to one.
+        said = subprocess.run(asked, env=environment, cwd=CONFIGS.parent, check=True, capture_output=True, text=True)
+        yield f"## {' '.join(['dis-lightning', *words[:-1]])}\n\n```text\n{said.stdout.rstrip()}\n```\n"
+
+
 def _metrics() -> Iterator[str]:
     yield METRICS
     usual = {type(metric).__name__ for metric in metrics.default_metrics()}
@@ -73,12 +93,20 @@ def _metrics() -> Iterator[str]:
 
 
 def _write(app: Sphinx) -> None:
-    pages: dict[str, Any] = {"configurations.md": _configurations(), "metrics.md": _metrics()}
+    pages: dict[str, Any] = {
+        "commands.md": _commands(),
+        "configurations.md": _configurations(),
+        "metrics.md": _metrics(),
+    }
     for name, parts in pages.items():
         page, text = Path(app.srcdir) / "reference" / name, "\n".join(parts)
         # Written only where something has changed, so that nothing is built again for nothing.
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
+    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        copy = Path(app.srcdir) / "notebooks" / notebook.name
+        if not copy.exists() or copy.read_bytes() != notebook.read_bytes():
+            copy.write_bytes(notebook.read_bytes())
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
