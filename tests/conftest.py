@@ -19,11 +19,21 @@ from small_run import ROOT, SMALL
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the conformance suite of the solvers run on another device."""
     parser.addoption("--device", default="cpu", help="where tests/conformance/test_solvers.py runs, such as cuda")
+    parser.addoption("--container", metavar="BASE", help="also build the image on this base, and run it (needs docker)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Say so to its modules, which are imported by every process of the suite."""
     os.environ["DIS_LIGHTNING_TEST_DEVICE"] = config.getoption("--device")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Count as deselected what builds an image, unless a base is given."""
+    if config.getoption("--container") is None and (
+        built := [item for item in items if item.get_closest_marker("container")]
+    ):
+        config.hook.pytest_deselected(items=built)
+        items[:] = [item for item in items if item not in built]
 
 
 @pytest.fixture(autouse=True)
