@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from dis_lightning.report.columns import describe
 from dis_lightning.report.pictures import Encoder, Picture, choose_encoder, colour
 from dis_lightning.report.tables import Column, best
 from dis_lightning.runs.finished import Image, Run, defined_differently
-from dis_lightning.runs.folder import read_legend
+from dis_lightning.runs.pictures import read_legend
 from dis_lightning.runs.spread import Spread, spread
 
 __all__ = ["Entry", "Gallery", "Strip", "Value", "make_gallery"]
@@ -170,8 +169,8 @@ def _samples(run: Run, index: int, max_samples: int, encoder: Encoder) -> list[P
 def _draw(found: Spread | None, largest: float, encoder: Encoder) -> list[Picture]:
     if found is None:
         return []
-    mean = found.mean.round().expand(3, -1, -1).permute(1, 2, 0).to(torch.uint8).numpy()
-    return [encoder.array(mean, "mean"), encoder.array(colour(found.std.numpy(), largest), "std")]
+    mean = np.broadcast_to(found.mean.round(), (3, *found.mean.shape[1:])).transpose(1, 2, 0).astype(np.uint8)
+    return [encoder.array(mean, "mean"), encoder.array(colour(found.std, largest), "std")]
 
 
 def _files(run: Run, index: int, max_samples: int) -> list[Path]:

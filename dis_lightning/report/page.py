@@ -10,13 +10,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dis_lightning import __version__
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.files import write_atomically
-from dis_lightning.metrics.base import Direction
 from dis_lightning.report.columns import describe
 from dis_lightning.report.exports import to_latex, to_markdown
 from dis_lightning.report.gallery import make_gallery
 from dis_lightning.report.plots import calibration_plot, cost_plots
 from dis_lightning.report.tables import make_tables
 from dis_lightning.runs.finished import Run, differences, read_runs, same_images
+from dis_lightning.values import Direction
 
 __all__ = ["render", "report"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.runs.configuration import expected_images, leaves, read_configuration
-from dis_lightning.runs.folder import RunFolder
+from dis_lightning.runs.ledger import Ledger
 from dis_lightning.runs.summary import Summary, read_results, read_summary, sections
 
 __all__ = ["Image", "Run", "defined_differently", "differences", "read_runs", "same_images"]
@@ -35,7 +35,7 @@ class Run:
     """
 
     label: str
-    folder: RunFolder
+    folder: Ledger
     configuration: dict[str, Any]
     summary: Summary
     records: dict[int, dict[str, Any]]
@@ -129,7 +129,7 @@ def defined_differently(runs: Sequence[Run], name: str) -> list[str]:
 def _read(path: Path, label: str) -> Run:
     if not path.is_dir():
         raise MissingFileError(f"There is no folder {path}. Give the folder that a run has written (--writer.folder).")
-    folder = RunFolder(path)
+    folder = Ledger(path)
     configuration = read_configuration(folder)
     if configuration is None:
         raise InvalidValueError(
