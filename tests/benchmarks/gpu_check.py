@@ -233,17 +233,7 @@ def off(a: Any, b: Any) -> float:
 def arguments(tiny: bool) -> dict[str, Any]:
     from networks import arguments_of
 
-    if not tiny:
-        return arguments_of("bedroom")
-    return {
-        "image_size": 8,
-        "model_channels": 32,
-        "num_res_blocks": 1,
-        "attention_resolutions": [4],
-        "channel_mult": [1, 1],
-        "num_head_channels": 32,
-        "use_scale_shift_norm": False,
-    }
+    return arguments_of("tiny" if tiny else "bedroom")
 
 
 # ---------------------------------------------------------------- correctness
@@ -577,81 +567,24 @@ def compiled(findings: Findings, device: Any, tiny: bool) -> None:
             guarded(findings, f"{way} {fused} {batch}", lambda w=way, f=fused, b=batch: dps(b, compile=w, fused=f))
 
 
-KINDS = {
-    "normalisation": (
-        "_sum_features",
-        "_standardise",
-        "_apply",
-        "_sum_slopes",
-        "_average",
-        "group_norm",
-        "GroupNorm",
-        "RowwiseMoments",
-        "ComputeFusedParams",
-        "ComputeInternal",
-    ),
-    "attention": ("flash", "fmha", "attention", "sdpa"),
-    "copies and casts": (
-        "copy",
-        "Memcpy",
-        "Memset",
-        "nchwToNhwc",
-        "nhwcToNchw",
-        "CatArray",
-        "direct_copy",
-        "transpose",
-        "fill",
-    ),
-    "convolutions": ("conv", "xmma", "cudnn", "implicit", "dgrad", "fprop", "sm90_xmma", "cutlass"),
-    "products": ("gemm", "cublas", "nvjet", "splitK"),
-}
-
-
 def profile(findings: Findings, device: Any, tiny: bool) -> None:
     """Which kernels take the time, plain and fused."""
     import torch
     from networks import build
-    from torch.profiler import ProfilerActivity
-    from torch.profiler import profile as record
+    from profiles import shares, spent
 
     from dis_lightning.priors import EDM
 
     network = build(arguments(tiny), torch.bfloat16, device)
-    activities = [ProfilerActivity.CPU] if device.type == "cpu" else [ProfilerActivity.CUDA]
 
     def look(title: str, batch: int, **ways: Any) -> None:
         states = guided(EDM(network, **ways), batch, device)
         for _ in range(4):
             next(states)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        count = 3
-        with record(activities=activities) as found:
-            for _ in range(count):
-                next(states)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-        spent: dict[str, float] = {}
-        for event in found.key_averages():
-            one = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
-            if one > 0:
-                spent[event.key] = spent.get(event.key, 0.0) + one / 1e3 / count
-        total = sum(spent.values())
-        kinds: dict[str, float] = {}
-        for key, one in spent.items():
-            kind = next(
-                (kind for kind, marks in KINDS.items() if any(mark.lower() in key.lower() for mark in marks)),
-                "the rest",
-            )
-            kinds[kind] = kinds.get(kind, 0.0) + one
-        rows = [(f"[{kind}]", one / total, one) for kind, one in sorted(kinds.items(), key=lambda item: -item[1])]
-        top = sorted(spent.items(), key=lambda item: -item[1])[:25]
-        rows += [(key[:58], one / total, one) for key, one in top[:12]]
-        rows.append(("all", 1.0, total))
-        findings.profile(f"{title}, batch {batch}", rows)
-        text = "\n".join(
-            f"{one / total:7.2%} {one:9.3f} ms  {key}" for key, one in sorted(spent.items(), key=lambda item: -item[1])
-        )
+        times = spent(states, 3, device)
+        findings.profile(f"{title}, batch {batch}", shares(times))
+        total = sum(times.values())
+        text = "\n".join(f"{one / total:7.2%} {one:9.3f} ms  {key}" for key, one in times.items())
         (findings.path.parent / f"profile_{title.replace(' ', '_')}_{batch}.txt").write_text(text + "\n")
 
     guarded(findings, "profile plain", lambda: look("bfloat16 eager", 2 if tiny else 8))
