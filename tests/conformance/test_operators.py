@@ -254,7 +254,7 @@ def test_the_slope_of_the_distance_is_the_adjoint_of_the_unit_residual(name: str
 @for_linear_operators
 def test_the_dense_matrix_is_the_operator(name: str) -> None:
     operator, x = built(name), images(dtype=torch.float64)
-    matrix = build_operator(name).matrix(SHAPE).to(DEVICE)
+    matrix = operator.matrix(SHAPE).to(DEVICE)
     torch.testing.assert_close(x.flatten(1) @ matrix.T, operator(x).flatten(1), rtol=0, atol=1e-12)
     y = values_like(operator(x))
     torch.testing.assert_close(y.flatten(1) @ matrix, operator.adjoint(y).flatten(1), rtol=0, atol=1e-12)
@@ -266,7 +266,7 @@ def test_measuring_what_the_pseudo_inverse_made_changes_nothing(name: str) -> No
     operator, x = built(name), images(dtype=torch.float64)
     # An operator that is cut at a share of its largest singular value loses at most as much of the norm.
     share = getattr(operator, "tolerance", 1e-12)
-    norm = torch.linalg.matrix_norm(build_operator(name).matrix(SHAPE).to(DEVICE), 2)
+    norm = torch.linalg.matrix_norm(operator.matrix(SHAPE).to(DEVICE), 2)
     error = operator(operator.pseudo_inverse(operator(x))) - operator(x)
     assert error.norm() <= share * norm * x.norm()
     once = operator.pseudo_inverse(operator(x))
@@ -277,7 +277,7 @@ def test_measuring_what_the_pseudo_inverse_made_changes_nothing(name: str) -> No
 def test_the_pseudo_inverse_is_the_shortest_explanation(name: str) -> None:
     """It has no part that the operator does not see: it lies in the range of the adjoint."""
     operator = built(name)
-    matrix = build_operator(name).matrix(SHAPE).to(DEVICE)
+    matrix = operator.matrix(SHAPE).to(DEVICE)
     x = operator.pseudo_inverse(values_like(operator(images(dtype=torch.float64)))).flatten(1)
     seen = torch.linalg.pinv(matrix) @ matrix
     torch.testing.assert_close(x @ seen.T, x, rtol=0, atol=1e-8)
