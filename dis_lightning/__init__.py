@@ -1,14 +1,12 @@
 """Training-free diffusion inverse solvers as a PyTorch Lightning framework."""
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+from dis_lightning.late import late
+
+if TYPE_CHECKING:
+    from dis_lightning.reconstructor import as_deepinv as as_deepinv
 
 __version__ = "0.1.0"
 
-
-def __getattr__(name: str) -> Any:
-    # Late, for it imports what `import dis_lightning` does without.
-    if name == "as_deepinv":
-        from dis_lightning.reconstructor import as_deepinv
-
-        return as_deepinv
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = late(__name__, as_deepinv="dis_lightning.reconstructor")

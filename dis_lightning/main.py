@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TextIO
 
 from dis_lightning import __version__
+from dis_lightning.errors import UserError
 from dis_lightning.renamed import nearest
 
 __all__ = ["main"]
@@ -94,12 +95,11 @@ def _command(args: Sequence[str]) -> None:
     except BrokenPipeError:
         raise
     except Exception as error:
-        from dis_lightning.commands.messages import explain
         from dis_lightning.processes import own_name, said_already
 
         if said_already(error):
             sys.exit(2)
-        message = explain(error)
+        message = str(error) if isinstance(error, UserError) else _explain(error)
         if message is None:
             print(REPORT, file=sys.stderr)
             raise
@@ -107,6 +107,12 @@ def _command(args: Sequence[str]) -> None:
             raise
         print(f"dis-lightning: {own_name()}{message}", file=sys.stderr)
         sys.exit(2)
+
+
+def _explain(error: Exception) -> str | None:
+    from dis_lightning.commands.messages import explain  # late, for it knows all classes
+
+    return explain(error)
 
 
 def _unread(stream: TextIO) -> bool:

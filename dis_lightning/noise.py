@@ -4,11 +4,17 @@ A stream is keyed by (seed, image index, sample index), never by the position in
 calls. So an image gets the same noise whatever the batch size, the number of devices or a restart. What is neither
 measuring nor sampling has a name of its own in the key, so that no two uses of noise in a run share numbers. Numbers
 are drawn in float32 on the CPU and then moved and cast: every device and every precision sees the same noise.
+
+With the environment variable DIS_LIGHTNING_NOISE_AHEAD=1 the next numbers are drawn on a thread of their own while a
+device computes; see `Ahead`.
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
-from typing import Self
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -48,6 +54,7 @@ class NoiseSource:
         self.keys = keys
         self.device = torch.device(device)
         self._generators = [keyed_generator(seed, key, use=use) for key in keys]
+        self._ahead = Ahead(self._generators) if os.environ.get("DIS_LIGHTNING_NOISE_AHEAD") == "1" else None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -77,15 +84,84 @@ class NoiseSource:
                 f"This noise has {len(self)} streams, but {tuple(shape)} asks for another number of rows."
             )
         on_gpu = self.device.type == "cuda"
-        # Pinned memory lets the copy run beside the GPU's work instead of waiting for it.
-        noise = torch.empty(tuple(shape), pin_memory=on_gpu)
-        for row, generator in zip(noise, self._generators, strict=True):
-            torch.randn(row.shape, generator=generator, out=row)
+        noise = self._ahead.draw(tuple(shape), on_gpu) if self._ahead else _draw(self._generators, tuple(shape))
         return noise.to(self.device, dtype, non_blocking=on_gpu)
 
     def like(self, x: Tensor) -> Tensor:
         """Draw standard normal numbers with the shape and type of `x`, `(N, ...)`."""
         return self.normal(x.shape, x.dtype)
+
+
+class Ahead:
+    """Draws what will be asked for next while nobody waits for it: the same bits as if it were drawn then.
+
+    What follows numbers of a shape is what followed them the last time; at first, more of the same. Where something
+    else is asked for, the streams go back to where they were.
+
+    Args:
+        generators: the streams, which nobody else draws from.
+    """
+
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+        self._generators = generators
+        self._followed: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._last: tuple[int, ...] | None = None
+        self._prepared: _Prepared | None = None
+
+    def draw(self, shape: tuple[int, ...], pinned: bool = False) -> Tensor:
+        """Draw float32 numbers; row `i` comes from stream `i`.
+
+        Args:
+            shape: `(N, ...)` with N the number of streams.
+            pinned: whether they will be copied to a GPU: beside its work, instead of waiting for it.
+        """
+        noise = self._take(shape)
+        if noise is None:
+            noise = _draw(self._generators, shape, _empty(shape, pinned))
+        if self._last is not None:
+            self._followed[self._last] = shape
+        self._last = shape
+        likely = self._followed.get(shape, shape)
+        before = [generator.get_state() for generator in self._generators]
+        work = _worker().submit(_draw, self._generators, likely, _empty(likely, pinned))
+        self._prepared = _Prepared(likely, before, work)
+        return noise
+
+    def _take(self, shape: tuple[int, ...]) -> Tensor | None:
+        """What was prepared, if it is what is asked for."""
+        if self._prepared is None:
+            return None
+        (expected, before, work), self._prepared = self._prepared, None
+        noise = work.result()
+        if expected == shape:
+            return noise
+        for generator, state in zip(self._generators, before, strict=True):
+            generator.set_state(state)
+        return None
+
+
+class _Prepared(NamedTuple):
+    shape: tuple[int, ...]
+    before: list[Tensor]
+    """The streams' states without it."""
+    work: Future[Tensor]
+
+
+@cache
+def _worker() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="noise")
+
+
+def _empty(shape: tuple[int, ...], pinned: bool) -> Tensor:
+    with torch.inference_mode(False):  # another thread, which knows of no inference, writes to it
+        return torch.empty(shape, pin_memory=pinned)
+
+
+def _draw(generators: Sequence[torch.Generator], shape: tuple[int, ...], into: Tensor | None = None) -> Tensor:
+    noise = torch.empty(shape) if into is None else into
+    for row, generator in zip(noise, generators, strict=True):
+        torch.randn(row.shape, generator=generator, out=row)
+    return noise
 
 
 def keyed_generator(

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import torch.distributed as dist
-from lightning import Trainer
 from torch.distributed.distributed_c10d import _get_default_store
 
 from dis_lightning.errors import InvalidValueError, LostProcessError
+
+if TYPE_CHECKING:
+    from lightning import Trainer
 
 __all__ = ["leave_word", "meet", "own_name", "require_slurm_tasks", "said_already", "waiting_aloud"]
 
@@ -65,7 +68,7 @@ def require_slurm_tasks(processes: int) -> None:
 
 
 @contextmanager
-def waiting_aloud(trainer: Trainer) -> Iterator[None]:
+def waiting_aloud(trainer: "Trainer") -> Iterator[None]:
     """Within, say so if the other processes, which somebody else must start, do not come.
 
     Raises:
@@ -161,7 +164,7 @@ def _aside(action: Callable[[], None]) -> None:
     thread.join(HEARING + 1)
 
 
-def _waiting(trainer: Trainer) -> str:
+def _waiting(trainer: "Trainer") -> str:
     address = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
     here = trainer.global_rank + 1
     return (

@@ -17,14 +17,23 @@ from small_run import ROOT, SMALL
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the conformance suite of the solvers run on another device."""
-    parser.addoption("--device", default="cpu", help="where tests/conformance/test_solvers.py runs, such as cuda")
+    """Let solvers, operators, priors and kernels be tried on another device, and images be built."""
+    parser.addoption("--device", default="cpu", help="where tests/conformance computes, such as cuda")
     parser.addoption("--container", metavar="BASE", help="also build the image on this base, and run it (needs docker)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say so to its modules, which are imported by every process of the suite."""
-    os.environ["DIS_LIGHTNING_TEST_DEVICE"] = config.getoption("--device")
+    """Say so to the modules of the suite, which all its processes import; ask a GPU for what `predict` asks it for."""
+    device = config.getoption("--device")
+    os.environ["DIS_LIGHTNING_TEST_DEVICE"] = device
+    if device == "cpu":
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.allow_tf32 = False  # the tests' tolerances are those of float32
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,11 +1,20 @@
 """Noise streams: keyed by (seed, image, sample) alone, standard normal, and independent of one another."""
 
+import math
+import threading
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.stats
 import torch
+from conformance.catalogue import SHAPE as IMAGE
+from conformance.catalogue import build_solver
 
-from dis_lightning.noise import NoiseSource
+from dis_lightning import noise
+from dis_lightning.noise import Ahead, NoiseSource
+from dis_lightning.operators import AveragePool
+from dis_lightning.priors import GaussianPrior
 
 SHAPE = (3, 4, 4)
 
@@ -109,3 +118,66 @@ def test_negative_keys_are_refused(seed: int, indices: list[int] | torch.Tensor)
 def test_a_shape_without_one_row_per_stream_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="has 2 streams"):
         NoiseSource(0, [0, 1]).normal(shape)
+
+
+A, B, C = (2, 3, 5, 5), (2,), (2, 17)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [[A] * 4, [A, B] * 3, [A, A, B] * 3, [A, B, C, A, C, B, B, A, A], [B, (2, 16), B, (2, 16), (2, 15), (2, 33)]],
+    ids=["one shape", "in turns", "two and one", "any order", "shapes that the generator fills in other ways"],
+)
+def test_numbers_drawn_ahead_are_those_that_would_be_drawn_when_asked_for(asked: list[tuple[int, ...]]) -> None:
+    plain, streams = NoiseSource(5, [3, 8]), NoiseSource(5, [3, 8])
+    ahead = Ahead(streams._generators)
+    for shape in asked:
+        assert torch.equal(ahead.draw(shape), plain.normal(shape))
+
+
+def test_what_follows_is_prepared_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the second round on, the thread that asks draws nothing itself."""
+    drawn_by = []
+    draw = noise._draw
+
+    def look(*arguments: Any) -> torch.Tensor:
+        drawn_by.append(threading.current_thread() is threading.main_thread())
+        return draw(*arguments)
+
+    monkeypatch.setattr(noise, "_draw", look)
+    ahead = Ahead(NoiseSource(0, [1, 2])._generators)
+    for shape in [A, B] * 4:
+        ahead.draw(shape)
+    assert drawn_by.count(True) == 3  # A at first, B and A where more of the same was expected
+
+
+def test_numbers_that_were_given_are_not_written_to_again() -> None:
+    ahead = Ahead(NoiseSource(0, [1, 2])._generators)
+    given = [ahead.draw(A) for _ in range(3)]
+    kept = [numbers.clone() for numbers in given]
+    ahead.draw(B)
+    assert all(map(torch.equal, given, kept))
+    assert len({float(numbers[0, 0, 0, 0]) for numbers in given}) == 3
+
+
+def test_ahead_in_inference_mode() -> None:
+    ahead = Ahead(NoiseSource(0, [1, 2])._generators)
+    with torch.inference_mode():
+        found = [ahead.draw(A) for _ in range(2)]
+    plain = NoiseSource(0, [1, 2])
+    assert all(torch.equal(numbers, plain.normal(A)) for numbers in found)
+
+
+@pytest.mark.parametrize("name", ["DPS", "FreeDoM", "NoiseSpaceLangevin", "TDS"])
+def test_a_solver_samples_the_same_with_noise_drawn_ahead(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = GaussianPrior(torch.zeros(IMAGE), 0.25 * torch.eye(math.prod(IMAGE)))
+    solver = build_solver(name, operator=AveragePool(2, noise_std=0.1), denoiser=prior, num_samples=2)
+
+    def samples() -> torch.Tensor:
+        noise = NoiseSource(0, [4, 1])
+        return solver.solve(solver.operator.measure(torch.zeros(2, *IMAGE), noise), noise)
+
+    wanted = samples()
+    monkeypatch.setenv("DIS_LIGHTNING_NOISE_AHEAD", "1")
+    assert NoiseSource(0, [4])._ahead is not None
+    assert torch.equal(samples(), wanted)

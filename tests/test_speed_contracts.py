@@ -7,11 +7,13 @@ import pytest
 import torch
 import yaml
 from conformance.catalogue import SHAPE, SOLVERS, build_operator, build_solver
+from rich.progress import Progress
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from dis_lightning.callbacks import SamplingProgress, Writer
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import AveragePool
@@ -107,9 +109,14 @@ def test_the_host_never_waits_for_the_device_inside_a_loop(name: str):
     kind = EDM if SOLVERS[name].strict else ConsistencyModel
     solver = build_solver(name, operator=build_operator("AveragePool"), denoiser=kind(network))
     y, noise = measured(solver, 2)
+    progress = SamplingProgress()
+    progress._bars = Progress(disable=True)
+    progress._steps = progress._bars.add_task("steps", total=None)
+    solver.observers = [progress._on_step, Writer("unused")._on_step]
     with HostReads() as reads:
         solver.solve(y, noise)
     assert reads.found == []
+    assert progress._bars.tasks[0].finished
 
 
 @pytest.mark.parametrize("read", [torch.Tensor.item, bool, float, torch.nonzero, lambda x: x[x > 0]])

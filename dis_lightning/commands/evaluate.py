@@ -1,54 +1,24 @@
 """The command `dis-lightning evaluate`: score a finished run again from its folder alone."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined] # public, but not in its list
-from lightning import Callback
-from torch import Tensor
 
-from dis_lightning.commands.messages import sufficient_memory
 from dis_lightning.commands.parser import Parser
-from dis_lightning.commands.parts import build_solver, build_transform
-from dis_lightning.commands.quiet import quieten
 from dis_lightning.commands.reading import read_arguments
-from dis_lightning.errors import InvalidValueError, MissingFileError, UserError
+from dis_lightning.errors import UserError
 from dis_lightning.files import expanded
-from dis_lightning.metrics import default_metrics
-from dis_lightning.metrics.base import Metric
-from dis_lightning.priors import Denoiser
-from dis_lightning.report import report
-from dis_lightning.runs.configuration import expected_images, read_configuration
-from dis_lightning.runs.evaluation import evaluate
-from dis_lightning.runs.folder import RunFolder
-from dis_lightning.runs.table import print_summary
-from dis_lightning.solvers import Solver
+from dis_lightning.late import late
+
+if TYPE_CHECKING:
+    from dis_lightning.commands.scoring import UnreadPrior, rebuild
 
 __all__ = ["UnreadPrior", "evaluate_command", "rebuild"]
 
 USAGE = "dis-lightning evaluate RUN [--config FILE ...] [--device DEVICE]"
 
-
-class UnreadPrior(Denoiser):
-    """Stands where a prior stood while a run is scored again: scoring needs none.
-
-    Args:
-        shape: shape of one image.
-    """
-
-    def __init__(self, shape: list[int]) -> None:
-        super().__init__()
-        self.shape = tuple(shape)
-
-    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
-        """Nothing is sampled.
-
-        Raises:
-            RuntimeError: always.
-        """
-        raise RuntimeError("A run that is scored again has no prior; to sample, use dis-lightning predict.")
+__getattr__ = late(__name__, UnreadPrior="dis_lightning.commands.scoring", rebuild="dis_lightning.commands.scoring")
 
 
 def evaluate_command(args: Sequence[str]) -> None:
@@ -57,7 +27,15 @@ def evaluate_command(args: Sequence[str]) -> None:
     Args:
         args: the arguments after the command's name.
     """
-    quieten()
+    if {"-h", "--help"}.intersection(args):  # which needs no metric, and no more of them than their key
+        read_arguments(_parser(list[Any] | None), args)
+    from dis_lightning.commands.scoring import METRICS, score
+
+    parser = _parser(METRICS)
+    score(parser, read_arguments(parser, args))
+
+
+def _parser(metrics: Any) -> Parser:
     about = "Score a run again from its folder alone; without metrics, with those that it was scored with."
     parser = Parser(prog="dis-lightning evaluate", usage=USAGE, description=about)
     parser.add_argument(
@@ -67,62 +45,20 @@ def evaluate_command(args: Sequence[str]) -> None:
         help="a file that names metrics; one that ships with the project by its name, such as callbacks/y_mse",
     )
     parser.add_argument("run", type=expanded, help="the run folder")
-    parser.add_argument("--trainer.callbacks", type=list[Callback] | None, help="the metrics")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", type=_device, default=device, help="where networks compute")
-    given = read_arguments(parser, args)
-    solver, config = rebuild(given.run)
-    named = bool(given.trainer.callbacks)
-    if not named:
-        given.update(config["trainer"]["callbacks"] or [], "trainer.callbacks")
-        given = read_arguments(parser, given.as_dict())
-    callbacks = parser.instantiate_classes(given).trainer.callbacks
-    metrics = [callback for callback in callbacks if isinstance(callback, Metric)]
-    if named and (others := [type(callback).__name__ for callback in callbacks if not isinstance(callback, Metric)]):
-        raise InvalidValueError(
-            f"{', '.join(others)} is no metric and has nothing to do where nothing is sampled; name metrics alone, "
-            "such as --config configs/callbacks/y_mse.yaml, or give it to dis-lightning predict."
-        )
-    torch.set_num_threads(config["threads"])
-    more = [] if named else default_metrics()
-    folder = RunFolder(given.run)
-    with sufficient_memory(f"the metrics do not fit on {given.device}; compute them elsewhere, such as --device cpu."):
-        summary = evaluate(given.run, [*metrics, *more], solver.to(given.device), build_transform(config))
-    print_summary(summary, folder)
-    if summary["images"] >= expected_images(folder):
-        print(f"Report:   {report([given.run], folder.page)}")
+    parser.add_argument("--trainer.callbacks", type=metrics, help="the metrics; --trainer.callbacks.help lists all")
+    parser.add_argument("--device", type=_device, help="where networks compute; a GPU where there is one, if not given")
+    return parser
 
 
-def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
-    """The solver of a run without its prior, and the configuration of the run.
-
-    Raises:
-        FileNotFoundError: if the folder holds no configuration.
-        ValueError: if the run was not made by the command line.
-    """
-    folder = RunFolder(run)
-    config = read_configuration(folder)
-    if config is None:
-        raise MissingFileError(f"{folder.configuration} does not exist; give the folder of a run (--writer.folder).")
-    if "trainer" not in config:
-        raise InvalidValueError(
-            f"{run} was not made by the command line, so its solver is not known here; call "
-            "dis_lightning.runs.evaluate(run, metrics, solver) with it."
-        )
-    prior = {"class_path": f"{UnreadPrior.__module__}.UnreadPrior", "init_args": {"shape": list(folder.shape())}}
-    parts = {"model": config["model"], "operator": config["operator"], "denoiser": prior}
-    if config["consistency"]:
-        parts["consistency"] = prior
-    return build_solver(parts), config
-
-
-def _device(name: str | torch.device) -> torch.device:
+def _device(name: str) -> str:
     """A device that can be used.
 
     Raises:
         ValueError: if it cannot.
     """
+    import torch
+
     try:
-        return torch.zeros(0, device=name).device
+        return str(torch.zeros(0, device=name).device)
     except (AssertionError, RuntimeError) as error:
         raise UserError(f"device {name} cannot be used here; take cpu, or a device of this machine.") from error

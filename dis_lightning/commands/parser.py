@@ -6,17 +6,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from jsonargparse import DefaultHelpFormatter, Namespace
-from jsonargparse.typing import register_type
-from lightning.pytorch.cli import LightningArgumentParser
-
-from dis_lightning.errors import InvalidValueError
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 __all__ = ["Parser", "beneath", "raised_in"]
 
 
-class Parser(LightningArgumentParser):
+class Parser(ArgumentParser):
     """The parser of every command, and of the arguments of every class that a configuration names.
 
     Args:
@@ -86,14 +81,3 @@ def raised_in(error: BaseException) -> str:
     """The name of the module in which an error was raised."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return str(frames[-1].f_globals.get("__name__", "")) if frames else ""
-
-
-def _dtype(name: str) -> torch.dtype:
-    """A precision of torch, with or without `torch.` before its name."""
-    found = getattr(torch, str(name).removeprefix("torch."), None)
-    if not isinstance(found, torch.dtype):
-        raise InvalidValueError(f"dtype {name!r} is not known; take torch.float32, torch.bfloat16 or torch.float16.")
-    return found
-
-
-register_type(torch.dtype, serializer=str, deserializer=_dtype)

@@ -5,12 +5,15 @@ The solver receives the operator and the priors by links, so that each can be na
 
 from typing import Any, NamedTuple
 
-from lightning.pytorch.cli import LightningArgumentParser
+import torch
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import register_type
 
 # Importing the packages makes the names of their classes known to configurations.
 from dis_lightning import callbacks, data, levels, metrics, operators, priors, rooms, solvers, transitions  # noqa: F401
 from dis_lightning.commands.parser import Parser
 from dis_lightning.data import ImageData, ImageTransform
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators import Operator
 from dis_lightning.priors import Denoiser
 from dis_lightning.solvers import Solver
@@ -42,7 +45,7 @@ LINKED = ("operator", "denoiser", "consistency")
 """The parts that are given to the solver."""
 
 
-def add_parts(parser: LightningArgumentParser, *names: str) -> None:
+def add_parts(parser: ArgumentParser, *names: str) -> None:
     """Add parts of a run as keys of their own, and link those that belong to the solver into it."""
     # Links are followed when classes are built: a link at parsing would build every network twice.
     for name in names:
@@ -83,3 +86,14 @@ def build_transform(configuration: dict[str, Any]) -> ImageTransform | None:
     parser.add_subclass_arguments(ImageTransform, "transform")
     built: ImageTransform = parser.instantiate_classes(parser.parse_object({"transform": transform}))["transform"]
     return built
+
+
+def _dtype(name: str) -> torch.dtype:
+    """A precision of torch, with or without `torch.` before its name."""
+    found = getattr(torch, str(name).removeprefix("torch."), None)
+    if not isinstance(found, torch.dtype):
+        raise InvalidValueError(f"dtype {name!r} is not known; take torch.float32, torch.bfloat16 or torch.float16.")
+    return found
+
+
+register_type(torch.dtype, serializer=str, deserializer=_dtype)

@@ -40,12 +40,16 @@ first. Classes of your own are found in the current folder, too: --model own.MyS
 USAGE = "dis-lightning predict [--config FILE ...] [--KEY VALUE ...]"
 
 
+class RunParser(Parser, LightningArgumentParser):
+    """The parser of `predict`, as Lightning's command line needs it."""
+
+
 class CommandLine(LightningCLI):
     """`predict`, with the parts of a run as top-level keys."""
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Make the parser; files are found by name before it sees them."""
-        parser = Parser(prog="dis-lightning predict", usage=USAGE, description=ABOUT, **kwargs)
+        parser = RunParser(prog="dis-lightning predict", usage=USAGE, description=ABOUT, **kwargs)
         parser.add_argument(
             "-c",
             "--config",

@@ -7,7 +7,6 @@ from pathlib import Path
 from dis_lightning.commands.parser import Parser
 from dis_lightning.commands.reading import read_arguments
 from dis_lightning.files import expanded
-from dis_lightning.report.page import report
 
 __all__ = ["report_command"]
 
@@ -34,6 +33,8 @@ def report_command(args: Sequence[str]) -> None:
     parser.add_argument("--max_images", type=int, default=100, help="images to show, the first ones")
     parser.add_argument("--max_samples", type=int, default=8, help="samples of each to show")
     options = read_arguments(parser, args)
+    from dis_lightning.report import report  # late: its pictures need what the help does without
+
     output = options.output or _beside(options.runs)
     print(f"Report:   {report(options.runs, output, options.max_images, options.max_samples)}")
 

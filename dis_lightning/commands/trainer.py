@@ -6,8 +6,8 @@ from argparse import SUPPRESS
 from collections.abc import Callable
 
 import torch
+from jsonargparse import ArgumentParser
 from lightning import Trainer
-from lightning.pytorch.cli import LightningArgumentParser
 
 from dis_lightning.errors import UserError
 
@@ -50,7 +50,7 @@ INSTEAD = {
 """Why arguments that are not of training are not taken either."""
 
 
-def add_trainer(parser: LightningArgumentParser) -> None:
+def add_trainer(parser: ArgumentParser) -> None:
     """Add the trainer's arguments as `--trainer.NAME`."""
     defaults = {name: one.default for name, one in inspect.signature(Trainer).parameters.items()} | DEFAULTS
     others = defaults.keys() - TAKEN.keys()

@@ -26,6 +26,7 @@ class Calibration(SetMetric):
     values: ClassVar[dict[str, Value]] = {
         "coverage": Value("coverage", Direction.NEITHER),
         "calibration_error": Value("calibration error", Direction.LOWER),
+        "calibration": Value("calibration", Direction.NEITHER),  # the curve
     }
     needs_truth = True
 

@@ -6,19 +6,17 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from dis_lightning.images import quantise
 from dis_lightning.metrics.base import Direction, ImageMetric, Value
+from dis_lightning.metrics.functional.structural_similarity import WINDOW, structural_similarity
 from dis_lightning.metrics.per_sample import over_samples, which_samples
 from dis_lightning.operators.base import LinearOperator, tensor
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
 
 __all__ = ["PSNR", "SSIM"]
-
-BORDER = 5
-"""Pixels of SSIM's window of 11 beside its middle."""
 
 
 class Fidelity(ImageMetric):
@@ -89,19 +87,15 @@ class SSIM(Fidelity):
 
     def compare(self, images: Tensor, targets: Tensor) -> Tensor:
         """See `Fidelity.compare`."""
-        if min(images.shape[2:]) <= 2 * BORDER:
+        if min(images.shape[2:]) < WINDOW:
             return torch.full((len(images),), torch.nan)
-        found = structural_similarity_index_measure(
-            images.double(), targets.double(), data_range=1.0, reduction="none", return_full_image=True
-        )
-        assert isinstance(found, tuple)  # asked for
-        return found[1][..., BORDER:-BORDER, BORDER:-BORDER].mean(dim=(1, 2, 3))
+        return structural_similarity(images, targets)
 
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""
         what = f"SSIM against the clean image, {which_samples(name)}; 8-bit images in [0, 1], window of 11 pixels"
         borders = "left out: the mean is over the positions where the window fits"
-        return {"what": what, "borders": borders, "library": "torchmetrics " + version("torchmetrics")}
+        return {"what": what, "borders": borders}
 
 
 def _unit(images: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ images never touch each other.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -236,9 +237,10 @@ class LinearOperator(GaussianOperator):
         return type(self).decomposition is not LinearOperator.decomposition
 
     def matrix(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:
-        """The operator as a dense matrix, `(M, D)`, for images of `shape` with D pixels in all."""
+        """The operator as a dense matrix, `(M, D)`, for images of `shape` with D pixels, where its tensors are."""
         size = torch.Size(shape).numel()
-        basis = torch.eye(size, dtype=dtype).unflatten(1, shape)
+        device = next((each.device for each in chain(self.parameters(), self.buffers())), None)
+        basis = torch.eye(size, dtype=dtype, device=device).unflatten(1, shape)
         columns: Tensor = self(basis)
         return columns.flatten(1).T
 

@@ -5,9 +5,8 @@ A value that no run has measured, and that only a paper reports, is called as th
 
 from collections.abc import Sequence
 
-from dis_lightning import metrics
-from dis_lightning.metrics.base import Direction, Metric, Value, shown
 from dis_lightning.runs.finished import Run
+from dis_lightning.values import Direction, Value, shown
 
 __all__ = ["describe"]
 
@@ -28,5 +27,7 @@ def describe(name: str, runs: Sequence[Run]) -> Value:
 
 def _known() -> dict[str, Value]:
     """The values of all metrics of the package."""
-    classes = [value for value in vars(metrics).values() if isinstance(value, type) and issubclass(value, Metric)]
+    from dis_lightning import metrics  # late: it imports all that computes them
+
+    classes = [one for one in vars(metrics).values() if isinstance(one, type) and issubclass(one, metrics.Metric)]
     return {name: value for kind in classes for name, value in kind.values.items()}

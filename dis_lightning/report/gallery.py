@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from dis_lightning.report.columns import describe
 from dis_lightning.report.pictures import Encoder, Picture, choose_encoder, colour
 from dis_lightning.report.tables import Column, best
 from dis_lightning.runs.finished import Image, Run, defined_differently
-from dis_lightning.runs.folder import read_legend
+from dis_lightning.runs.pictures import read_legend
 from dis_lightning.runs.spread import Spread, spread
 
 __all__ = ["Entry", "Gallery", "Strip", "Value", "make_gallery"]
@@ -91,7 +90,7 @@ def make_gallery(runs: Sequence[Run], max_images: int, max_samples: int) -> Gall
     images = sorted({image for run in runs for image in run.images})
     shown = images[:max_images]
     spreads = {
-        (n, image): spread(run.folder, run.records[image[0]])
+        (n, image): spread(run.ledger, run.records[image[0]])
         for image in shown
         for n, run in enumerate(runs)
         if image in run.images
@@ -106,7 +105,7 @@ def make_gallery(runs: Sequence[Run], max_images: int, max_samples: int) -> Gall
     names = dict.fromkeys(value.column for entry in entries for strip in entry.strips for value in strip.values)
     scale = Encoder(side=None).array(colour(np.linspace(0, 1, 64)[None], 1.0), "colours of the standard deviation")
     columns = [Column(name, describe(name, runs)) for name in names]
-    maps_of_classes = [run.folder.measurement(image[0]) for image in shown for run in runs if image in run.images]
+    maps_of_classes = [run.ledger.measurement(image[0]) for image in shown for run in runs if image in run.images]
     legend = {name: f"rgb{found}" for file in maps_of_classes for name, found in read_legend(file).items()}
     return Gallery(entries, columns, len(images), largest, scale, encoder.side is not None, legend)
 
@@ -122,14 +121,14 @@ def _entry(
     having = [(number, run) for number, run in enumerate(runs) if image in run.images]
     first = having[0][1]
     # Runs with the same operator and seed have the same measurement.
-    measured = {run.folder.measurement(index).read_bytes(): run for _, run in having}
-    truth = first.folder.source(index)
+    measured = {run.ledger.measurement(index).read_bytes(): run for _, run in having}
+    truth = first.ledger.source(index)
     given = [encoder.file(truth, "truth")] if truth.exists() else []
     for run in measured.values():
         title = "measurement" if len(measured) == 1 else f"measurement of {run.label}"
-        if not run.folder.measurement(index).with_suffix(".txt").exists():  # words are shown as such
-            given.append(encoder.file(run.folder.measurement(index), title))
-    captions = {run.folder.measurement(index).with_suffix(".txt") for _, run in having}
+        if not run.ledger.measurement(index).with_suffix(".txt").exists():  # words are shown as such
+            given.append(encoder.file(run.ledger.measurement(index), title))
+    captions = {run.ledger.measurement(index).with_suffix(".txt") for _, run in having}
     texts = sorted({caption.read_text() for caption in captions if caption.exists()})
     values = _values([run for _, run in having], index)
     strips = [
@@ -162,7 +161,7 @@ def _values(runs: Sequence[Run], index: int) -> list[list[Value]]:
 
 def _samples(run: Run, index: int, max_samples: int, encoder: Encoder) -> list[Picture | None]:
     return [
-        None if diverged else encoder.file(run.folder.sample(index, number), f"sample {number}")
+        None if diverged else encoder.file(run.ledger.sample(index, number), f"sample {number}")
         for number, diverged in enumerate(run.records[index]["diverged"][:max_samples])
     ]
 
@@ -170,12 +169,12 @@ def _samples(run: Run, index: int, max_samples: int, encoder: Encoder) -> list[P
 def _draw(found: Spread | None, largest: float, encoder: Encoder) -> list[Picture]:
     if found is None:
         return []
-    mean = found.mean.round().expand(3, -1, -1).permute(1, 2, 0).to(torch.uint8).numpy()
-    return [encoder.array(mean, "mean"), encoder.array(colour(found.std.numpy(), largest), "std")]
+    mean = np.broadcast_to(found.mean.round(), (3, *found.mean.shape[1:])).transpose(1, 2, 0).astype(np.uint8)
+    return [encoder.array(mean, "mean"), encoder.array(colour(found.std, largest), "std")]
 
 
 def _files(run: Run, index: int, max_samples: int) -> list[Path]:
     gone = run.records[index]["diverged"][:max_samples]
-    samples = [run.folder.sample(index, number) for number, diverged in enumerate(gone) if not diverged]
-    truth = run.folder.source(index)
-    return [*([truth] if truth.exists() else []), run.folder.measurement(index), *samples]
+    samples = [run.ledger.sample(index, number) for number, diverged in enumerate(gone) if not diverged]
+    truth = run.ledger.source(index)
+    return [*([truth] if truth.exists() else []), run.ledger.measurement(index), *samples]

@@ -10,13 +10,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dis_lightning import __version__
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.files import write_atomically
-from dis_lightning.metrics.base import Direction
 from dis_lightning.report.columns import describe
 from dis_lightning.report.exports import to_latex, to_markdown
 from dis_lightning.report.gallery import make_gallery
 from dis_lightning.report.plots import calibration_plot, cost_plots
 from dis_lightning.report.tables import make_tables
 from dis_lightning.runs.finished import Run, differences, read_runs, same_images
+from dis_lightning.values import Direction
 
 __all__ = ["render", "report"]
 
@@ -96,7 +96,7 @@ def render(runs: Sequence[Run], max_images: int, max_samples: int) -> str:
         plots=[plot for plot in (*cost_plots(runs), calibration_plot(runs)) if plot],
         gallery=gallery,
         differences=differences(runs),
-        configurations={run.label: run.folder.configuration.read_text() for run in runs},
+        configurations={run.label: run.ledger.configuration.read_text() for run in runs},
         titles={column.name: column.title for column in gallery.columns},
         aria={Direction.HIGHER: "higher is better", Direction.LOWER: "lower is better", Direction.NEITHER: ""},
         version=__version__,

@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from dis_lightning.metrics.base import SECTIONS, Direction, Value
 from dis_lightning.report.columns import describe
 from dis_lightning.runs.finished import Run, defined_differently, same_images
 from dis_lightning.runs.table import clamped
+from dis_lightning.values import SECTIONS, Direction, Value
 
 __all__ = ["Cell", "Column", "Row", "Table", "best", "make_tables"]
 

@@ -10,7 +10,7 @@ import yaml
 
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.files import write_atomically
-from dis_lightning.runs.folder import RunFolder
+from dis_lightning.runs.ledger import Ledger
 from dis_lightning.shards import places_of
 
 __all__ = ["check_configuration", "expected_images", "fingerprint", "leaves", "read_configuration"]
@@ -33,7 +33,7 @@ SHARD = "data.init_args.shard"
 """The key by which a run is a part of another, whose images come out the same."""
 
 
-def check_configuration(folder: RunFolder, configuration: dict[str, Any], *, write: bool) -> None:
+def check_configuration(folder: Ledger, configuration: dict[str, Any], *, write: bool) -> None:
     """Compare a configuration with the one that made a folder, and keep it there.
 
     A run may go on with more images, another batch size or number of threads, and its data may be named by another
@@ -61,7 +61,7 @@ def check_configuration(folder: RunFolder, configuration: dict[str, Any], *, wri
         write_atomically(folder.configuration, yaml.safe_dump(configuration, sort_keys=False).encode())
 
 
-def read_configuration(folder: RunFolder) -> dict[str, Any] | None:
+def read_configuration(folder: Ledger) -> dict[str, Any] | None:
     """The configuration of a run; None where there is none.
 
     Raises:
@@ -91,7 +91,7 @@ def fingerprint(configuration: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def expected_images(folder: RunFolder) -> int:
+def expected_images(folder: Ledger) -> int:
     """How many images the run of a folder has when it is finished; 0 where its configuration does not say."""
     configuration = read_configuration(folder) or {}
     data = (configuration.get("data") or {}).get("init_args", {})
@@ -133,7 +133,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _check_records(folder: RunFolder, configuration: dict[str, Any]) -> None:
+def _check_records(folder: Ledger, configuration: dict[str, Any]) -> None:
     """Where no configuration is left, the records must say that they were made by this one."""
     made = fingerprint(configuration)
     for index in folder.indices():

@@ -8,12 +8,15 @@ apart.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.runs.configuration import expected_images, leaves, read_configuration
-from dis_lightning.runs.folder import RunFolder
+from dis_lightning.runs.ledger import Ledger
 from dis_lightning.runs.summary import Summary, read_results, read_summary, sections
+
+if TYPE_CHECKING:
+    from dis_lightning.runs.folder import RunFolder
 
 __all__ = ["Image", "Run", "defined_differently", "differences", "read_runs", "same_images"]
 
@@ -27,7 +30,7 @@ class Run:
 
     Attributes:
         label: what the run is called on the page.
-        folder: its files.
+        ledger: its files and records.
         configuration: its nested keys, as kept in `config.yaml`.
         summary: its `metrics.json`.
         records: the records of its images by index.
@@ -35,11 +38,18 @@ class Run:
     """
 
     label: str
-    folder: RunFolder
+    ledger: Ledger
     configuration: dict[str, Any]
     summary: Summary
     records: dict[int, dict[str, Any]]
     values: dict[int, dict[str, float]]
+
+    @property
+    def folder(self) -> "RunFolder":
+        """Its files, with what is in them as tensors."""
+        from dis_lightning.runs.folder import RunFolder  # late: a report needs no tensor
+
+        return RunFolder(self.ledger.path)
 
     @property
     def solver(self) -> str:
@@ -129,7 +139,7 @@ def defined_differently(runs: Sequence[Run], name: str) -> list[str]:
 def _read(path: Path, label: str) -> Run:
     if not path.is_dir():
         raise MissingFileError(f"There is no folder {path}. Give the folder that a run has written (--writer.folder).")
-    folder = RunFolder(path)
+    folder = Ledger(path)
     configuration = read_configuration(folder)
     if configuration is None:
         raise InvalidValueError(

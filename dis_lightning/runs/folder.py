@@ -1,26 +1,10 @@
-"""The run folder: a ledger with one record per finished image. Every file of it is named here.
-
-    config.yaml               the whole configuration
-    samples/00017_00.png      posterior sample 0 of image 17, 8 bit; none for a sample that diverged
-    sources/00017.png         the clean image
-    measurements/00017.png    the measurement, as a picture; a map of classes is an indexed one, in the classes' colours
-                              and with their names as text
-    measurements/00017.npy    the measurement itself; a caption is 00017.txt
-    records/00017.json        written last: its presence means that image 17 is done; holds the others' SHA-256
-    trajectories/00017.gif    how it came to be, where somebody asked for that
-    results.csv, metrics.json a row per image; means and their definitions
-    grid.png, report.html     to look at
-
-Every file is written beside its place and then moved there, so that none is ever half written. The files of a batch are
-flushed to the disk together, before their records are written: a record means "done" after a power failure too.
-"""
+"""The run folder as a run needs it: what is in the files of its ledger, written together and read back."""
 
 import hashlib
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,14 +12,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.files import flush, write_atomically
+from dis_lightning.runs.ledger import Ledger, digest_of
+from dis_lightning.runs.pictures import CLASSES, read_legend, read_pixels
 from dis_lightning.types import Cost, Draws, Measurement, Reconstruction
 
 __all__ = ["Kept", "RunFolder", "read_legend", "read_png"]
-
-CLASSES = "classes"
-"""Under which name a map of classes holds theirs, one a line."""
 
 
 class Kept(NamedTuple):
@@ -57,92 +39,12 @@ class Kept(NamedTuple):
     """Names of the classes that the palette colours."""
 
 
-@dataclass(frozen=True)
-class RunFolder:
-    """Files of one run.
+class RunFolder(Ledger):
+    """The ledger of one run, and what is in its files.
 
     Args:
         path: the folder; made on the first write.
     """
-
-    path: Path
-
-    @property
-    def configuration(self) -> Path:
-        """What the run is made of."""
-        return self.path / "config.yaml"
-
-    @property
-    def metrics(self) -> Path:
-        """Means and their definitions."""
-        return self.path / "metrics.json"
-
-    @property
-    def results(self) -> Path:
-        """The values of every image."""
-        return self.path / "results.csv"
-
-    @property
-    def grid(self) -> Path:
-        """The first images at a glance."""
-        return self.path / "grid.png"
-
-    @property
-    def page(self) -> Path:
-        """All of it on one page."""
-        return self.path / "report.html"
-
-    @property
-    def samples(self) -> Path:
-        """The folder of the posterior samples."""
-        return self.path / "samples"
-
-    def sample(self, index: int, sample: int) -> Path:
-        """Where a posterior sample is kept."""
-        return self.samples / f"{index:05d}_{sample:02d}.png"
-
-    def source(self, index: int) -> Path:
-        """Where a clean image is kept."""
-        return self.path / "sources" / f"{index:05d}.png"
-
-    def measurement(self, index: int) -> Path:
-        """Where the picture of a measurement is kept."""
-        return self.path / "measurements" / f"{index:05d}.png"
-
-    def trajectory(self, index: int, kind: str) -> Path:
-        """Where a film is kept, a file of some kind."""
-        return self.path / "trajectories" / f"{index:05d}.{kind}"
-
-    def indices(self) -> list[int]:
-        """The images that have a record, in order."""
-        return sorted(int(file.stem) for file in self._records.glob("*.json"))
-
-    def finished(self, index: int) -> bool:
-        """Whether an image has a record that is whole."""
-        return self.record(index) is not None
-
-    def record(self, index: int) -> dict[str, Any] | None:
-        """The record of a finished image; None where there is none, or it is damaged."""
-        try:
-            content: dict[str, Any] = json.loads(self._record(index).read_text(encoding="utf-8"))
-        except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
-            return None
-        known = isinstance(content, dict) and content.pop("digest", None) == _digest(content)
-        return content if known else None
-
-    def require(self, index: int) -> dict[str, Any]:
-        """The record of an image that must be there, with all its files as they were written.
-
-        Raises:
-            ValueError: if it or one of its files is gone or damaged; the message says which, and what mends it.
-        """
-        record = self.record(index)
-        wrong = [self._record(index)] if record is None else self._wrong(record)
-        if record is None or wrong:
-            raise InvalidValueError(
-                f"{wrong[0]} is gone or damaged; give the command that made {self.path} again, which mends it."
-            )
-        return record
 
     def shows(self, index: int, image: Kept) -> bool:
         """Whether a finished image is that of another run: the clean one or, where nobody knows it, what was measured.
@@ -158,10 +60,6 @@ class RunFolder:
         if isinstance(kept, str) or isinstance(image.measurement, str):
             return kept == image.measurement
         return kept.shape == image.measurement.shape and torch.allclose(kept, image.measurement.cpu(), equal_nan=True)
-
-    def forget(self, index: int) -> None:
-        """Take away the record of an image, so that it counts as not finished."""
-        self._record(index).unlink(missing_ok=True)
 
     def write(self, batch: list[int], kept: list[Kept], draws: Draws, made_by: str) -> None:
         """Write all files of the images of a batch that have no record yet, and then their records.
@@ -201,7 +99,7 @@ class RunFolder:
                 "made_by": made_by,
                 "sha256": {self._name(file): hashlib.sha256(some).hexdigest() for file, some in files[index].items()},
             }
-            text = json.dumps({**record, "digest": _digest(record)}, indent=1)
+            text = json.dumps({**record, "digest": digest_of(record)}, indent=1)
             write_atomically(self._record(index), text.encode(), durable=False)
 
     def read(self, index: int) -> Draws | None:
@@ -266,36 +164,6 @@ class RunFolder:
             torch.cat(worth) if worth else None,
         )
 
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the images, `(C, H, W)`.
-
-        Raises:
-            FileNotFoundError: if there is none yet.
-        """
-        for record in filter(None, map(self.record, self.indices())):
-            return tuple(record["shape"])
-        raise MissingFileError(f"{self.path} holds no images; give the folder of a run (--writer.folder).")
-
-    def sweep(self) -> None:
-        """Remove what a killed process left half written."""
-        for partial in self.path.rglob(".*.partial"):
-            partial.unlink(missing_ok=True)
-
-    @property
-    def _records(self) -> Path:
-        return self.path / "records"
-
-    def _record(self, index: int) -> Path:
-        return self._records / f"{index:05d}.json"
-
-    def _name(self, file: Path) -> str:
-        return file.relative_to(self.path).as_posix()
-
-    def _wrong(self, record: dict[str, Any]) -> list[Path]:
-        """The files of an image that are not as they were written."""
-        files = {self.path / name: digest for name, digest in record["sha256"].items()}
-        return [file for file, digest in files.items() if _sha256(file) != digest]
-
     def _files(self, index: int, kept: Kept, draws: Draws, row: int) -> dict[Path, bytes]:
         picture = self.measurement(index)
         words = isinstance(kept.measurement, str)
@@ -316,19 +184,7 @@ class RunFolder:
 
 def read_png(file: Path) -> Tensor:
     """Read an image as 8 bit, `(3, H, W)`, or `(1, H, W)` where it is grey."""
-    with Image.open(file) as image:
-        pixels = np.array(image if image.mode == "L" else image.convert("RGB"))
-    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
-
-
-def read_legend(file: Path) -> dict[str, tuple[int, ...]]:
-    """Names and colours of the classes in a map of classes; none of any other picture."""
-    with Image.open(file) as image:
-        names, palette = image.info.get(CLASSES), image.getpalette()
-        if names is None or palette is None:
-            return {}
-        found = np.unique(np.asarray(image)).tolist()
-    return {names.split("\n")[label]: tuple(palette[3 * label : 3 * label + 3]) for label in found}
+    return torch.from_numpy(read_pixels(file))
 
 
 def _png(image: Tensor, palette: Tensor | None = None, classes: tuple[str, ...] = ()) -> bytes:
@@ -359,11 +215,3 @@ def _bytes(measurement: Tensor | str) -> bytes:
 def _together(values: list[Tensor | str]) -> Measurement:
     tensors = [value for value in values if isinstance(value, Tensor)]
     return torch.stack(tensors) if tensors else [value for value in values if isinstance(value, str)]
-
-
-def _sha256(file: Path) -> str | None:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
-
-
-def _digest(record: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

@@ -4,21 +4,23 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from dis_lightning.files import write_atomically
-from dis_lightning.runs.folder import RunFolder, read_png
+from dis_lightning.runs.ledger import Ledger
+from dis_lightning.runs.pictures import read_pixels
 from dis_lightning.runs.spread import spread
 
 __all__ = ["draw_grid"]
 
-Panel = Tensor | str
+Panel = npt.NDArray[Any] | str
 """8-bit pixels `(C, H, W)`, a map of standard deviations `(H, W)`, or why there is neither."""
 
 
-def draw_grid(folder: RunFolder, records: list[dict[str, Any]], max_samples: int) -> None:
+def draw_grid(folder: Ledger, records: list[dict[str, Any]], max_samples: int) -> None:
     """Draw `grid.png` from the files of a run folder.
 
     Args:
@@ -28,7 +30,7 @@ def draw_grid(folder: RunFolder, records: list[dict[str, Any]], max_samples: int
     """
     rows = [_row(folder, record, max_samples) for record in records]
     titles = list(dict.fromkeys(title for row in rows for title in row))
-    maps = [panel for row in rows for panel in row.values() if isinstance(panel, Tensor) and panel.ndim == 2]
+    maps = [panel for row in rows for panel in row.values() if isinstance(panel, np.ndarray) and panel.ndim == 2]
     brightest = max((float(panel.max()) for panel in maps), default=0.0) or 1.0
     # 1.4 inch per picture keeps the titles readable and 8 rows on one screen.
     figure = Figure(figsize=(1.4 * len(titles) + 0.4, 1.4 * len(rows) + 0.3), layout="constrained")
@@ -44,12 +46,12 @@ def draw_grid(folder: RunFolder, records: list[dict[str, Any]], max_samples: int
     write_atomically(folder.grid, buffer.getvalue())
 
 
-def _row(folder: RunFolder, record: dict[str, Any], max_samples: int) -> dict[str, Panel]:
+def _row(folder: Ledger, record: dict[str, Any], max_samples: int) -> dict[str, Panel]:
     """What is shown of one image, by title."""
     index, lost = record["index"], record["diverged"]
-    panels: dict[str, Panel] = {"measurement": read_png(folder.measurement(index))}
+    panels: dict[str, Panel] = {"measurement": read_pixels(folder.measurement(index))}
     for sample, diverged in enumerate(lost[:max_samples]):
-        panels[f"sample {sample}"] = "diverged" if diverged else read_png(folder.sample(index, sample))
+        panels[f"sample {sample}"] = "diverged" if diverged else read_pixels(folder.sample(index, sample))
     if len(lost) > 1:
         found = spread(folder, record)
         panels |= dict.fromkeys(("mean", "std"), "too few samples") if found is None else found._asdict()
@@ -57,7 +59,7 @@ def _row(folder: RunFolder, record: dict[str, Any], max_samples: int) -> dict[st
 
 
 def _truth(file: Path) -> dict[str, Panel]:
-    return {"truth": read_png(file)} if file.exists() else {}
+    return {"truth": read_pixels(file)} if file.exists() else {}
 
 
 def _show(axis: Axes, panel: Panel, brightest: float) -> None:
@@ -66,7 +68,7 @@ def _show(axis: Axes, panel: Panel, brightest: float) -> None:
     if isinstance(panel, str):
         axis.text(0.5, 0.5, panel, ha="center", va="center", fontsize=8)
     elif panel.ndim == 2:
-        axis.imshow(panel.numpy(), cmap="magma", vmin=0, vmax=brightest, interpolation="nearest")
+        axis.imshow(panel, cmap="magma", vmin=0, vmax=brightest, interpolation="nearest")
     else:
-        pixels = panel.expand(3, -1, -1).permute(1, 2, 0) / 255
-        axis.imshow(pixels.numpy(), interpolation="nearest")
+        pixels = np.broadcast_to(panel, (3, *panel.shape[1:])).transpose(1, 2, 0) / 255
+        axis.imshow(pixels, interpolation="nearest")

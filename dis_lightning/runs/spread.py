@@ -9,10 +9,11 @@ The root of the mean of `std^2` over all pixels is the metric `pixel_std` of the
 
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
-from dis_lightning.runs.folder import RunFolder, read_png
+from dis_lightning.runs.ledger import Ledger
+from dis_lightning.runs.pictures import read_pixels
 
 __all__ = ["Spread", "spread"]
 
@@ -20,13 +21,13 @@ __all__ = ["Spread", "spread"]
 class Spread(NamedTuple):
     """Mean and standard deviation, in grey levels."""
 
-    mean: Tensor
+    mean: npt.NDArray[np.float64]
     """`(C, H, W)`."""
-    std: Tensor
+    std: npt.NDArray[np.float64]
     """`(H, W)`."""
 
 
-def spread(folder: RunFolder, record: dict[str, Any]) -> Spread | None:
+def spread(folder: Ledger, record: dict[str, Any]) -> Spread | None:
     """Read the samples of an image; None where fewer than two did not diverge.
 
     Args:
@@ -34,8 +35,8 @@ def spread(folder: RunFolder, record: dict[str, Any]) -> Spread | None:
         record: the image's record.
     """
     index, lost = record["index"], record["diverged"]
-    kept = [read_png(folder.sample(index, sample)) for sample, diverged in enumerate(lost) if not diverged]
+    kept = [read_pixels(folder.sample(index, sample)) for sample, diverged in enumerate(lost) if not diverged]
     if len(kept) < 2:
         return None
-    samples = torch.stack(kept).double()
-    return Spread(samples.mean(dim=0), samples.var(dim=0).mean(dim=0).sqrt())
+    samples = np.stack(kept).astype(np.float64)
+    return Spread(samples.mean(axis=0), np.sqrt(samples.var(axis=0, ddof=1).mean(axis=0)))

@@ -8,12 +8,15 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dis_lightning.errors import UserError
 from dis_lightning.files import write_atomically
-from dis_lightning.metrics.base import SECTIONS, ImageMetric, Metric, SetMetric, entry
-from dis_lightning.runs.folder import RunFolder
+from dis_lightning.runs.ledger import Ledger
+from dis_lightning.values import SECTIONS
+
+if TYPE_CHECKING:
+    from dis_lightning.metrics.base import Metric
 
 __all__ = ["Found", "Summary", "flatten", "read_results", "read_summary", "sections", "sum_up"]
 
@@ -27,7 +30,7 @@ NO_TABLE = ("diverged", "clamped", "definitions", "calibration")
 """Its parts that hold no means."""
 
 
-def sum_up(folder: RunFolder, metrics: Sequence[Metric], found: Found, indices: list[int]) -> Summary:
+def sum_up(folder: Ledger, metrics: "Sequence[Metric]", found: Found, indices: list[int]) -> Summary:
     """Write `results.csv` and `metrics.json`; give the content of the latter.
 
     What both files hold already of the same images, and is not computed now, stays. A metric of the whole set that
@@ -42,6 +45,8 @@ def sum_up(folder: RunFolder, metrics: Sequence[Metric], found: Found, indices: 
     Raises:
         Exception: what a metric of the whole set raises other than a user's mistake, after all others are written.
     """
+    from dis_lightning.metrics.base import ImageMetric, SetMetric, entry  # late: reading a sum needs none of it
+
     records = [folder.require(index) for index in indices]
     earlier, table = _earlier(folder, indices)
     summary = {**earlier, **_header(records), "definitions": earlier.get("definitions", {})}
@@ -69,7 +74,7 @@ def sum_up(folder: RunFolder, metrics: Sequence[Metric], found: Found, indices: 
     return summary
 
 
-def read_summary(folder: RunFolder) -> Summary | None:
+def read_summary(folder: Ledger) -> Summary | None:
     """What `metrics.json` holds; None where there is none, or it or the `results.csv` that it belongs to is damaged."""
     try:
         content = json.loads(folder.metrics.read_text(encoding="utf-8"))
@@ -117,7 +122,7 @@ def _header(records: list[dict[str, Any]]) -> Summary:
     }
 
 
-def _earlier(folder: RunFolder, indices: list[int]) -> tuple[Summary, dict[int, dict[str, float]]]:
+def _earlier(folder: Ledger, indices: list[int]) -> tuple[Summary, dict[int, dict[str, float]]]:
     """What both files hold already; nothing where one is gone or damaged, or they are of other images."""
     summary = read_summary(folder)
     table = {} if summary is None else read_results(folder.results)
@@ -128,7 +133,7 @@ def _earlier(folder: RunFolder, indices: list[int]) -> tuple[Summary, dict[int, 
     return summary, table
 
 
-def _merge(summary: Summary, content: dict[str, dict[str, Any]], metric: Metric) -> None:
+def _merge(summary: Summary, content: dict[str, dict[str, Any]], metric: "Metric") -> None:
     """Add what a metric gives, section by section, and the definitions of it."""
     for section, values in content.items():
         if values:

@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from dis_lightning.runs.folder import RunFolder
+from dis_lightning.runs.ledger import Ledger
 from dis_lightning.runs.summary import Summary, sections
 
 __all__ = ["clamped", "print_summary"]
@@ -14,7 +14,7 @@ MANY = 0.05
 """Share of values outside [-1, 1] from which on something is amiss; saturated pixels alone are fewer."""
 
 
-def print_summary(summary: Summary, folder: RunFolder, reused: int = 0) -> None:
+def print_summary(summary: Summary, folder: Ledger, reused: int = 0) -> None:
     """Show the means, what diverged and where the files are.
 
     Args:

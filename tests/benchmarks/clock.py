@@ -8,7 +8,7 @@ import torch
 
 from dis_lightning.progress import counted
 
-__all__ = ["interleave"]
+__all__ = ["interleave", "wait"]
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -36,14 +36,15 @@ def interleave(
 
 
 def _time(workload: Iterator[Any], steps: int, device: torch.device) -> float:
-    _wait(device)
+    wait(device)
     begin = time.perf_counter()
     for _ in range(steps):
         next(workload)
-    _wait(device)
+    wait(device)
     return (time.perf_counter() - begin) / steps
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

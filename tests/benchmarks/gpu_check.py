@@ -31,7 +31,7 @@ SECTIONS = {
     "profile": (60, "kernels of a guided step, by kind"),
     "compiled": (120, "guided steps of the bedroom network, compiled"),
     "solvers": (120, "every solver: same bits twice, same result in every way to compute"),
-    "conformance": (100, "the conformance suite of the solvers on the GPU"),
+    "conformance": (100, "the conformance suite on the GPU"),
 }
 BESIDE = ("warm_fused_8", "warm_fused_1")
 """Run at the same time as what follows them, up to what needs them."""
@@ -233,17 +233,7 @@ def off(a: Any, b: Any) -> float:
 def arguments(tiny: bool) -> dict[str, Any]:
     from networks import arguments_of
 
-    if not tiny:
-        return arguments_of("bedroom")
-    return {
-        "image_size": 8,
-        "model_channels": 32,
-        "num_res_blocks": 1,
-        "attention_resolutions": [4],
-        "channel_mult": [1, 1],
-        "num_head_channels": 32,
-        "use_scale_shift_norm": False,
-    }
+    return arguments_of("tiny" if tiny else "bedroom")
 
 
 # ---------------------------------------------------------------- correctness
@@ -401,6 +391,11 @@ def solvers(findings: Findings, device: Any, tiny: bool) -> None:
     def compare(name: str) -> None:
         plain, again = samples(name), samples(name)
         findings.check(f"{name}: the same bits twice", torch.equal(plain, again))
+        os.environ["DIS_LIGHTNING_NOISE_AHEAD"] = "1"
+        try:
+            findings.check(f"{name}: the same bits with noise drawn ahead", torch.equal(samples(name), plain))
+        finally:
+            del os.environ["DIS_LIGHTNING_NOISE_AHEAD"]
         on_cpu = samples(name, torch.device("cpu")).to(device)
         findings.check(f"{name}: as on the CPU", off(plain, on_cpu) < 1e-2, f"{off(plain, on_cpu):.1e}")
         for ways in ({"compile": "cuda_graphs"}, {"compile": "cuda_graphs", "fused": True}):
@@ -414,16 +409,16 @@ def solvers(findings: Findings, device: Any, tiny: bool) -> None:
 
 def conformance(findings: Findings, device: Any, tiny: bool) -> None:
     """The suite itself, pointed at the GPU."""
-    suite = HERE.parents[1] / "conformance" / "test_solvers.py"
-    command = [sys.executable, "-m", "pytest", "-q", "-x" if tiny else "-q", "-n", "8" if not tiny else "1", str(suite)]
-    command += [
-        "--device",
-        str(device),
-        "-p",
-        "stand_ins_plugin",
-        "-k",
-        "not operator" if not tiny else "gradient_stays",
-    ]
+    from stand_ins import stand_in
+
+    suite = HERE.parents[1] / "conformance"
+    files = ["solvers", "predict_step", "operators", "every_prior", "every_kernel"]
+    lacking = {"deepinv": "DeepInv", "diffusers": "Diffusers", "open_clip": "CLIPText"}
+    left_out = ["works_with_every_operator", *(lacking[name] for name in stand_in() if name in lacking)]
+    command = [sys.executable, "-m", "pytest", "-q", "-x" if tiny else "-q", "-n", "1" if tiny else "8"]
+    command += [str(suite / f"test_{file}.py") for file in files]
+    command += ["--device", str(device), "-p", "stand_ins_plugin"]
+    command += ["-k", "gradient_stays or bits_and" if tiny else " and ".join(f"not {name}" for name in left_out)]
     done = subprocess.run(command, cwd=HERE.parents[2], capture_output=True, text=True, check=False)
     print(done.stdout[-6000:], done.stderr[-3000:])
     last = [line for line in done.stdout.strip().splitlines() if line][-12:]
@@ -514,6 +509,13 @@ def steps(findings: Findings, device: Any, tiny: bool) -> None:
         finally:
             torch.use_deterministic_algorithms(False)
 
+    def ahead(batch: int, **ways: Any) -> None:
+        os.environ["DIS_LIGHTNING_NOISE_AHEAD"] = "1"
+        try:
+            dps(f"DPS bfloat16 {words(ways)}, noise drawn ahead", batch, **ways)
+        finally:
+            del os.environ["DIS_LIGHTNING_NOISE_AHEAD"]
+
     def authors() -> None:
         old = build(arguments(tiny), torch.float16, device)
         timed(findings, "DPS float16 eager (stands for the authors' loop)", guided(EDM(old), 1, device), 1, device)
@@ -531,6 +533,8 @@ def steps(findings: Findings, device: Any, tiny: bool) -> None:
     # From here on the network is fused, in place.
     for batch in batches:
         guarded(findings, f"fast {batch}", lambda b=batch: dps(f"DPS bfloat16 {words(fast)}", b, **fast))
+    for batch in batches[:2]:
+        guarded(findings, f"ahead {batch}", lambda b=batch: ahead(b, **fast))
     for batch in batches[:2]:
         guarded(findings, f"fused {batch}", lambda b=batch: dps("DPS bfloat16 fused", b, fused=True))
     for batch in batches[:2]:
@@ -577,81 +581,24 @@ def compiled(findings: Findings, device: Any, tiny: bool) -> None:
             guarded(findings, f"{way} {fused} {batch}", lambda w=way, f=fused, b=batch: dps(b, compile=w, fused=f))
 
 
-KINDS = {
-    "normalisation": (
-        "_sum_features",
-        "_standardise",
-        "_apply",
-        "_sum_slopes",
-        "_average",
-        "group_norm",
-        "GroupNorm",
-        "RowwiseMoments",
-        "ComputeFusedParams",
-        "ComputeInternal",
-    ),
-    "attention": ("flash", "fmha", "attention", "sdpa"),
-    "copies and casts": (
-        "copy",
-        "Memcpy",
-        "Memset",
-        "nchwToNhwc",
-        "nhwcToNchw",
-        "CatArray",
-        "direct_copy",
-        "transpose",
-        "fill",
-    ),
-    "convolutions": ("conv", "xmma", "cudnn", "implicit", "dgrad", "fprop", "sm90_xmma", "cutlass"),
-    "products": ("gemm", "cublas", "nvjet", "splitK"),
-}
-
-
 def profile(findings: Findings, device: Any, tiny: bool) -> None:
     """Which kernels take the time, plain and fused."""
     import torch
     from networks import build
-    from torch.profiler import ProfilerActivity
-    from torch.profiler import profile as record
+    from profiles import shares, spent
 
     from dis_lightning.priors import EDM
 
     network = build(arguments(tiny), torch.bfloat16, device)
-    activities = [ProfilerActivity.CPU] if device.type == "cpu" else [ProfilerActivity.CUDA]
 
     def look(title: str, batch: int, **ways: Any) -> None:
         states = guided(EDM(network, **ways), batch, device)
         for _ in range(4):
             next(states)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        count = 3
-        with record(activities=activities) as found:
-            for _ in range(count):
-                next(states)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-        spent: dict[str, float] = {}
-        for event in found.key_averages():
-            one = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
-            if one > 0:
-                spent[event.key] = spent.get(event.key, 0.0) + one / 1e3 / count
-        total = sum(spent.values())
-        kinds: dict[str, float] = {}
-        for key, one in spent.items():
-            kind = next(
-                (kind for kind, marks in KINDS.items() if any(mark.lower() in key.lower() for mark in marks)),
-                "the rest",
-            )
-            kinds[kind] = kinds.get(kind, 0.0) + one
-        rows = [(f"[{kind}]", one / total, one) for kind, one in sorted(kinds.items(), key=lambda item: -item[1])]
-        top = sorted(spent.items(), key=lambda item: -item[1])[:25]
-        rows += [(key[:58], one / total, one) for key, one in top[:12]]
-        rows.append(("all", 1.0, total))
-        findings.profile(f"{title}, batch {batch}", rows)
-        text = "\n".join(
-            f"{one / total:7.2%} {one:9.3f} ms  {key}" for key, one in sorted(spent.items(), key=lambda item: -item[1])
-        )
+        times = spent(states, 3, device)
+        findings.profile(f"{title}, batch {batch}", shares(times))
+        total = sum(times.values())
+        text = "\n".join(f"{one / total:7.2%} {one:9.3f} ms  {key}" for key, one in times.items())
         (findings.path.parent / f"profile_{title.replace(' ', '_')}_{batch}.txt").write_text(text + "\n")
 
     guarded(findings, "profile plain", lambda: look("bfloat16 eager", 2 if tiny else 8))

@@ -3,7 +3,7 @@
 fraction of the floor = FLOP(forward + gradient to the image) / seconds per step and image / rate of matrix products
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from statistics import median
 from typing import Any, get_args
 
@@ -11,10 +11,11 @@ import torch
 from clock import interleave
 from jsonargparse import auto_cli
 from networks import NetworkName, arguments_of, floor
+from profiles import shares, spent
 from report import Report, Result, machine, write
 from rich import print as show
 from settings import Setting, settings
-from work import matrix_products, peak_memory, product_cost, start
+from work import Start, matrix_products, peak_memory, product_cost, start
 
 from dis_lightning.priors.computing import Compile
 from dis_lightning.progress import counted
@@ -36,7 +37,8 @@ def guided_step(
     """Time a guided step of DPS in several settings and say which is best.
 
     Args:
-        networks: "small", of the rooms at 32 px, or "bedroom", at 256 px; by default both on a GPU, else the small one.
+        networks: "small", of the rooms at 32 px, "bedroom", at 256 px, or "tiny", to try this script; by default the
+            first two on a GPU, else the small one.
         batches: batch sizes; 1 is always among them.
         device: by default "cuda" where there is one, else "cpu".
         compile: the values of a prior's `compile` to try too; by default all on a GPU, none elsewhere.
@@ -65,7 +67,7 @@ def guided_step(
     reports = []
     for name in chosen:
         reports.append(_measure(name, ways, place, steps, repetitions))
-        show(reports[-1].table())
+        show(reports[-1].table(), *reports[-1].profile_tables())
     facts = machine(place)
     show(facts, *(report.verdict() for report in reports), sep="\n")
     if save:
@@ -85,7 +87,8 @@ def _configure(on_gpu: bool, cudnn_benchmark: bool) -> None:
 
 def _measure(name: NetworkName, ways: list[Setting], device: torch.device, steps: int, repetitions: int) -> Report:
     arguments = arguments_of(name)
-    work, memory = _start(ways, arguments, device)
+    begun, memory = _start(ways, arguments, device)
+    work = {way: start.steps for way, start in begun.items()}
     products = {dtype: matrix_products(dtype, device) for dtype in dict.fromkeys(way.dtype for way in work)}
     for product in products.values():
         next(product)
@@ -97,27 +100,31 @@ def _measure(name: NetworkName, ways: list[Setting], device: torch.device, steps
         rates = [product_cost(device) / each for each in seconds[way.dtype]]
         speedup = median(a / b for a, b in zip(plain, own, strict=True))
         fraction = median(cost.guided / a / rate for a, rate in zip(own, rates, strict=True))
-        return Result(way, own, speedup, fraction, memory[way])
+        return Result(way, own, speedup, fraction, memory[way], begun[way].seconds)
 
     precisions = {way.precision: way.dtype for way in work}
     rates = {precision: product_cost(device) / median(seconds[dtype]) for precision, dtype in precisions.items()}
-    return Report(name, cost, rates, [result(way) for way in work])
+    report = Report(name, cost, rates, [result(way) for way in work])
+    for way in dict.fromkeys((ways[0], report.best.setting)):
+        title = f"{way.label}, batch {way.batch}"
+        report.profiles[title] = shares(spent(work[way], steps, device))
+    return report
 
 
 def _start(
     ways: list[Setting], arguments: dict[str, Any], device: torch.device
-) -> tuple[dict[Setting, Iterator[Any]], dict[Setting, float]]:
+) -> tuple[dict[Setting, Start], dict[Setting, float]]:
     # On a CPU the memory is asked for first: see `peak_memory`.
     asked = counted(ways, "Measuring memory") if device.type == "cpu" else ()
     alone = {way: peak_memory(way, arguments) for way in asked}
     work, memory = {}, {}
     for way in counted(ways, "Taking the first steps"):
         try:
-            work[way], used = start(way, arguments, device)
+            work[way] = start(way, arguments, device)
         except torch.OutOfMemoryError:
             show(f"Left out, for want of memory: {way.label} at batch {way.batch}.")
             continue
-        memory[way] = alone.get(way, used)
+        memory[way] = alone.get(way, work[way].memory)
     return work, memory
 
 

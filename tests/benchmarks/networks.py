@@ -13,14 +13,28 @@ import yaml
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dis_lightning.priors import EDM, UNet
+from dis_lightning.priors import EDM, ConsistencyModel, UNet
+from dis_lightning.priors.base import Denoiser
 from dis_lightning.priors.cards import file_cards
+from dis_lightning.priors.computing import Compile
 
-__all__ = ["Floor", "NetworkName", "arguments_of", "build", "floor"]
+__all__ = ["TINY", "Floor", "NetworkName", "arguments_of", "build", "floor", "random_prior"]
 
-NetworkName = Literal["small", "bedroom"]
+NetworkName = Literal["tiny", "small", "bedroom"]
 
 ROOMS = Path(__file__).parents[2] / "configs" / "rooms" / "edm.yaml"
+
+
+TINY: dict[str, Any] = {
+    "image_size": 8,
+    "model_channels": 32,
+    "num_res_blocks": 1,
+    "attention_resolutions": [4],
+    "channel_mult": [1, 1],
+    "num_head_channels": 32,
+    "use_scale_shift_norm": False,
+}
+"""To try the scripts themselves."""
 
 
 class Floor(NamedTuple):
@@ -34,6 +48,8 @@ class Floor(NamedTuple):
 
 def arguments_of(name: NetworkName) -> dict[str, Any]:
     """The arguments of `UNet`: of the network trained on rooms, or of the one published for LSUN bedroom at 256 px."""
+    if name == "tiny":
+        return dict(TINY)
     if name == "bedroom":
         return file_cards()["edm_bedroom256_ema"].arguments
     denoiser = yaml.safe_load(ROOMS.read_text())["training"]["init_args"]["model"]
@@ -50,6 +66,19 @@ def build(arguments: dict[str, Any], dtype: torch.dtype, device: torch.device) -
             # A new network has layers of zeros, on which a GPU draws less power and runs faster than on others.
             layer.reset_parameters()
     return network.requires_grad_(False).eval()
+
+
+def random_prior(
+    kind: Literal["EDM", "ConsistencyModel"],
+    network: NetworkName,
+    dtype: torch.dtype,
+    clip: bool = False,
+    compile: Compile | None = None,
+    fused: bool = False,
+) -> Denoiser:
+    """A prior as a configuration names it, with random weights."""
+    made = EDM if kind == "EDM" else ConsistencyModel
+    return made(build(arguments_of(network), dtype, torch.device("cpu")), clip=clip, compile=compile, fused=fused)
 
 
 def floor(arguments: dict[str, Any]) -> Floor:

@@ -6,9 +6,9 @@ from unittest.mock import MagicMock
 
 __all__ = ["stand_in"]
 
-OPTIONAL = ("arviz_stats", "deepinv", "lmdb", "open_clip")
+OPTIONAL = ("arviz_stats", "deepinv", "diffusers", "lmdb", "open_clip")
 """Those that are imported with the package or its tests; others are asked for late, or not at all."""
-INSIDE = ("arviz_stats.base", "arviz_stats.base.array", "deepinv.physics")
+INSIDE = ("arviz_stats.base", "arviz_stats.base.array", "deepinv.models", "deepinv.physics")
 
 
 def stand_in() -> list[str]:

@@ -3,12 +3,14 @@
 Both are endless iterators, so that the same clock can go round between them.
 """
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from clock import wait
 from networks import build
 from settings import Setting
 from torch import Tensor
@@ -20,7 +22,7 @@ from dis_lightning.operators import AveragePool
 from dis_lightning.solvers import DPS
 from dis_lightning.types import State
 
-__all__ = ["guided_steps", "matrix_products", "peak_memory", "product_cost", "start"]
+__all__ = ["Start", "guided_steps", "matrix_products", "peak_memory", "product_cost", "start"]
 
 WARM_UP = 4
 """Steps before the clock starts: code is compiled, and CUDA graphs are warmed up, recorded and replayed."""
@@ -37,19 +39,31 @@ def guided_steps(setting: Setting, arguments: dict[str, Any], device: torch.devi
     return solver.iterate(y, noise)
 
 
-def start(setting: Setting, arguments: dict[str, Any], device: torch.device) -> tuple[Iterator[State], float]:
-    """Build a network and take the first guided steps.
+class Start(NamedTuple):
+    """How guided steps began."""
 
-    Returns:
-        The steps to come, and the peak memory until now in GiB: on a GPU of this network and its steps, on a CPU of
-        the whole process, libraries included.
-    """
+    steps: Iterator[State]
+    """The steps to come."""
+    seconds: float
+    """Until the first step was there, compiling included, but not the building of the network."""
+    memory: float
+    """Peak memory until now in GiB: on a GPU of this network and its steps, on a CPU of the whole process, libraries
+    included."""
+
+
+def start(setting: Setting, arguments: dict[str, Any], device: torch.device) -> Start:
+    """Build a network and take the first guided steps."""
     others = torch.cuda.memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
     with CostMeter((), device) as meter:
         steps = guided_steps(setting, arguments, device)
-        for _ in range(WARM_UP):
+        wait(device)
+        begin = time.perf_counter()
+        next(steps)
+        wait(device)
+        seconds = time.perf_counter() - begin
+        for _ in range(WARM_UP - 1):
             next(steps)
-    return steps, meter.memory - others
+    return Start(steps, seconds, meter.memory - others)
 
 
 def peak_memory(setting: Setting, arguments: dict[str, Any]) -> float:
@@ -62,7 +76,7 @@ def peak_memory(setting: Setting, arguments: dict[str, Any]) -> float:
 
 
 def _peak_memory(setting: Setting, arguments: dict[str, Any]) -> float:
-    return start(setting, arguments, torch.device("cpu"))[1]
+    return start(setting, arguments, torch.device("cpu")).memory
 
 
 def matrix_products(dtype: torch.dtype, device: torch.device) -> Iterator[Tensor]:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,6 +188,55 @@ def test_a_write_that_stops_half_way_leaves_what_was_there(tmp_path: Path, monke
     with pytest.raises(SystemError):
         write_atomically(file, b"new")
     assert file.read_bytes() == b"old"
+
+
+def test_a_batch_is_flushed_once_when_all_its_files_are_there_and_before_its_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def look(files: Iterable[Path]) -> None:
+        whole = all(file.stat().st_size > 0 for file in files)
+        seen.append((whole, len(list(tmp_path.glob("samples/*"))), len(list(tmp_path.glob("records/*")))))
+
+    monkeypatch.setattr("dis_lightning.runs.folder.flush", look)
+    run(tmp_path)
+    assert seen == [(True, 4, 0), (True, 8, 2)]
+
+
+@pytest.mark.parametrize("moment", ["before the flush", "after a record"])
+def test_a_power_failure_leaves_no_record_of_what_it_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """What was written and not flushed is empty afterwards, as a file system may leave it."""
+    before = contents(run(tmp_path / "unbroken").folder, "[smr]*/*.png")
+    unflushed: list[Path] = []
+
+    def write(file: Path, content: bytes, *, durable: bool = True) -> None:
+        if file.parent.name == "records" and file.stem == "00003" and moment == "after a record":
+            raise SystemError
+        write_atomically(file, content, durable=durable)
+        unflushed.append(file)
+
+    def flush(files: Iterable[Path]) -> None:
+        if moment == "before the flush" and "00003" in str(unflushed):
+            raise SystemError
+        unflushed.clear()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dis_lightning.runs.folder.write_atomically", write)
+        patch.setattr("dis_lightning.runs.folder.flush", flush)
+        with pytest.raises(SystemError):
+            run(tmp_path / "broken")
+    for file in unflushed:
+        file.write_bytes(b"")
+    folder = RunFolder(tmp_path / "broken")
+    # Records are flushed with the files of the next batch.
+    assert [index for index in range(4) if folder.finished(index)] == ([0, 1] if moment == "after a record" else [])
+
+    run(tmp_path / "broken")
+    assert contents(tmp_path / "broken", "[smr]*/*.png") == before
+    assert all(map(folder.finished, range(4)))
 
 
 def test_a_solver_forgets_the_folder_after_its_run(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import atexit
 import functools
 import inspect
 import math
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ from dis_lightning.solvers import Solver
 
 __all__ = [
     "DATA",
+    "DEVICE",
     "IMAGES",
     "KERNELS",
     "OPERATORS",
@@ -62,6 +64,9 @@ __all__ = [
 
 SHAPE = (3, 8, 8)
 """Images of both suites."""
+
+DEVICE = torch.device(os.environ.get("DIS_LIGHTNING_TEST_DEVICE", "cpu"))
+"""Where solvers, operators, priors and kernels compute: `pytest tests/conformance --device cuda`."""
 
 
 @dataclass(frozen=True)

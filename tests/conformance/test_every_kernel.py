@@ -11,7 +11,7 @@ import pkgutil
 
 import pytest
 import torch
-from catalogue import KERNELS, concrete
+from catalogue import DEVICE, KERNELS, concrete
 from one_stream import OneStream
 from torch import Tensor
 
@@ -45,7 +45,7 @@ def after(name: str, target: Target, noise: NoiseSource, start: Tensor, steps: i
 
 
 def some(rows: int = 4) -> Tensor:
-    return torch.randn(rows, 2, 3, generator=torch.Generator().manual_seed(0))
+    return torch.randn(rows, 2, 3, generator=torch.Generator().manual_seed(0)).to(DEVICE)
 
 
 def test_every_kernel_has_an_entry() -> None:
@@ -66,21 +66,21 @@ def test_every_kernel_in_the_folder_is_public() -> None:
 def test_the_law_that_it_is_said_to_have_stays_and_is_reached(name: str, begun: str) -> None:
     curvature = 1 + STIFFNESS
     mean, variance = STIFFNESS * CENTRE / curvature, KERNELS[name].law(curvature)
-    start = OneStream(1).normal((ROWS, 1))
+    start = OneStream(1, DEVICE).normal((ROWS, 1))
     start = mean + math.sqrt(variance) * start if begun == "at its law" else 0.1 * start - 1
-    z = after(name, bowl, OneStream(), start, STEPS if begun == "at its law" else 60).z.double()
+    z = after(name, bowl, OneStream(0, DEVICE), start, STEPS if begun == "at its law" else 60).z.double()
     assert abs(z.mean() - mean) < 5 * math.sqrt(variance / ROWS)
     assert abs(z.var() - variance) < 5 * variance * math.sqrt(2 / ROWS)
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLERS if KERNELS[name].exact])
 def test_an_exact_kernel_keeps_the_law_of_any_energy(name: str) -> None:
-    grid = torch.linspace(-4, 4, 4001, dtype=torch.float64)[:, None]
+    grid = torch.linspace(-4, 4, 4001, dtype=torch.float64, device=DEVICE)[:, None]
     density = torch.exp(-waves(grid).energy - grid[:, 0].square() / 2)
     share = (density / density.sum()).cumsum(0)
-    uniform = torch.rand(ROWS, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    uniform = torch.rand(ROWS, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(DEVICE)
     start = grid[torch.searchsorted(share, uniform).clamp(max=4000)]
-    z = after(name, waves, OneStream(), start)
+    z = after(name, waves, OneStream(0, DEVICE), start)
     for power in (1, 2, 4):
         truth = (grid[:, 0] ** power * density).sum() / density.sum()
         spread = (grid[:, 0] ** (2 * power) * density).sum() / density.sum() - truth**2
@@ -90,8 +90,8 @@ def test_an_exact_kernel_keeps_the_law_of_any_energy(name: str) -> None:
 
 @for_every_kernel
 def test_a_kernel_without_a_law_descends_and_draws_nothing(name: str) -> None:
-    start, found = some(), after(name, waves, NoiseSource(0, range(4)), some())
-    other = after(name, waves, NoiseSource(1, range(4)), some())
+    start, found = some(), after(name, waves, NoiseSource(0, range(4), DEVICE), some())
+    other = after(name, waves, NoiseSource(1, range(4), DEVICE), some())
     if KERNELS[name].law:
         assert not torch.equal(found.z, other.z)
     else:
@@ -102,7 +102,7 @@ def test_a_kernel_without_a_law_descends_and_draws_nothing(name: str) -> None:
 @for_every_kernel
 def test_it_depends_on_the_noise_alone_and_leaves_the_global_generator_alone(name: str) -> None:
     before = torch.get_rng_state()
-    first, second = (after(name, waves, NoiseSource(3, range(4)), some()) for _ in range(2))
+    first, second = (after(name, waves, NoiseSource(3, range(4), DEVICE), some()) for _ in range(2))
     assert torch.equal(first.z, second.z)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -110,9 +110,9 @@ def test_it_depends_on_the_noise_alone_and_leaves_the_global_generator_alone(nam
 @for_every_kernel
 def test_a_row_does_not_feel_the_others_and_a_broken_one_breaks_itself_alone(name: str) -> None:
     start = some()
-    alone = after(name, waves, NoiseSource(0, [5]), start[2:3])
+    alone = after(name, waves, NoiseSource(0, [5], DEVICE), start[2:3])
     start[0] = math.nan
-    together = after(name, waves, NoiseSource(0, [1, 2, 5, 3]), start)
+    together = after(name, waves, NoiseSource(0, [1, 2, 5, 3], DEVICE), start)
     torch.testing.assert_close(together.z[2:3], alone.z, rtol=1e-5, atol=1e-5)
     assert together.z[1:].isfinite().all()
 
@@ -125,7 +125,7 @@ def test_the_next_point_is_evaluated_in_the_type_of_the_noise_and_the_last_one_i
     kernel, target = KERNELS[name].build(), bowl
     point = target(some().to(dtype))
     kept = [part.clone() for part in point]
-    found, _ = kernel.step(point, kernel.init(point), target, NoiseSource(0, range(4)))
+    found, _ = kernel.step(point, kernel.init(point), target, NoiseSource(0, range(4), DEVICE))
     again = target(found.z)
     for part, wanted in zip(found, again, strict=True):
         assert part.dtype == dtype
@@ -137,10 +137,10 @@ def test_the_next_point_is_evaluated_in_the_type_of_the_noise_and_the_last_one_i
 @for_every_kernel
 def test_a_kernel_remembers_nothing_so_that_two_chains_can_share_it(name: str) -> None:
     kernel, parts = KERNELS[name].build(), [(bowl, some(), 0), (waves, some() / 2, 1)]
-    chains = [walk(kernel, target(z), 5, target, NoiseSource(seed, range(4))) for target, z, seed in parts]
+    chains = [walk(kernel, target(z), 5, target, NoiseSource(seed, range(4), DEVICE)) for target, z, seed in parts]
     shared = list(zip(*chains, strict=True))[-1]
     for (target, z, seed), point in zip(parts, shared, strict=True):
-        alone = list(walk(KERNELS[name].build(), target(z), 5, target, NoiseSource(seed, range(4))))[-1]
+        alone = list(walk(KERNELS[name].build(), target(z), 5, target, NoiseSource(seed, range(4), DEVICE)))[-1]
         assert torch.equal(point.z, alone.z)
 
 

@@ -172,7 +172,12 @@ METRICS: dict[str, MetricCase] = {
     "AlignedPSNR": MetricCase(AlignedPSNR, {"psnr_aligned": ("PSNR aligned", UP, "dB")}),
     "CLIPScore": MetricCase(lambda: CLIPScore(clip()), {"clip_score": ("CLIP score", UP, "")}, Words),
     "Calibration": MetricCase(
-        Calibration, {"coverage": ("coverage", NEITHER, ""), "calibration_error": ("calibration error", DOWN, "")}
+        Calibration,
+        {
+            "coverage": ("coverage", NEITHER, ""),
+            "calibration_error": ("calibration error", DOWN, ""),
+            "calibration": ("calibration", NEITHER, ""),
+        },
     ),
     "ChainDiagnostics": MetricCase(
         ChainDiagnostics,

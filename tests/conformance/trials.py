@@ -1,11 +1,10 @@
 """What the conformance suite of the solvers tries them on: images, a measurement, networks."""
 
-import os
 from typing import Any, Self
 
 import pytest
 import torch
-from catalogue import SHAPE, SOLVERS, build_solver, concrete, smooth_covariance
+from catalogue import DEVICE, SHAPE, SOLVERS, build_solver, concrete, smooth_covariance
 from torch import Tensor, nn
 
 from dis_lightning import solvers
@@ -28,9 +27,6 @@ __all__ = [
     "images",
     "measured",
 ]
-
-DEVICE = torch.device(os.environ.get("DIS_LIGHTNING_TEST_DEVICE", "cpu"))
-"""Where the solvers run: `pytest tests/conformance/test_solvers.py --device cuda`."""
 
 INDICES = [4, 0, 7]
 """The images of a batch, in no order."""

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,39 @@ def test_every_solver_runs_compiled_and_counts_the_same(name: str, traced: Consi
         results.append((samples, meter.evaluations, meter.gradients))
     torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-4, atol=1e-4)
     assert results[0][1:] == results[1][1:] == (2 * SOLVERS[name].evaluations, 2 * SOLVERS[name].gradients)
+
+
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="a compiled network needs a compiler")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_fused_and_compiled_together_is_the_plain_network_and_starts_again_from_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a minute: the smallest network, translated forward and back."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+
+    def network() -> UNet:
+        torch.manual_seed(0)
+        made = UNet(4, 32, 1, [], [1], num_head_channels=32)
+        for parameter in made.parameters():
+            if not parameter.any():  # zeros would hide what is behind them
+                torch.nn.init.normal_(parameter, std=0.02)
+        return made.requires_grad_(False).eval()
+
+    def results(**ways: Any) -> list[torch.Tensor]:
+        prior, found = EDM(network(), **ways), []
+        for sigma in (5.0, 0.3):  # which is a number to the network, and no other graph
+            x_t = (sigma * x).requires_grad_()
+            x_0 = prior(x_t, sigma)
+            found += [x_0.detach(), *torch.autograd.grad(x_0.square().sum(), x_t)]
+        return found
+
+    plain = results()
+    for hits in (0, 2):  # forward and back
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        for found, wanted in zip(results(compile="default", fused=True), plain, strict=True):
+            assert (found - wanted).norm() < 1e-5 * wanted.norm()
+        kept = torch._dynamo.utils.counters["inductor"]
+        assert (kept["fxgraph_cache_hit"], kept["fxgraph_cache_miss"]) == (hits, 2 - hits)
+    assert any(tmp_path.rglob("*.so"))

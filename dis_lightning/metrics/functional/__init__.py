@@ -1,4 +1,4 @@
-"""The mathematics of the metrics that torchmetrics lacks: pure functions of tensors."""
+"""The mathematics of the metrics that torchmetrics lacks, or is slow at: pure functions of tensors."""
 
 from dis_lightning.metrics.functional.alignment import aligned
 from dis_lightning.metrics.functional.chains import Diagnosis, diagnose
@@ -9,6 +9,7 @@ from dis_lightning.metrics.functional.frechet import Gaussian, fit_gaussian, fre
 from dis_lightning.metrics.functional.kernel import KernelDistance, kernel_distance
 from dis_lightning.metrics.functional.overlap import confusion, mean_iou
 from dis_lightning.metrics.functional.stein import stein_discrepancy
+from dis_lightning.metrics.functional.structural_similarity import structural_similarity
 
 __all__ = [
     "Diagnosis",
@@ -28,4 +29,5 @@ __all__ = [
     "mean_cosine",
     "mean_iou",
     "stein_discrepancy",
+    "structural_similarity",
 ]

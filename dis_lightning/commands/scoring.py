@@ -1,0 +1,108 @@
+"""What `dis-lightning evaluate` does: build the solver of a run again, without its prior, and score the run."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from lightning import Callback
+from torch import Tensor
+
+from dis_lightning.commands.messages import sufficient_memory
+from dis_lightning.commands.parser import Parser
+from dis_lightning.commands.parts import build_solver, build_transform
+from dis_lightning.commands.quiet import quieten
+from dis_lightning.commands.reading import read_arguments
+from dis_lightning.errors import InvalidValueError, MissingFileError
+from dis_lightning.metrics import default_metrics
+from dis_lightning.metrics.base import Metric
+from dis_lightning.priors import Denoiser
+from dis_lightning.report import report
+from dis_lightning.runs.configuration import expected_images, read_configuration
+from dis_lightning.runs.evaluation import evaluate
+from dis_lightning.runs.folder import RunFolder
+from dis_lightning.runs.table import print_summary
+from dis_lightning.solvers import Solver
+
+__all__ = ["UnreadPrior", "rebuild", "score"]
+
+METRICS = list[Callback] | None
+"""The type of `--trainer.callbacks`."""
+
+
+class UnreadPrior(Denoiser):
+    """Stands where a prior stood while a run is scored again: scoring needs none.
+
+    Args:
+        shape: shape of one image.
+    """
+
+    def __init__(self, shape: list[int]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        """Nothing is sampled.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("A run that is scored again has no prior; to sample, use dis-lightning predict.")
+
+
+def score(parser: Parser, given: Namespace) -> None:
+    """Score a run, and say where its page is.
+
+    Args:
+        parser: the command's, which builds the metrics.
+        given: its arguments: `run`, `device` and `trainer.callbacks`.
+
+    Raises:
+        FileNotFoundError: if there is no such run.
+        ValueError: if it was not made by the command line, or a metric is none.
+    """
+    quieten()
+    solver, config = rebuild(given.run)
+    named = bool(given.trainer.callbacks)
+    if not named:
+        given.update(config["trainer"]["callbacks"] or [], "trainer.callbacks")
+        given = read_arguments(parser, given.as_dict())
+    callbacks = parser.instantiate_classes(given).trainer.callbacks
+    metrics = [callback for callback in callbacks if isinstance(callback, Metric)]
+    if named and (others := [type(callback).__name__ for callback in callbacks if not isinstance(callback, Metric)]):
+        raise InvalidValueError(
+            f"{', '.join(others)} is no metric and has nothing to do where nothing is sampled; name metrics alone, "
+            "such as --config configs/callbacks/y_mse.yaml, or give it to dis-lightning predict."
+        )
+    torch.set_num_threads(config["threads"])
+    more = [] if named else default_metrics()
+    folder = RunFolder(given.run)
+    device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    with sufficient_memory(f"the metrics do not fit on {device}; compute them elsewhere, such as --device cpu."):
+        summary = evaluate(given.run, [*metrics, *more], solver.to(device), build_transform(config))
+    print_summary(summary, folder)
+    if summary["images"] >= expected_images(folder):
+        print(f"Report:   {report([given.run], folder.page)}")
+
+
+def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
+    """The solver of a run without its prior, and the configuration of the run.
+
+    Raises:
+        FileNotFoundError: if the folder holds no configuration.
+        ValueError: if the run was not made by the command line.
+    """
+    folder = RunFolder(run)
+    config = read_configuration(folder)
+    if config is None:
+        raise MissingFileError(f"{folder.configuration} does not exist; give the folder of a run (--writer.folder).")
+    if "trainer" not in config:
+        raise InvalidValueError(
+            f"{run} was not made by the command line, so its solver is not known here; call "
+            "dis_lightning.runs.evaluate(run, metrics, solver) with it."
+        )
+    prior = {"class_path": f"{UnreadPrior.__module__}.UnreadPrior", "init_args": {"shape": list(folder.shape())}}
+    parts = {"model": config["model"], "operator": config["operator"], "denoiser": prior}
+    if config["consistency"]:
+        parts["consistency"] = prior
+    return build_solver(parts), config

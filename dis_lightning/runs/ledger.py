@@ -1,0 +1,157 @@
+"""The run folder: a ledger with one record per finished image. Every file of it is named here.
+
+    config.yaml               the whole configuration
+    samples/00017_00.png      posterior sample 0 of image 17, 8 bit; none for a sample that diverged
+    sources/00017.png         the clean image
+    measurements/00017.png    the measurement, as a picture; a map of classes is an indexed one, in the classes' colours
+                              and with their names as text
+    measurements/00017.npy    the measurement itself; a caption is 00017.txt
+    records/00017.json        written last: its presence means that image 17 is done; holds the others' SHA-256
+    trajectories/00017.gif    how it came to be, where somebody asked for that
+    results.csv, metrics.json a row per image; means and their definitions
+    grid.png, report.html     to look at
+
+Every file is written beside its place and then moved there, so that none is ever half written. The files of a batch are
+flushed to the disk together, before their records are written: a record means "done" after a power failure too.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dis_lightning.errors import InvalidValueError, MissingFileError
+
+__all__ = ["Ledger", "digest_of"]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The names of the files of one run, and the records of its images; no picture is decoded here.
+
+    Args:
+        path: the folder; made on the first write.
+    """
+
+    path: Path
+
+    @property
+    def configuration(self) -> Path:
+        """What the run is made of."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """Means and their definitions."""
+        return self.path / "metrics.json"
+
+    @property
+    def results(self) -> Path:
+        """The values of every image."""
+        return self.path / "results.csv"
+
+    @property
+    def grid(self) -> Path:
+        """The first images at a glance."""
+        return self.path / "grid.png"
+
+    @property
+    def page(self) -> Path:
+        """All of it on one page."""
+        return self.path / "report.html"
+
+    @property
+    def samples(self) -> Path:
+        """The folder of the posterior samples."""
+        return self.path / "samples"
+
+    def sample(self, index: int, sample: int) -> Path:
+        """Where a posterior sample is kept."""
+        return self.samples / f"{index:05d}_{sample:02d}.png"
+
+    def source(self, index: int) -> Path:
+        """Where a clean image is kept."""
+        return self.path / "sources" / f"{index:05d}.png"
+
+    def measurement(self, index: int) -> Path:
+        """Where the picture of a measurement is kept."""
+        return self.path / "measurements" / f"{index:05d}.png"
+
+    def trajectory(self, index: int, kind: str) -> Path:
+        """Where a film is kept, a file of some kind."""
+        return self.path / "trajectories" / f"{index:05d}.{kind}"
+
+    def indices(self) -> list[int]:
+        """The images that have a record, in order."""
+        return sorted(int(file.stem) for file in self._records.glob("*.json"))
+
+    def finished(self, index: int) -> bool:
+        """Whether an image has a record that is whole."""
+        return self.record(index) is not None
+
+    def record(self, index: int) -> dict[str, Any] | None:
+        """The record of a finished image; None where there is none, or it is damaged."""
+        try:
+            content: dict[str, Any] = json.loads(self._record(index).read_text(encoding="utf-8"))
+        except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+            return None
+        known = isinstance(content, dict) and content.pop("digest", None) == digest_of(content)
+        return content if known else None
+
+    def require(self, index: int) -> dict[str, Any]:
+        """The record of an image that must be there, with all its files as they were written.
+
+        Raises:
+            ValueError: if it or one of its files is gone or damaged; the message says which, and what mends it.
+        """
+        record = self.record(index)
+        wrong = [self._record(index)] if record is None else self._wrong(record)
+        if record is None or wrong:
+            raise InvalidValueError(
+                f"{wrong[0]} is gone or damaged; give the command that made {self.path} again, which mends it."
+            )
+        return record
+
+    def forget(self, index: int) -> None:
+        """Take away the record of an image, so that it counts as not finished."""
+        self._record(index).unlink(missing_ok=True)
+
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the images, `(C, H, W)`.
+
+        Raises:
+            FileNotFoundError: if there is none yet.
+        """
+        for record in filter(None, map(self.record, self.indices())):
+            return tuple(record["shape"])
+        raise MissingFileError(f"{self.path} holds no images; give the folder of a run (--writer.folder).")
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written."""
+        for partial in self.path.rglob(".*.partial"):
+            partial.unlink(missing_ok=True)
+
+    @property
+    def _records(self) -> Path:
+        return self.path / "records"
+
+    def _record(self, index: int) -> Path:
+        return self._records / f"{index:05d}.json"
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self.path).as_posix()
+
+    def _wrong(self, record: dict[str, Any]) -> list[Path]:
+        """The files of an image that are not as they were written."""
+        files = {self.path / name: digest for name, digest in record["sha256"].items()}
+        return [file for file, digest in files.items() if _sha256(file) != digest]
+
+
+def _sha256(file: Path) -> str | None:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
+
+
+def digest_of(record: dict[str, Any]) -> str:
+    """SHA-256 of a record, by which damage shows."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
