@@ -39,9 +39,9 @@ def merged(runs: Path, output: Path, *names: str) -> Path:
 
 
 def timeless(content: Any) -> Any:
-    """Without what a clock has measured, and what follows from that."""
+    """Without what is measured of time and memory, and what follows from that."""
     if isinstance(content, dict):
-        measured = ("seconds", "digest", "results_sha256")
+        measured = ("seconds", "memory", "digest", "results_sha256")
         return {key: timeless(value) for key, value in content.items() if not key.startswith(measured)}
     return content
 
