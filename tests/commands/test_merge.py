@@ -51,7 +51,7 @@ def test_merged_shards_are_the_whole_run(runs: Path, tmp_path: Path) -> None:
     whole, got = runs / "whole", merged(runs, tmp_path / "merged", "1", "0")
     files = {file.relative_to(whole) for file in whole.rglob("*") if file.is_file()}
     assert {file.relative_to(got) for file in got.rglob("*") if file.is_file()} == files
-    assert len(files) == 5 * (2 + 1 + 2 + 1) + 5
+    assert len(files) == 5 * (2 + 1 + 2 + 1) + 7
     for file in files:
         if file.suffix in (".png", ".npy"):
             assert (got / file).read_bytes() == (whole / file).read_bytes(), file
