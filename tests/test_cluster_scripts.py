@@ -21,8 +21,11 @@ WAITS = "trap 'kill $!; exit 138' USR1\ntouch \"$SAID.begun\"\nsleep 60 & wait\n
 """What a run does on a signal."""
 
 SLURM = {
-    **{"SLURM_NTASKS_PER_NODE": "4", "SLURM_NNODES": "2", "SLURM_JOB_ID": "17"},
-    **{"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "2"},
+    "SLURM_NTASKS_PER_NODE": "4",
+    "SLURM_NNODES": "2",
+    "SLURM_JOB_ID": "17",
+    "SLURM_ARRAY_TASK_ID": "1",
+    "SLURM_ARRAY_TASK_COUNT": "2",
 }
 
 

@@ -103,7 +103,7 @@ def _require_same(parts: Sequence[_Part]) -> None:
             raise InvalidValueError(
                 f"{part.folder.path} has other settings than {parts[0].folder.path}:\n"
                 + "\n".join(lines)
-                + "\nOnly shards of one run are merged; give the command of one of them again with the other's settings."
+                + "\nOnly shards of one run are merged; run one of them again with the settings of the other."
             )
 
 
