@@ -1,4 +1,4 @@
-"""The command line: `dis-lightning COMMAND ...`: `predict`, `evaluate` and `report` of its runs, `convert`."""
+"""The command line: `dis-lightning COMMAND ...`: `predict`; `evaluate`, `report` and `merge` of runs; `convert`."""
 
 import os
 import select
@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "reconstruct images, and write a run folder with its page",
     "evaluate": "score a finished run again from its folder alone",
     "report": "put finished runs side by side on one page",
+    "merge": "make one run of the shards of a data set",
     "convert": "write any network that can be read to a plain file",
 }
 """What there is, each in a file of `dis_lightning.commands`, which takes seconds to import."""
