@@ -1,4 +1,4 @@
-"""The command line: `dis-lightning COMMAND ...`: `predict`, `evaluate` and `report` of its runs, `convert`."""
+"""The command line: `dis-lightning COMMAND ...`: `predict`, `evaluate` and `report` of its runs, `sweep`, `convert`."""
 
 import os
 import select
@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "reconstruct images, and write a run folder with its page",
     "evaluate": "score a finished run again from its folder alone",
     "report": "put finished runs side by side on one page",
+    "sweep": "run a sweep over parameters without a server",
     "convert": "write any network that can be read to a plain file",
 }
 """What there is, each in a file of `dis_lightning.commands`, which takes seconds to import."""
