@@ -114,5 +114,8 @@ def run_trials(sweep: Sweep, trials: Sequence[Trial], jobs: int, say: Callable[[
             ).returncode
         say(f"{trial.folder.name} " + (f"failed with status {status}: {trial.log}" if status else "finished"))
 
-    with ThreadPoolExecutor(jobs) as pool:
+    pool = ThreadPoolExecutor(jobs)
+    try:
         list(pool.map(one, trials))
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupted sweep begins no other trial
