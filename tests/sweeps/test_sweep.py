@@ -12,11 +12,11 @@ from statistics import fmean, stdev
 
 import pytest
 import yaml
+from small_run import ROOT, SMALL
 
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.runs.finished import read_runs
 from dis_lightning.sweeps import read_sweep
-from tests.small_run import ROOT, SMALL
 
 GRID = {
     "name": "small",
