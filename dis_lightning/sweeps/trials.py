@@ -49,12 +49,12 @@ class Trial:
         entry: dict[str, Any] | None = sections.get(section, {}).get(name)
         return None if entry is None or entry["mean"] is None else entry
 
-    def finished(self) -> bool:
-        """Whether its run is finished."""
+    def diverged(self) -> int | None:
+        """How many samples of its run diverged; None where the run is not finished."""
         try:
-            return bool(read_runs([self.folder]))
+            return int(read_runs([self.folder])[0].summary["diverged"]["count"])
         except UserError:
-            return False
+            return None
 
     def command(self, sweep: Sweep) -> list[str]:
         """The words of its command.
@@ -104,7 +104,7 @@ def run_trials(sweep: Sweep, trials: Sequence[Trial], jobs: int, say: Callable[[
     """
 
     def one(trial: Trial) -> None:
-        if trial.finished():
+        if trial.diverged() is not None:
             say(f"{trial.folder.name} was finished before")
             return
         trial.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,9 @@ def run_trials(sweep: Sweep, trials: Sequence[Trial], jobs: int, say: Callable[[
             status = subprocess.run(
                 trial.command(sweep), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ, check=False
             ).returncode
-        say(f"{trial.folder.name} " + (f"failed with status {status}: {trial.log}" if status else "finished"))
+        lost = trial.diverged()
+        ending = f"failed with status {status}: {trial.log}" if status or lost is None else "finished"
+        say(f"{trial.folder.name} {ending}" + (f", {lost} samples diverged" if lost else ""))
 
     pool = ThreadPoolExecutor(jobs)
     try:
