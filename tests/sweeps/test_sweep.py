@@ -68,6 +68,10 @@ def test_failing_trial_reports_itself_and_a_killed_sweep_goes_on(tmp_path: Path)
     assert (folder / "model.init_args.scale.png").stat().st_size > 0
     best = yaml.safe_load((folder / "best.yaml").read_text())
     assert best == {"model": {"init_args": {"scale": float(rows[0]["model.init_args.scale"])}}}
+    more = ["--config", str(folder / "best.yaml"), "--print_config"]
+    command = [sys.executable, "-m", "dis_lightning", "predict", *SMALL, *more]
+    printed = yaml.safe_load(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
+    assert printed["model"]["init_args"]["scale"] == best["model"]["init_args"]["scale"]
 
 
 def test_random_draws_are_those_of_the_seed_and_a_longer_sweep_begins_with_them(tmp_path: Path) -> None:
