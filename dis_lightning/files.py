@@ -25,8 +25,8 @@ REASONS = {
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with a leading `~` replaced by the home folder."""
-    return Path(os.path.expanduser(path))  # Path.expanduser raises where there is no such home
+    """A path with a leading `~` replaced by the home folder, and `${NAME}` by an environment variable that is set."""
+    return Path(os.path.expanduser(os.path.expandvars(path)))  # Path.expanduser raises where there is no such home
 
 
 @contextmanager

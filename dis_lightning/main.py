@@ -1,4 +1,4 @@
-"""The command line: `dis-lightning COMMAND ...`: `predict`; `evaluate`, `report` and `merge` of runs; `convert`."""
+"""The command line: `dis-lightning COMMAND`: `predict`, `sweep`; `evaluate`, `report`, `merge` of runs; `convert`."""
 
 import os
 import select
@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "score a finished run again from its folder alone",
     "report": "put finished runs side by side on one page",
     "merge": "make one run of the shards of a data set",
+    "sweep": "run a sweep over parameters without a server",
     "convert": "write any network that can be read to a plain file",
 }
 """What there is, each in a file of `dis_lightning.commands`, which takes seconds to import."""

@@ -78,6 +78,8 @@ def _run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
             return _quietly(lambda: main(arguments))
         case ["python", "-m", module, *arguments]:
             monkeypatch.setattr(sys, "argv", [module, *arguments])
+            for imported in (module, f"{module}.__main__"):  # by another test, and a command begins without it
+                monkeypatch.delitem(sys.modules, imported, raising=False)
             return _quietly(lambda: runpy.run_module(module, run_name="__main__"))
         case ["make", target]:
             return _make(target, monkeypatch)

@@ -1,0 +1,106 @@
+"""Sweeps as real processes on tiny rooms."""
+
+import csv
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import fmean, stdev
+
+import pytest
+import yaml
+from small_run import ROOT, SMALL
+
+from dis_lightning.errors import InvalidValueError
+from dis_lightning.runs.finished import read_runs
+from dis_lightning.sweeps import read_sweep
+
+GRID = {
+    "name": "small",
+    "method": "grid",
+    "metric": {"name": "metrics/psnr", "goal": "maximize"},
+    "parameters": {"model.init_args.scale": {"values": [1.0, -1.0, 4.0]}},
+    "command": ["${env}", "dis-lightning", "predict", *SMALL, "${args}"],
+}
+
+
+def written(folder: Path, **changes: object) -> Path:
+    file = folder / "sweep.yaml"
+    file.write_text(yaml.safe_dump({**GRID, **changes}))
+    return file
+
+
+def start(file: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "dis_lightning", "sweep", str(file), "--output", str(file.parent / "out"), *more]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_failing_trial_reports_itself_and_a_killed_sweep_goes_on(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    first = start(file)
+    while not (done := list(tmp_path.glob("out/*/*/metrics.json"))) and first.poll() is None:
+        time.sleep(0.1)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    assert done, "the sweep ended before a trial did"
+    before = done[0].stat().st_mtime_ns
+
+    again = start(file, "--jobs", "2")
+    output = again.communicate()[0]
+    assert again.returncode == 0, output
+    assert done[0].stat().st_mtime_ns == before
+    assert f"{done[0].parent.name} was finished before" in output
+    assert output.count("failed with status 2") == 1
+
+    folder = done[0].parents[1]
+    with (folder / "trials.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["metrics/psnr"] != "" for row in rows] == [True, True, False]
+    assert float(rows[2]["model.init_args.scale"]) == -1.0
+    for row in rows[:2]:
+        values = [value["psnr"] for value in read_runs([folder / row["trial"]])[0].values.values()]
+        assert float(row["metrics/psnr"]) == pytest.approx(fmean(values), rel=1e-12)
+        assert float(row["standard_error"]) == pytest.approx(stdev(values) / math.sqrt(5), rel=1e-12)
+    assert float(rows[0]["metrics/psnr"]) > float(rows[1]["metrics/psnr"])
+    assert (folder / "model.init_args.scale.png").stat().st_size > 0
+    best = yaml.safe_load((folder / "best.yaml").read_text())
+    assert best == {"model": {"init_args": {"scale": float(rows[0]["model.init_args.scale"])}}}
+    more = ["--config", str(folder / "best.yaml"), "--print_config"]
+    command = [sys.executable, "-m", "dis_lightning", "predict", *SMALL, *more]
+    printed = yaml.safe_load(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
+    assert printed["model"]["init_args"]["scale"] == best["model"]["init_args"]["scale"]
+
+
+def test_random_draws_are_those_of_the_seed_and_a_longer_sweep_begins_with_them(tmp_path: Path) -> None:
+    parameters = {
+        "a": {"distribution": "log_uniform_values", "min": 0.01, "max": 100.0},
+        "b": {"min": 1, "max": 3},
+        "c": {"values": ["x", "y"]},
+    }
+    long = read_sweep(written(tmp_path, method="random", parameters=parameters, run_cap=2000))
+    short = read_sweep(written(tmp_path, method="random", parameters=parameters, run_cap=10))
+    draws = list(long.values(3))
+    assert list(short.values(3)) == draws[:10] != list(short.values(4))
+    assert long.fingerprint == short.fingerprint != read_sweep(written(tmp_path)).fingerprint
+    logs = [math.log10(draw["a"]) for draw in draws]  # uniform on [-2, 2]: mean 0, standard deviation 4 / sqrt(12)
+    assert abs(fmean(logs)) < 4 * (4 / math.sqrt(12)) / math.sqrt(2000)
+    assert stdev(logs) == pytest.approx(4 / math.sqrt(12), rel=0.05)
+    assert {(draw["b"], draw["c"]) for draw in draws} == {(b, c) for b in (1, 2, 3) for c in "xy"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"method": "rndom"}, "take one of grid, random"),
+        ({"method": "random"}, "run_cap"),
+        ({"metric": {"goal": "minimize"}}, "metric.name"),
+        ({"command": ["predict"]}, "args"),
+        ({"parameters": {"a": {"min": 1, "max": 2}}}, "in a grid"),
+    ],
+)
+def test_what_is_no_sweep_is_refused(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+    with pytest.raises(InvalidValueError, match=told):
+        read_sweep(written(tmp_path, **changes))
