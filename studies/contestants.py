@@ -154,9 +154,9 @@ def _tds(trial: Trial, _: float, per_sample: int = 1, levels: int = EVALUATIONS)
     return _plain(TDS, trial, _, spread=True, levels=levels, particles=per_sample * trial.num_samples)
 
 
-def _smc(trial: Trial, _: float, per_sample: int = 1) -> Solver:
+def _smc(trial: Trial, _: float) -> Solver:
     stages = (EVALUATIONS - 1) // LEAPFROG_STEPS
-    own = {"particles": per_sample * trial.num_samples, "stages": stages, "leapfrog_steps": LEAPFROG_STEPS}
+    own = {"particles": trial.num_samples, "stages": stages, "leapfrog_steps": LEAPFROG_STEPS}
     return _in_noise(NoiseSpaceSMC, trial, _, 1, **own)
 
 
@@ -238,9 +238,8 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("CM4IR", partial(_few, CM4IR, evaluations=4), linear=True),
     Contestant("PnP-CM", partial(_few, PnPCM, evaluations=8)),
     Contestant("TDS", _tds),
-    Contestant("TDS, 200 levels, 4 particles a sample", partial(_tds, per_sample=4, levels=4 * EVALUATIONS), budget=16),
+    Contestant("TDS, 100 levels, 8 particles a sample", partial(_tds, per_sample=8, levels=2 * EVALUATIONS), budget=16),
     Contestant("annealed SMC in noise", _smc),
-    Contestant("the same, 4 particles a sample", partial(_smc, per_sample=4), budget=4),
     Contestant("Xu I: mean (DPS)", partial(_proposed_one, sample=False, noise=False), tuned_as="DPS"),
     Contestant("Xu I: mean + noise", partial(_proposed_one, sample=False, noise=True), GUIDANCE),
     Contestant("Xu I: sample", partial(_proposed_one, sample=True, noise=False), GUIDANCE),

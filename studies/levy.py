@@ -188,7 +188,7 @@ class _Mean(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_t: Tensor, sigma: Tensor, denoiser: GibbsDenoiser) -> Tensor:
-        mean, covariance = denoiser.moments(x_t, sigma, jacobian=x_t.requires_grad)
+        mean, covariance = denoiser.moments(x_t, sigma, jacobian=ctx.needs_input_grad[0])
         if covariance is not None:
             ctx.save_for_backward(covariance / sigma.double().square()[:, None, None])
         return mean.to(x_t.dtype)
