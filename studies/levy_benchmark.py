@@ -67,6 +67,10 @@ class Task(NamedTuple):
         sweeps = gibbs(self.law, matrix, self.y, noise_std, torch.Generator().manual_seed(1))
         return (x for x, _, _ in islice(sweeps, BURN_IN, None))
 
+    def draw(self, solver: Solver) -> Tensor:
+        """A solver's posterior samples of all images, `(B, S, D)`."""
+        return solver.solve(self.y, NoiseSource(0, range(len(self.y))))
+
 
 def tasks(images: int) -> list[Task]:
     """Every law, denoised and deblurred.
@@ -132,8 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = {"Gibbs sampler": score(task, draws[:, :: DRAWS // SAMPLES][:, :SAMPLES], exact)}
         denoiser = GibbsDenoiser(task.law, SIZE, chosen.sweeps, chosen.sweeps // 3)
         for name, build in solvers(task, denoiser).items():
-            samples = build().solve(task.y, NoiseSource(0, range(len(task.y))))
-            found[name] = score(task, samples, exact)
+            found[name] = score(task, task.draw(build()), exact)
         columns[task.name] = found
     headings = (f"{name}\n{column}" for name in columns for column in ("gap dB", "cover"))
     table = Table("", *headings, title="Walks with heavy tails", title_justify="left", box=SIMPLE)
