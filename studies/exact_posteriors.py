@@ -46,7 +46,7 @@ from dis_lightning.progress import counted
 from studies.calibration import Calibration
 from studies.contestants import CONTESTANTS, Contestant
 from studies.problems import Problem, atom_problems, gaussian_problem, mixture_problem, walk_problem
-from studies.score_table import Row, as_markdown, as_table, nearest_as_markdown, nearest_as_table
+from studies.score_table import Row, sheets
 from studies.trials import AtomTrial, PosteriorTrial, Score, Trial
 
 __all__ = ["all_trials", "applies", "compare", "strength", "tune"]
@@ -217,13 +217,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f'    "{contestant.name}": {tuple(tune(contestant, trial) for trial in trials)},', flush=True)
         return
     trials = all_trials()
-    rows = compare(trials)
-    if chosen.markdown:
-        print(as_markdown(trials, rows), nearest_as_markdown(trials, rows), sep="\n\n")
-        return
-    for table in (as_table(trials, rows), nearest_as_table(trials, rows)):
-        # Wider than most terminals: lines that wrap can be read, columns that are cut cannot.
-        Console(width=Console(width=1000).measure(table).maximum).print(table)
+    for sheet in sheets(trials, compare(trials)):
+        if chosen.markdown:
+            print(sheet.as_markdown(), end="\n\n")
+        else:
+            # Wider than most terminals: lines that wrap can be read, columns that are cut cannot.
+            table = sheet.as_table()
+            Console(width=Console(width=1000).measure(table).maximum).print(table)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""One table of solvers and their scores on several trials, and who is nearest; for terminals and for Markdown."""
+"""Solvers and their scores on several trials, and who is nearest, as tables for terminals and for Markdown."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rich.box import SIMPLE
@@ -9,11 +9,11 @@ from rich.table import Table
 
 from studies.trials import Score, Trial
 
-__all__ = ["Row", "as_markdown", "as_table", "nearest", "nearest_as_markdown", "nearest_as_table"]
+__all__ = ["Row", "Sheet", "nearest", "sheets"]
 
 
 class Row(NamedTuple):
-    """A line of the table."""
+    """A solver's line."""
 
     name: str
     """The contestant."""
@@ -40,6 +40,29 @@ class Nearest(NamedTuple):
         return self.distance.value / self.floor.value
 
 
+class Sheet(NamedTuple):
+    """A table of words."""
+
+    title: str
+    headings: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+
+    def as_table(self) -> Table:
+        """For a terminal, words of a heading below each other."""
+        table = Table(title=self.title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+        for place, heading in enumerate(self.headings):
+            table.add_column("\n".join(heading.split()), justify="right" if place else "left", no_wrap=True)
+        for line in self.lines:
+            table.add_row(*line)
+        return table
+
+    def as_markdown(self) -> str:
+        """As a table in Markdown below its title."""
+        ruler = ("---", *("---:",) * (len(self.headings) - 1))
+        lines = (f"| {' | '.join(line)} |" for line in (self.headings, ruler, *self.lines))
+        return "\n".join([f"**{self.title}**", "", *lines])
+
+
 def nearest(trials: Sequence[Trial], rows: Sequence[Row]) -> list[Nearest]:
     """Who comes nearest to the exact posterior of each trial.
 
@@ -59,74 +82,62 @@ def nearest(trials: Sequence[Trial], rows: Sequence[Row]) -> list[Nearest]:
     return found
 
 
-def as_table(trials: Sequence[Trial], rows: Sequence[Row]) -> Table:
-    """The rows for a terminal."""
-    table = Table("", title="Every solver on exact posteriors", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-    for trial in trials:
-        for place, column in enumerate(trial.columns):
-            # The name of a problem stands above its first column alone.
-            first, _, second = trial.problem.name.partition(", ")
-            heading = f"{first}\n{second}" if place == 0 else "\n"
-            table.add_column(f"{heading}\n{column}", justify="right", no_wrap=True)
-    for heading in COSTS:
-        table.add_column(f"\n\n{heading}", justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(row.name, *_cells(trials, row))
-    return table
+def sheets(trials: Sequence[Trial], rows: Sequence[Row]) -> tuple[Sheet, ...]:
+    """Distances of all rows with what they cost, who is nearest, and the other scores where there are any.
 
-
-def as_markdown(trials: Sequence[Trial], rows: Sequence[Row]) -> str:
-    """The rows as a table in Markdown."""
-    headings = [f"{trial.problem.name}: {column}" for trial in trials for column in trial.columns]
-    return _markdown(["solver", *headings, *COSTS], [[row.name, *_cells(trials, row)] for row in rows])
-
-
-def nearest_as_table(trials: Sequence[Trial], rows: Sequence[Row]) -> Table:
-    """Who comes nearest, for a terminal."""
-    table = Table(*NEAREST, title="The nearest", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-    for line in _nearest_cells(trials, rows):
-        table.add_row(*line)
-    return table
-
-
-def nearest_as_markdown(trials: Sequence[Trial], rows: Sequence[Row]) -> str:
-    """Who comes nearest, as a table in Markdown."""
-    return _markdown(list(NEAREST), _nearest_cells(trials, rows))
+    Args:
+        trials: the problems.
+        rows: the first is that of exact samples.
+    """
+    distances = [
+        (row.name, *(_short(scores[0]) if scores else "-" for scores in row.scores), *_costs(row)) for row in rows
+    ]
+    near = [
+        (
+            best.problem,
+            best.name,
+            _short(best.distance),
+            _short(best.floor),
+            f"{best.ratio:.2f}",
+            *map(_cost, best.cost),
+        )
+        for best in nearest(trials, rows)
+    ]
+    headings = [f"{trial.problem.name}: {column}" for trial in trials for column in trial.columns[1:]]
+    # Of other scores the errors are left out: that of the distance tells how much they may be off.
+    others = [(row.name, *_others(trials, row)) for row in rows]
+    found = (
+        Sheet(
+            "Distances to the posterior", ("solver", *(trial.problem.name for trial in trials), *COSTS), (*distances,)
+        ),
+        Sheet("The nearest", ("problem", "nearest sampler", "distance", "floor", "ratio", *COSTS), (*near,)),
+    )
+    return (*found, Sheet("Other scores", ("solver", *headings), (*others,))) if headings else found
 
 
 COSTS = ("evaluations", "gradients")
-NEAREST = ("problem", "nearest sampler", "distance", "floor", "ratio", *COSTS)
 
 
-def _markdown(headings: list[str], lines: list[list[str]]) -> str:
-    ruler = ["---", *["---:"] * (len(headings) - 1)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [headings, ruler, *lines])
-
-
-def _nearest_cells(trials: Sequence[Trial], rows: Sequence[Row]) -> list[list[str]]:
-    return [
-        [best.problem, best.name, _short(best.distance), _short(best.floor), f"{best.ratio:.2f}"]
-        + [f"{cost:.0f}" for cost in best.cost]
-        for best in nearest(trials, rows)
-    ]
-
-
-def _cells(trials: Sequence[Trial], row: Row) -> list[str]:
-    cells: list[str] = []
+def _others(trials: Sequence[Trial], row: Row) -> Iterable[str]:
     for trial, scores in zip(trials, row.scores, strict=True):
-        # The error of the distance tells how much the others may be off.
-        cells += ["-"] * len(trial.columns) if scores is None else [_short(scores[0])]
-        cells += [] if scores is None else [_short(Score(score.value)) for score in scores[1:]]
-    return cells + [_range([cost[kind] for cost in row.costs if cost]) for kind in range(len(COSTS))]
+        yield from (_short(Score(score.value)) for score in scores[1:]) if scores else "-" * len(trial.columns[1:])
 
 
-def _range(costs: Sequence[float]) -> str:
-    lowest, highest = round(min(costs)), round(max(costs))
-    return f"{highest}" if lowest == highest else f"{lowest} to {highest}"
+def _costs(row: Row) -> list[str]:
+    """Evaluations and gradients, as a range where they differ between trials."""
+    kinds = [[_cost(cost[kind]) for cost in row.costs if cost] for kind in range(len(COSTS))]
+    ends = [(min(costs, key=float), max(costs, key=float)) for costs in kinds]
+    return [lowest if lowest == highest else f"{lowest} to {highest}" for lowest, highest in ends]
+
+
+def _cost(cost: float) -> str:
+    return f"{cost:.0f}"
 
 
 def _short(score: Score) -> str:
     digits = 0 if abs(score.value) >= 100 else 1 if abs(score.value) >= 10 else 2
+    # A hundredth is coarse for distances near the floor.
+    digits = 3 if digits == 2 and abs(score.value) < 1 and not math.isnan(score.error) else digits
     shown = f"{score.value:.{digits}f}"
     return shown if math.isnan(score.error) else f"{shown} ± {score.error:.{digits}f}"
 

@@ -16,7 +16,7 @@ from studies.calibration import Calibration
 from studies.contestants import CONTESTANTS, EVALUATIONS, Contestant
 from studies.exact_posteriors import PROBLEMS, STRENGTHS, all_trials, applies, compare, strength, tune
 from studies.problems import walk_problem
-from studies.score_table import Row, as_markdown, as_table, nearest, nearest_as_markdown
+from studies.score_table import Row, nearest, sheets
 from studies.scores import moments
 from studies.trials import PosteriorTrial, Score, Trial
 
@@ -259,32 +259,31 @@ def test_the_command_prints_the_table_and_who_is_nearest(
     trials = small_trials()[:1]
     monkeypatch.setattr(exact_posteriors, "all_trials", lambda: trials)
     monkeypatch.setattr(exact_posteriors, "compare", lambda trials: compare(trials, CONTESTANTS[:3]))
-    found = compare(trials, CONTESTANTS[:3])
+    found = sheets(trials, compare(trials, CONTESTANTS[:3]))
     exact_posteriors.main(["--markdown"])
-    printed = capsys.readouterr().out
-    assert printed == f"{as_markdown(trials, found)}\n\n{nearest_as_markdown(trials, found)}\n"
+    assert capsys.readouterr().out == "".join(f"{sheet.as_markdown()}\n\n" for sheet in found)
     exact_posteriors.main([])
     printed = capsys.readouterr().out
-    for row in found:
-        assert row.name in printed
-        assert row.scores[0] is not None
-        assert all(f"{score.value:.2f}" in printed for score in row.scores[0])
-    assert "The nearest" in printed
+    for sheet in found:
+        assert sheet.title in printed
+        assert all(cell in printed for line in sheet.lines for cell in line)
 
 
-def test_tables_leave_what_cannot_be_tried_empty() -> None:
+def test_sheets_leave_what_cannot_be_tried_empty() -> None:
     trials = small_trials()[:2]
     scores = tuple(Score(*score) for score in ((0.123, 0.014), (1.0,), (250.4, 3.0), (0.5,)))
+    exact = Row("exact", (scores, scores), ((0.0, 0.0),) * 2, sampler=False)
     row = Row("solver", (scores, None), ((50.0, 100.2), None))
-    last = as_markdown(trials, [row]).splitlines()[-1]
-    assert last == "| solver | 0.12 ± 0.01 | 1.00 | 250 | 0.50 | - | - | - | - | 50 | 100 |"
-    assert as_table(trials, [row]).row_count == 1
-
-
-def test_costs_that_differ_between_problems_are_a_range() -> None:
-    trials = [small_trials()[0]] * 2
-    row = Row("chain", ((Score(0.1),) * 4,) * 2, ((20.0, 19.6), (200.0, 20.4)))
-    assert as_markdown(trials, [row]).splitlines()[-1].endswith("| 20 to 200 | 20 |")
+    other = Row("other", (scores, scores), ((20.0, 19.6), (200.0, 20.4)))
+    distances, _, others = sheets(trials, [exact, row, other])
+    assert distances.headings == ("solver", "Gaussian, 6", "mixture, 8", "evaluations", "gradients")
+    assert distances.lines[1:] == (
+        ("solver", "0.123 ± 0.014", "-", "50", "100"),
+        ("other", "0.123 ± 0.014", "0.123 ± 0.014", "20 to 200", "20"),
+    )
+    assert others.headings[1:4] == ("Gaussian, 6: mean", "Gaussian, 6: cov", "Gaussian, 6: cover")
+    assert others.lines[1] == ("solver", "1.00", "250", "0.50", "-", "-", "-")
+    assert distances.as_markdown().splitlines()[-1] == "| other | 0.123 ± 0.014 | 0.123 ± 0.014 | 20 to 200 | 20 |"
 
 
 def test_the_nearest_is_the_best_of_those_that_do_not_know_the_posterior() -> None:
@@ -299,5 +298,5 @@ def test_the_nearest_is_the_best_of_those_that_do_not_know_the_posterior() -> No
     ]
     (best,) = nearest(trials, rows)
     assert (best.name, best.ratio) == ("near", pytest.approx(1.5))
-    last = nearest_as_markdown(trials, rows).splitlines()[-1]
-    assert last == "| atoms, phase | near | 0.15 ± 0.02 | 0.10 | 1.50 | 50 | 0 |"
+    sheet = sheets(trials, [row for row in rows if row.name != "cannot"])[-1]  # atoms have no other scores
+    assert sheet.lines == (("atoms, phase", "near", "0.150 ± 0.020", "0.10", "1.50", "50", "0"),)
