@@ -104,3 +104,35 @@ def test_sizes_default_to_those_of_the_papers():
 def test_a_size_below_one_is_refused(transform):
     with pytest.raises(ValueError, match=rf"{transform.__name__} needs size >= 1, a whole number, but got size=0"):
         transform(0)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_size_of_two_numbers_is_height_and_width(width, height, random_pixels):
+    pixels = random_pixels(width, height)
+    image = Image.fromarray(pixels)
+    assert np.array_equal(ExactResize((24, 40))(image), Resize((24, 40))(image))
+    for transform in TRANSFORMS:
+        assert transform((24, 40))(image).size == (40, 24)
+        assert np.array_equal(transform((24, 24))(image), transform(24)(image))
+
+
+def test_a_picture_of_the_shape_wanted_is_not_cut(random_pixels):
+    pixels = random_pixels(120, 72)  # three times 40 x 24
+    blocks = pixels.reshape(24, 3, 40, 3, 3).mean(axis=(1, 3))
+    assert worst(ShorterSideBox((24, 40)), pixels, blocks) <= ROUNDING
+    assert worst(CenterCropLanczos((24, 40)), pixels, resize(pixels, 40, 24, lanczos)) <= ROUNDING
+    assert worst(ShorterSideBilinear((24, 40)), pixels, resize(pixels, 40, 24, triangle)) <= ROUNDING
+
+
+def test_what_is_too_wide_or_too_high_is_cut_in_the_middle(random_pixels):
+    pixels = random_pixels(100, 24)
+    assert np.array_equal(CenterCropLanczos((24, 40))(Image.fromarray(pixels)), pixels[:, 30:70])
+    pixels = random_pixels(40, 60)
+    for transform in (CenterCropLanczos, ShorterSideBilinear, ShorterSideBox):
+        assert np.array_equal(transform((24, 40))(Image.fromarray(pixels)), pixels[18:42])
+
+
+@pytest.mark.parametrize("size", [(24, 0), (24, 24, 3), "24", (24.0, 24)])
+def test_a_size_that_is_no_pair_is_refused(size):
+    with pytest.raises(ValueError, match="ExactResize needs size >= 1, a whole number, but got size="):
+        ExactResize(size)
