@@ -21,6 +21,7 @@ from dis_lightning.priors.computing import Compile
 from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.preconditioning import Preconditioned
+from dis_lightning.priors.sizes import ImageSize
 from dis_lightning.weights import Precision
 
 __all__ = ["ConsistencyModel"]
@@ -43,6 +44,7 @@ class ConsistencyModel(Preconditioned):
         compile: see `Preconditioned`.
         fused: see `Preconditioned`.
         micro_batch: see `Preconditioned`.
+        image_size: see `Preconditioned`.
 
     Raises:
         ValueError: if `sigma_min` is negative, and as in `Preconditioned`.
@@ -64,8 +66,10 @@ class ConsistencyModel(Preconditioned):
         compile: Compile | None = None,
         fused: bool = False,
         micro_batch: int | None = None,
+        image_size: ImageSize | None = None,
     ) -> None:
-        super().__init__(network, clip, dtype, sigma_data, arguments, attention_order, compile, fused, micro_batch)
+        common = (arguments, attention_order, compile, fused, micro_batch, image_size)
+        super().__init__(network, clip, dtype, sigma_data, *common)
         require_numbers(self, sigma_min=sigma_min)
         if not 0 <= sigma_min < math.inf:
             raise InvalidValueError(f"ConsistencyModel needs a finite sigma_min >= 0, but got {sigma_min}.")

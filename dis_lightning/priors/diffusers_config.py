@@ -1,9 +1,11 @@
 """The configuration of a U-Net in the diffusers library (`UNet2DModel`), and the arguments of `UNet` it stands for."""
 
 from collections.abc import Mapping
+from itertools import compress
 from typing import Any
 
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.priors.sizes import level_heights
 
 __all__ = ["arguments_from", "config_from"]
 
@@ -65,15 +67,15 @@ def arguments_from(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     _check_fields(config)
     known = {**_OPTIONAL, **config}
-    widths, size = known["block_out_channels"], known["sample_size"]
+    widths = known["block_out_channels"]
     attends = [kind == _DOWN[True] for kind in known["down_block_types"]]
     _check_values(known, widths, attends)
+    levels = {"image_size": known["sample_size"], "channel_mult": [width // widths[0] for width in widths]}
     return {
-        "image_size": size,
+        **levels,
         "model_channels": widths[0],
         "num_res_blocks": known["layers_per_block"],
-        "attention_resolutions": [size >> level for level, attend in enumerate(attends) if attend],
-        "channel_mult": [width // widths[0] for width in widths],
+        "attention_resolutions": list(compress(level_heights(levels), attends)),
         "num_head_channels": known["attention_head_dim"],
         "use_scale_shift_norm": _SCALE_SHIFT[known["resnet_time_scale_shift"]],
         "resblock_updown": True,
@@ -90,7 +92,7 @@ def config_from(arguments: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: if diffusers has no such network.
     """
-    size, multiples = arguments["image_size"], arguments["channel_mult"]
+    multiples = arguments["channel_mult"]
     if other := {name: arguments[name] for name, value in _OURS.items() if arguments.get(name, value) != value}:
         raise InvalidValueError(f"The format of diffusers has no such network, but this one has {other}.")
     if not isinstance(arguments["num_head_channels"], int):
@@ -99,10 +101,10 @@ def config_from(arguments: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidValueError(
             f"The format of diffusers needs channel_mult to start with 1, but this network has {multiples}."
         )
-    attends = [size >> level in arguments["attention_resolutions"] for level in range(len(multiples))]
+    attends = [height in arguments["attention_resolutions"] for height in level_heights(arguments)]
     return {
         **_FIXED,
-        "sample_size": size,
+        "sample_size": arguments["image_size"],
         "in_channels": arguments["in_channels"],
         "out_channels": arguments["out_channels"],
         "layers_per_block": arguments["num_res_blocks"],
@@ -136,8 +138,6 @@ def _check_fields(config: Mapping[str, Any]) -> None:
 
 def _check_values(known: Mapping[str, Any], widths: list[int], attends: list[bool]) -> None:
     wrong = []
-    if not isinstance(known["sample_size"], int):
-        wrong.append("sample_size must be one number, for square images")
     if any(width % widths[0] for width in widths):
         wrong.append("block_out_channels must be multiples of the first")
     if not isinstance(known["attention_head_dim"], int):

@@ -16,6 +16,7 @@ from dis_lightning.errors import InvalidValueError, MissingFileError, MissingPac
 from dis_lightning.files import expanded
 from dis_lightning.priors.checkpoints import KINDS, read_json
 from dis_lightning.priors.diffusers_format import CONFIG, WEIGHTS
+from dis_lightning.priors.sizes import ImageSize, height_and_width
 from dis_lightning.priors.vp import DiscretePrior, Prediction
 from dis_lightning.schedules import DiscreteSchedule
 from dis_lightning.weights import LazyNetwork, Precision, as_dtype, fetch_from_hub, fill, is_hub_id, read_tensors
@@ -38,6 +39,7 @@ class DiffusersDenoiser(DiscretePrior):
         clip: whether to clamp the estimates to [-1, 1]; pixels that are clamped pass no gradient. Samplers of
             diffusers do (`clip_sample`), whatever that of the file says here.
         dtype: precision of the network; None for float32.
+        image_size: see `NetworkPrior`.
 
     Attributes:
         schedule: the table of levels, of the sampler's configuration.
@@ -50,7 +52,13 @@ class DiffusersDenoiser(DiscretePrior):
         ValueError: if the sampler is none of a discrete diffusion, or a file is damaged.
     """
 
-    def __init__(self, network: str | Path, clip: bool = False, dtype: Precision | None = None) -> None:
+    def __init__(
+        self,
+        network: str | Path,
+        clip: bool = False,
+        dtype: Precision | None = None,
+        image_size: ImageSize | None = None,
+    ) -> None:
         place = _Place(network)
         config, scheduler = place.read(CONFIG), place.read_scheduler()
         sampler = str(scheduler.get("_class_name"))
@@ -69,7 +77,8 @@ class DiffusersDenoiser(DiscretePrior):
             table = DiscreteSchedule.described(scheduler)
         except ValueError as error:
             raise InvalidValueError(f"The {SCHEDULER} of {network}: {error}") from error
-        super().__init__(_Pretrained(place, config, as_dtype(dtype or torch.float32)), table, prediction, clip)
+        pretrained = _Pretrained(place, config, as_dtype(dtype or torch.float32))
+        super().__init__(pretrained, table, prediction, clip, image_size=image_size)
 
 
 class _Place:
@@ -134,8 +143,8 @@ class _Pretrained(LazyNetwork[_Network]):
         size = config.get("sample_size")
         if size is None:
             raise InvalidValueError(f"The {CONFIG} of {place.source} does not say its sample_size.")
-        height, width = size if isinstance(size, list | tuple) else (size, size)
-        self.shape = (int(config.get("in_channels", 3)), int(height), int(width))
+        self.shape = (int(config.get("in_channels", 3)), *height_and_width(f"{CONFIG} of {place.source}", size))
+        self.reduction = 2 ** (len(config.get("block_out_channels", [1])) - 1)
         self.out_channels = int(config.get("out_channels", 3))
         self.num_classes = config.get("num_class_embeds")
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from dis_lightning.files import expanded
 from dis_lightning.priors.diffusers_config import config_from
+from dis_lightning.priors.sizes import level_heights
 from dis_lightning.priors.unet import UNet
 from dis_lightning.weights import write_tensors
 
@@ -111,7 +112,7 @@ def _names(arguments: Mapping[str, Any]) -> dict[str, str]:
 
 def _blocks(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     depth, levels = arguments["num_res_blocks"], len(arguments["channel_mult"])
-    attends = [arguments["image_size"] >> level in arguments["attention_resolutions"] for level in range(levels)]
+    attends = [height in arguments["attention_resolutions"] for height in level_heights(arguments)]
 
     n = 1
     for level in range(levels):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.priors.sizes import height_and_width, level_heights, plain_size
 
 __all__ = ["RawNetwork", "TimeInput", "precision"]
 
@@ -27,7 +28,7 @@ class RawNetwork(Described, nn.Module, ABC):
 
     Attributes:
         arguments: see above.
-        shape: shape of one image, `(in_channels, image_size, image_size)`.
+        shape: shape of one image that it was made for, `(in_channels, height, width)`.
         out_channels: channels of the raw output.
         num_classes: number of classes of a class-conditional network, else None.
         reduction: total down-sampling, of which the height and width of images are multiples.
@@ -40,10 +41,11 @@ class RawNetwork(Described, nn.Module, ABC):
 
     def __init__(self, arguments: dict[str, Any]) -> None:
         super().__init__()
-        self.arguments = arguments
-        size, levels = arguments["image_size"], arguments["channel_mult"]
+        size = height_and_width(self, arguments["image_size"])
+        self.arguments = {**arguments, "image_size": plain_size(self, size)}
+        levels = arguments["channel_mult"]
         self._check_arguments(size, len(levels), arguments["attention_resolutions"])
-        self.shape: tuple[int, ...] = (arguments["in_channels"], size, size)
+        self.shape: tuple[int, ...] = (arguments["in_channels"], *size)
         self.out_channels: int = arguments["out_channels"]
         self.num_classes: int | None = arguments["num_classes"]
         self.reduction = 2 ** (len(levels) - 1)
@@ -71,20 +73,20 @@ class RawNetwork(Described, nn.Module, ABC):
             ValueError: if the image size does not fit, or labels are missing or not wanted.
         """
 
-    def _check_arguments(self, size: int, levels: int, attention_resolutions: Sequence[int]) -> None:
+    def _check_arguments(self, size: tuple[int, int], levels: int, attention_resolutions: Sequence[int]) -> None:
         counts = {name: self.arguments[name] for name in _COUNTS if name in self.arguments}
         require_numbers(self, **counts, sigma_data=self.arguments["sigma_data"])
         if wrong := {name: value for name, value in counts.items() if value < 1}:
             raise InvalidValueError(f"{type(self).__name__} needs {' and '.join(wrong)} >= 1, but got {wrong}.")
-        if levels == 0 or size % 2 ** (levels - 1):
+        if levels == 0 or any(side % 2 ** (levels - 1) for side in size):
             raise InvalidValueError(
-                f"image_size={size} cannot be halved at each of the {levels} levels of channel_mult: "
-                f"it must be a multiple of {2 ** max(levels - 1, 0)}."
+                f"image_size={self.arguments['image_size']} cannot be halved at each of the {levels} levels of "
+                f"channel_mult: it must be a multiple of {2 ** max(levels - 1, 0)}."
             )
-        sizes = [size >> level for level in range(levels)]
-        if strangers := set(attention_resolutions) - set(sizes):
+        heights = level_heights(self.arguments)
+        if strangers := set(attention_resolutions) - set(heights):
             raise InvalidValueError(
-                f"attention_resolutions must be among the levels' sizes {sizes}, but got {sorted(strangers)}."
+                f"attention_resolutions must be among the levels' sizes {heights}, but got {sorted(strangers)}."
             )
         if (time := self.arguments["time_input"]) not in get_args(TimeInput):
             raise InvalidValueError(f"time_input must be one of {', '.join(get_args(TimeInput))}, but got {time!r}.")
@@ -93,7 +95,8 @@ class RawNetwork(Described, nn.Module, ABC):
         if x.ndim != 4 or x.shape[1] != self.shape[0] or x.shape[2] % self.reduction or x.shape[3] % self.reduction:
             raise InvalidValueError(
                 f"This network takes images (N, {self.shape[0]}, H, W) with H and W multiples of {self.reduction}, "
-                f"but got {tuple(x.shape)}. It was made for {self.shape}: resize or crop the images."
+                f"but got {tuple(x.shape)}. It was made for {self.shape}: resize or crop the images, or "
+                "set the prior's image_size."
             )
         if (y is None) != (self.num_classes is None):
             raise InvalidValueError(
@@ -113,7 +116,6 @@ def precision(module: nn.Module) -> torch.dtype:
 
 
 _COUNTS = (
-    "image_size",
     "model_channels",
     "num_res_blocks",
     "channel_mult_emb",

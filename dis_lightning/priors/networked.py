@@ -17,6 +17,7 @@ from dis_lightning.priors.graphs import Replayed
 from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.pretrained import PretrainedUNet
+from dis_lightning.priors.sizes import ImageSize, resized
 from dis_lightning.weights import LazyNetwork, Precision, as_dtype
 
 __all__ = ["NetworkPrior"]
@@ -40,14 +41,16 @@ class NetworkPrior(Denoiser):
         micro_batch: how many images pass through the network at a time, >= 1, where memory does not hold them all; None
             for all. The gradient of a part is computed when it is asked for, by another evaluation of that part, so
             that no more than one part is held. Results are the same but for the rounding of kernels.
+        image_size: height and width of the images, where they are others than those that the network was made for: one
+            number or two, multiples of its `reduction`; None for its own.
 
     Attributes:
         labels: the bound class labels, `(N,)`, or None.
         gives: what its network has to be trained to give.
 
     Raises:
-        ValueError: if `dtype` or the two after it are given for a network that is built already, or if the place of the
-            network says that it was trained to give something else.
+        ValueError: if `dtype` or the two after it are given for a network that is built already, if the place of the
+            network says that it was trained to give something else, or if the network takes no images of that size.
         FileNotFoundError: if nothing is known under the name of the network.
     """
 
@@ -64,6 +67,7 @@ class NetworkPrior(Denoiser):
         compile: Compile | None = None,
         fused: bool = False,
         micro_batch: int | None = None,
+        image_size: ImageSize | None = None,
     ) -> None:
         super().__init__()
         if micro_batch is not None:
@@ -83,7 +87,7 @@ class NetworkPrior(Denoiser):
                 "This network is built already and keeps its precision, its arguments and the order of its attention: "
                 "give dtype, arguments and attention_order to load_network, or dtype to UNet."
             )
-        self.shape = self.network.shape
+        self.shape = self.network.shape if image_size is None else resized(self, self.network, image_size)
         self.num_classes = self.network.num_classes
         self.clip = clip
         self.labels: Tensor | None = None

@@ -24,6 +24,7 @@ from dis_lightning.priors.computing import Compile
 from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork, TimeInput
 from dis_lightning.priors.networked import NetworkPrior
+from dis_lightning.priors.sizes import ImageSize
 from dis_lightning.weights import Precision
 
 __all__ = ["Preconditioned"]
@@ -42,6 +43,7 @@ class Preconditioned(NetworkPrior):
         compile: see `NetworkPrior`.
         fused: see `NetworkPrior`.
         micro_batch: see `NetworkPrior`.
+        image_size: see `NetworkPrior`.
 
     Raises:
         ValueError: if `sigma_data` is not positive, and as in `NetworkPrior`.
@@ -62,8 +64,9 @@ class Preconditioned(NetworkPrior):
         compile: Compile | None = None,
         fused: bool = False,
         micro_batch: int | None = None,
+        image_size: ImageSize | None = None,
     ) -> None:
-        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused, micro_batch)
+        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused, micro_batch, image_size)
         # A network of a user's own may not say what it was trained with.
         self.time_input: TimeInput = getattr(self.network, "time_input", "250 ln sigma")
         self.sigma_data: float = getattr(self.network, "sigma_data", 0.5) if sigma_data is None else sigma_data

@@ -29,6 +29,7 @@ class PretrainedUNet(LazyNetwork[RawNetwork]):
         shape: shape of one image, known before the weights are read.
         out_channels: channels that it gives, likewise.
         num_classes: number of classes, likewise, or None.
+        reduction: what height and width of images are multiples of, likewise.
         time_input: what it takes for the noise level, likewise.
         sigma_data: standard deviation of the data that it was trained with, likewise.
         kind: what the place of the weights says that they were trained to give, likewise; None if it does not.
@@ -53,6 +54,7 @@ class PretrainedUNet(LazyNetwork[RawNetwork]):
         self.shape = plan.shape
         self.out_channels = plan.out_channels
         self.num_classes = plan.num_classes
+        self.reduction = plan.reduction
         self.time_input = plan.time_input
         self.sigma_data = plan.sigma_data
         self.kind = origin.kind()

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.blocks import AttentionBlock, Block, GroupNorm, ResBlock
 from dis_lightning.priors.network import RawNetwork, TimeInput, precision
+from dis_lightning.priors.sizes import ImageSize, level_heights
 
 __all__ = ["Resample", "SongUNet"]
 
@@ -40,7 +41,7 @@ class SongUNet(RawNetwork):
     Convolutions of the torso compute in `dtype`; normalisation, embeddings and the last convolutions stay in float32.
 
     Args:
-        image_size: height and width of the images it was made for.
+        image_size: side of the images it was made for, or height and width.
         model_channels: channels of the first level.
         num_res_blocks: residual blocks per level on the way down; one more on the way up.
         attention_resolutions: the sizes, in pixels, of the levels that have attention.
@@ -73,7 +74,7 @@ class SongUNet(RawNetwork):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         model_channels: int,
         num_res_blocks: int,
         attention_resolutions: Sequence[int],
@@ -122,7 +123,7 @@ class SongUNet(RawNetwork):
         require_numbers(self, dropout=dropout, skip_scale=skip_scale)
         _check(arguments)
         self.widths = [multiple * model_channels for multiple in channel_mult]
-        self.attends = [image_size >> level in attention_resolutions for level in range(len(channel_mult))]
+        self.attends = [height in attention_resolutions for height in level_heights(arguments)]
         noise, time = channel_mult_noise * model_channels, channel_mult_emb * model_channels
         norm = partial(GroupNorm, min_channels=4, eps=norm_eps)
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.blocks import AttentionBlock, Block, Conv2d, GroupNorm, Halving, ResBlock, zeroed
 from dis_lightning.priors.network import RawNetwork, TimeInput, precision
+from dis_lightning.priors.sizes import ImageSize, level_heights
 
 __all__ = ["UNet"]
 
@@ -30,10 +31,10 @@ class UNet(RawNetwork):
     embeddings and the last convolution stay in float32, as published.
 
     Args:
-        image_size: height and width of the images it was made for.
+        image_size: side of the images it was made for, or height and width.
         model_channels: channels of the first level, `m`; a multiple of 32, but for small `min_channels_per_group`.
         num_res_blocks: residual blocks per level on the way down; one more on the way up.
-        attention_resolutions: the sizes, in pixels, of the levels that have attention.
+        attention_resolutions: the heights, in pixels, of the levels that have attention.
         channel_mult: channels of each level, in units of `model_channels`; a level has half the size of the one before.
         num_head_channels: channels of an attention head, one number or one for each level; 0 for the last level leaves
             the middle block without attention.
@@ -60,7 +61,7 @@ class UNet(RawNetwork):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         model_channels: int,
         num_res_blocks: int,
         attention_resolutions: Sequence[int],
@@ -123,11 +124,11 @@ class UNet(RawNetwork):
     def _torso(
         self, residual: partial[ResBlock], attention: partial[AttentionBlock]
     ) -> tuple[nn.ModuleList, Block, nn.ModuleList]:
-        size, depth = self.arguments["image_size"], self.arguments["num_res_blocks"]
+        heights, depth = level_heights(self.arguments), self.arguments["num_res_blocks"]
         widths = [multiple * self.model_channels for multiple in self.arguments["channel_mult"]]
 
         def block(channels: int, level: int) -> Block:
-            attends = size >> level in self.arguments["attention_resolutions"]
+            attends = heights[level] in self.arguments["attention_resolutions"]
             return Block([residual(channels, widths[level]), *(attend(level) if attends else [])])
 
         def attend(level: int) -> list[AttentionBlock]:

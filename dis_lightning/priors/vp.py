@@ -26,6 +26,7 @@ from dis_lightning.priors.computing import Compile
 from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.networked import NetworkPrior
+from dis_lightning.priors.sizes import ImageSize
 from dis_lightning.schedules import DiscreteSchedule, Schedule
 from dis_lightning.weights import LazyNetwork, Precision
 
@@ -64,8 +65,9 @@ class DiscretePrior(NetworkPrior):
         compile: Compile | None = None,
         fused: bool = False,
         micro_batch: int | None = None,
+        image_size: ImageSize | None = None,
     ) -> None:
-        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused, micro_batch)
+        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused, micro_batch, image_size)
         self.schedule, self.prediction = schedule, prediction
         self.sigma_range = schedule.range
         given, channels = getattr(self.network, "out_channels", self.shape[0]), self.shape[0]
@@ -106,6 +108,7 @@ class VP(DiscretePrior):
         fused: see `NetworkPrior`.
         micro_batch: see `NetworkPrior`.
         trained_steps: number of levels of the schedule, T.
+        image_size: see `NetworkPrior`.
 
     Raises:
         ValueError: if schedule, prediction or attention order are not known, or are others than those of the card, or
@@ -126,6 +129,7 @@ class VP(DiscretePrior):
         fused: bool = False,
         micro_batch: int | None = None,
         trained_steps: int = 1000,
+        image_size: ImageSize | None = None,
     ) -> None:
         known = find(network).training() if isinstance(network, str | Path) else {}
         predicts = _agreed(network, "prediction", prediction, known.get("prediction"), "epsilon")
@@ -134,7 +138,8 @@ class VP(DiscretePrior):
         scheduled = _agreed(network, "schedule", schedule, known.get("schedule"), "linear")
         require_numbers(self, trained_steps=trained_steps)
         table = DiscreteSchedule.named(scheduled, trained_steps)
-        super().__init__(network, table, predicts, clip, dtype, arguments, attention_order, compile, fused, micro_batch)
+        common = (clip, dtype, arguments, attention_order, compile, fused, micro_batch, image_size)
+        super().__init__(network, table, predicts, *common)
 
 
 def _agreed(network: object, name: str, told: str | None, known: str | None, usual: str) -> str:

@@ -62,7 +62,8 @@ def _require_images(images: object, shape: tuple[int, ...]) -> None:
         channels = " (grey: --data.channels=1)" if shape[0] == 1 else ""
         raise InvalidValueError(
             f"The prior is for images of shape {shape}, but the data has {tuple(images.shape[1:])}; give the data a "
-            f"transform to that size (--data.transform){channels}, or choose another prior."
+            f"transform to that size (--data.transform){channels}, set image_size of a prior that is a network, or "
+            "choose another prior."
         )
 
 

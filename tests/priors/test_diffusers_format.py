@@ -88,7 +88,7 @@ def test_a_half_precision_network_is_written_in_float32(lsun, tmp_path: Path):
         ({"act_fn": "gelu"}, "act_fn must be 'silu', but is 'gelu'"),
         ({"downsample_type": "conv", "freq_shift": 1}, "downsample_type must be 'resnet'.*freq_shift must be 0"),
         ({"attn_norm_num_groups": None}, "attn_norm_num_groups must be 32"),
-        ({"sample_size": [16, 16]}, "sample_size must be one number"),
+        ({"sample_size": [16, 16, 3]}, "image_size >= 1, one whole number or height and width"),
         ({"block_out_channels": [32, 48, 64]}, "block_out_channels must be multiples"),
         ({"down_block_types": ["DownBlock2D"] * 3}, "down_block_types must be among"),
         ({"up_block_types": ["AttnUpBlock2D"] * 3}, "up_block_types must mirror"),
