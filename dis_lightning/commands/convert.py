@@ -11,7 +11,8 @@ from dis_lightning.errors import InvalidValueError, MissingFileError, UnusablePa
 from dis_lightning.files import expanded
 from dis_lightning.priors.checkpoints import find, load_network, save_network
 from dis_lightning.priors.guided_format import AttentionOrder
-from dis_lightning.priors.vp import VP
+from dis_lightning.priors.vp import VP, Prediction, agreed
+from dis_lightning.schedules import Schedule
 
 __all__ = ["convert_command"]
 
@@ -47,18 +48,35 @@ def convert_command(args: Sequence[str]) -> None:
         type=AttentionOrder | None,
         help="of a file of guided-diffusion, whose attention has one of two orders that it does not say",
     )
+    parser.add_argument(
+        "--schedule", type=Schedule | None, help="of a network for VP: what it was trained on, if FILE does not say it"
+    )
+    parser.add_argument(
+        "--prediction", type=Prediction | None, help="of a network for VP: what it predicts, if FILE does not say it"
+    )
     options = read_arguments(parser, args)
     _check(options.output)
     source = find(options.file)
-    kind, card = source.kind(), source.card()
+    kind, told = source.kind(), {"schedule": options.schedule, "prediction": options.prediction}
+    training = {name: agreed(options.file, name, value, source.training().get(name)) for name, value in told.items()}
+    if options.attention_order or any(told.values()):
+        kind = _of_vp(options.file, kind)
     network = load_network(options.file, arguments=options.arguments, attention_order=options.attention_order)
-    if kind is None and options.attention_order is not None:
-        kind = VP.gives  # as all files of guided-diffusion
-    save_network(network, options.output, kind, **({"schedule": card.schedule} if card and card.schedule else {}))
+    save_network(network, options.output, kind, **training)
     words = [type(network).__name__, "x".join(map(str, network.shape)), f"time input {network.time_input}"]
     words += [f"{network.num_classes} classes"] if network.num_classes else []
     words += [f"gives the {kind}"] if kind else []
+    words += [f"{name} {value}" for name, value in training.items() if value]
     print(f"Network:  {options.output} ({', '.join(words)})")
+
+
+def _of_vp(source: str, kind: str | None) -> str:
+    """The kind of networks for VP, as all files of guided-diffusion are; refused of one that is known to be another."""
+    if kind not in (None, VP.gives):
+        raise InvalidValueError(
+            f"{source} gives a {kind}: a schedule, a prediction and an order of the attention are of networks for VP."
+        )
+    return VP.gives
 
 
 def _check(output: Path) -> None:

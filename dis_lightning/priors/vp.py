@@ -30,7 +30,7 @@ from dis_lightning.priors.sizes import ImageSize
 from dis_lightning.schedules import DiscreteSchedule, Schedule
 from dis_lightning.weights import LazyNetwork, Precision
 
-__all__ = ["VP", "DiscretePrior", "Prediction"]
+__all__ = ["VP", "DiscretePrior", "Prediction", "agreed"]
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 """What a network was trained to predict, in the words of diffusers."""
@@ -132,23 +132,33 @@ class VP(DiscretePrior):
         image_size: ImageSize | None = None,
     ) -> None:
         known = find(network).training() if isinstance(network, str | Path) else {}
-        predicts = _agreed(network, "prediction", prediction, known.get("prediction"), "epsilon")
+        predicts = agreed(network, "prediction", prediction, known.get("prediction")) or "epsilon"
         if predicts not in get_args(Prediction):
             raise InvalidValueError(f"prediction must be one of {', '.join(get_args(Prediction))}, not {predicts!r}.")
-        scheduled = _agreed(network, "schedule", schedule, known.get("schedule"), "linear")
+        scheduled = agreed(network, "schedule", schedule, known.get("schedule")) or "linear"
         require_numbers(self, trained_steps=trained_steps)
         table = DiscreteSchedule.named(scheduled, trained_steps)
         common = (clip, dtype, arguments, attention_order, compile, fused, micro_batch, image_size)
         super().__init__(network, table, predicts, *common)
 
 
-def _agreed(network: object, name: str, told: str | None, known: str | None, usual: str) -> str:
-    """What the user says or the card knows, which must not contradict each other."""
+def agreed(network: object, name: str, told: str | None, known: str | None) -> str | None:
+    """What the user says or the card or file knows, None where neither does.
+
+    Args:
+        network: where the network is, for the message.
+        name: what is told and known.
+        told: by the user.
+        known: by the place of the network.
+
+    Raises:
+        ValueError: if they contradict each other.
+    """
     if told is not None and known not in (None, told):
         raise InvalidValueError(
             f"{network} was trained with the {name} {known}, as its card or file says, but got {told}."
         )
-    return told or known or usual
+    return told or known
 
 
 def _estimate(x_t: Tensor, level: float | Tensor, output: Tensor, prediction: str) -> Tensor:

@@ -86,7 +86,7 @@ def plan(sweep: Sweep, output: Path, seed: int) -> list[Trial]:
         seed: of the draws of `random`.
     """
     folder = output / f"{sweep.name}-{sweep.fingerprint}"
-    trials = {}
+    trials: dict[str, Trial] = {}
     for values in sweep.values(seed):
         name = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
         trials.setdefault(name, Trial(values, folder / name))

@@ -12,7 +12,7 @@ from PIL import Image
 from small_run import ROOT
 
 from dis_lightning.main import main
-from dis_lightning.priors import UNet, load_network, save_diffusers
+from dis_lightning.priors import VP, UNet, load_network, save_diffusers
 from dis_lightning.weights import read_metadata
 
 VECTORS = ROOT / "tests" / "data" / "vectors"
@@ -135,3 +135,23 @@ def test_a_pickle_that_cannot_be_used_ends_a_run_before_any_sampling(
     assert "asks for posix.system" in refused(capsys, *run, f"--writer.folder={tmp_path / 'run'}")
     assert not (tmp_path / "executed").exists()
     assert not (tmp_path / "run" / "samples").exists()
+
+
+def test_a_schedule_that_the_file_does_not_say_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = UNet(16, 32, 1, [8], [1, 1], num_head_channels=32)
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    arguments = ["--arguments", json.dumps(network.arguments)]
+    main(["convert", str(tmp_path / "weights.pt"), str(first), *arguments, "--schedule=cosine", "--prediction=sample"])
+    assert "gives the prediction of noise, schedule cosine, prediction sample)" in capsys.readouterr().out
+    main(["convert", str(first), str(second)])  # and stays
+    for file in (first, second):
+        prior = VP(file)
+        assert prior.schedule.range == VP(network, "cosine").schedule.range != VP(network, "linear").schedule.range
+        assert prior.prediction == "sample"
+    told = refused(capsys, "convert", first, tmp_path / "third.safetensors", "--schedule=linear")
+    assert "was trained with the schedule cosine" in told
+    told = refused(capsys, "convert", PICKLE, tmp_path / "third.safetensors", "--schedule=linear")
+    assert "gives a posterior mean: a schedule" in told
+    assert "linear" in refused(capsys, "convert", first, tmp_path / "third.safetensors", "--schedule=square")
+    assert not (tmp_path / "third.safetensors").exists()
