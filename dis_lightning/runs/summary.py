@@ -16,9 +16,9 @@ from dis_lightning.runs.ledger import Ledger
 from dis_lightning.values import SECTIONS
 
 if TYPE_CHECKING:
-    from dis_lightning.metrics.base import Metric
+    from dis_lightning.metrics.base import ImageMetric, Metric
 
-__all__ = ["Found", "Summary", "flatten", "read_results", "read_summary", "sections", "sum_up"]
+__all__ = ["Found", "Summary", "flatten", "means_so_far", "read_results", "read_summary", "sections", "sum_up"]
 
 Found = list[dict[int, dict[str, Any]]]
 """What each metric has found, by image index and name."""
@@ -94,6 +94,16 @@ def flatten(summary: Summary) -> dict[str, float]:
         if value["mean"] is not None
     }
     return {**means, "diverged": summary["diverged"]["count"]}
+
+
+def means_so_far(metrics: "Sequence[ImageMetric]") -> dict[str, float]:
+    """The means over the images that this process has, by the names of `flatten`."""
+    return {
+        f"{metric.section}/{name}": value["mean"]
+        for metric in metrics
+        for name, value in _means(metric.rows).items()
+        if value["mean"] is not None
+    }
 
 
 def sections(summary: Summary) -> dict[str, dict[str, dict[str, Any]]]:
