@@ -1,5 +1,6 @@
 """Every YAML that the project ships is run, at a small size."""
 
+import shutil
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image
 from published_files import mobilenet
 from small_run import ROOT
 
+from dis_lightning.data.lists import ImageList
 from dis_lightning.main import main
 from dis_lightning.operators.networks.published import cards
 from dis_lightning.priors import EDM
@@ -80,8 +82,11 @@ def offline(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(cache))
 
 
+TASKS = [file for folder in ("tasks/dps2023", "tasks/daps2025") for file in files(folder)]
+
+
 @pytest.mark.parametrize(
-    "file", [file for file in files("operators") if Path(file).stem not in PUBLISHED | FROM_OTHERS]
+    "file", [file for file in [*files("operators"), *TASKS] if Path(file).stem not in PUBLISHED | FROM_OTHERS]
 )
 def test_every_operator_file_runs(file: str, tmp_path: Path) -> None:
     yours = {"mask_inpainting": f"--operator.file={tmp_path / 'mask.png'}"}
@@ -159,11 +164,19 @@ def test_every_data_file_runs(file: str, tmp_path: Path) -> None:
         "folder": [f"--data.root={tmp_path / 'tree' / 'images'}", f"--data.transform.size={SIZE}"],
         "imagenet64": [f"--data.root={tmp_path / 'classes'}", f"--data.transform.size={SIZE}"],
         "ffhq256_1k": [f"--data.root={tmp_path / 'tree' / 'images'}", f"--data.transform.size={SIZE}"],
+        "ffhq256_100_daps": [f"--data.root={tmp_path / 'tree' / 'images'}", f"--data.transform.size={SIZE}"],
+        "imagenet256_100_daps": [f"--data.root={tmp_path / 'tree' / 'images'}", f"--data.transform.size={SIZE}"],
         "lsun_bedroom": [f"--data.root={tmp_path / 'lmdb'}", f"--data.transform.size={SIZE}"],
         "lsun_bedroom_val300": [f"--data.root={tmp_path / 'lmdb'}", f"--data.transform.size={SIZE}"],
         "lsun_cat_last300": [f"--data.root={tmp_path / 'lmdb'}", f"--data.transform.size={SIZE}", "--data.skip=0"],
         "measurements": [f"--data.root={tmp_path / 'measured'}"],
     }
+    listed = yaml.safe_load((ROOT / file).read_text())["data"]["init_args"].get("names")
+    if listed:
+        (tmp_path / "named").mkdir()
+        for image in ImageList.read(listed).digests:
+            shutil.copy(tmp_path / "tree" / "images" / "00000.png", tmp_path / "named" / image)
+        where[Path(file).stem] = [f"--data.root={tmp_path / 'named'}", f"--data.transform.size={SIZE}"]
     classes(tmp_path / "classes")
     (tmp_path / "measured").mkdir()
     for name in ("a", "b"):

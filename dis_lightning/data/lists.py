@@ -5,7 +5,8 @@
     00000/00007.png   3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8553
 
 A line is an image: its path relative to the root with `/` between folders (of a database its key), and its SHA-256,
-where it is known. Empty lines and lines that begin with `#` are passed over.
+where it is known. Empty lines and lines that begin with `#` are passed over. Lists that papers share ship with the
+package, in `known/`, and are called by their names.
 """
 
 import hashlib
@@ -25,6 +26,8 @@ Found = TypeVar("Found")
 
 NAMED = 3
 """How many images a message names."""
+KNOWN = Path(__file__).parent / "known"
+"""Lists that the field compares on, each with its source."""
 DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -53,15 +56,23 @@ class ImageList:
     def read(cls, file: str | Path) -> Self:
         """Read a list.
 
+        Args:
+            file: where it is; or the name of one that ships with the package, such as "imagenet_1k_dgp".
+
         Raises:
             FileNotFoundError: if there is no such file.
             ValueError: if it is no text, names nothing, or names an image twice.
         """
-        path = expanded(file)
+        path, known = expanded(file), KNOWN / f"{file}.txt"
+        if not path.exists() and known.is_file():
+            path = known
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
-            raise MissingFileError(f"There is no list of images {path}; set --data.names to a text file.") from None
+            ours = ", ".join(sorted(list_.stem for list_ in KNOWN.glob("*.txt")))
+            raise MissingFileError(
+                f"There is no list of images {path}; set --data.names to a text file, or to one of {ours}."
+            ) from None
         except (OSError, ValueError) as error:
             raise InvalidValueError(f"The list of images {path} cannot be read: {error}.") from error
         digests: dict[str, str | None] = {}

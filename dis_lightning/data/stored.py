@@ -84,8 +84,8 @@ class StoredData(ImageData, ABC):
         batch_size: images per batch, >= 1.
         num_workers: processes that read images ahead, for each process that samples.
         channels: 3 for RGB, 1 for grey, of which colour becomes 0.299 R + 0.587 G + 0.114 B (ITU-R 601-2).
-        names: a text file of the images to take, in this order; see `dis_lightning.data.lists`. None takes them as they
-            are found.
+        names: a text file of the images to take, in this order, or the name of a list that ships with the package; see
+            `dis_lightning.data.lists`. None takes them as they are found.
         skip: how many are left out at the beginning, >= 0.
         shard: see `ImageData`.
 
