@@ -12,6 +12,7 @@ from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from PIL import Image
 
+from dis_lightning.commands.parser import Parser
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
@@ -174,7 +175,7 @@ def test_a_share_that_is_drawn_is_even_between_its_ends_and_of_the_image_alone()
 
 
 def test_the_ends_of_a_share_are_read_from_a_configuration() -> None:
-    parser = LightningArgumentParser()
+    parser = Parser()
     parser.add_subclass_arguments(Operator, "operator")
     given = {"class_path": "RandomInpainting", "init_args": {"visible": [0.3, 0.7], "per_image": True}}
     operator = parser.instantiate_classes(parser.parse_object({"operator": given}))["operator"]
