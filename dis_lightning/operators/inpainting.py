@@ -242,7 +242,8 @@ class BoxInpainting(Inpainting):
 
 def _evenly(noise: NoiseSource, count: int) -> Tensor:
     """Numbers that are uniform in (0, 1), `(N, count)`, from the noise of each image."""
-    return torch.special.ndtr(noise.normal((len(noise), count)))
+    even: Tensor = torch.special.ndtr(noise.normal((len(noise), count)))
+    return even
 
 
 def _same(x: Tensor) -> Tensor:
