@@ -89,7 +89,7 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
 """The tuned number of each contestant for each of `PROBLEMS`, where it was tuned."""
 
 
-def all_trials(num_samples: int = 200, measurements: int = 10, images: int = 50) -> list[Trial]:
+def all_trials(num_samples: int = 150, measurements: int = 10, images: int = 50) -> list[Trial]:
     """The problems of the table, in the order of `PROBLEMS`.
 
     A chain is short where the consistency map is integrated numerically, and long where it has a closed form.
