@@ -60,7 +60,7 @@ def test_what_is_missing_is_told_what_there_is(name: str, told: list[str]) -> No
 def test_choices_are_those_of_the_folder() -> None:
     assert choices("data") == sorted(file.stem for file in (ROOT / "configs" / "data").iterdir())
     assert choices("papers") == ["cm4ir2025/", "daps2025/", "dps2023/", "purohit2024/", "xu2024/"]
-    assert named("trainer") == "--config configs/trainer/NAME.yaml, NAME one of two_processes"
+    assert named("trainer") == "--config configs/trainer/NAME.yaml, NAME one of gpus, two_processes"
 
 
 @pytest.mark.parametrize(
