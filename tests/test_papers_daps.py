@@ -3,17 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from paper_files import PAPERS, SMALL, command, configuration, flat, names, together, without_networks, write_pictures
 from small_run import ROOT
 
 from dis_lightning.data.lists import ImageList
+from dis_lightning.levels import KarrasLevels
 from dis_lightning.main import main
+from dis_lightning.solvers.daps import DecayingReach
 
 # conditioning.params.scale of configs/*_config.yaml, for 1000 steps of DDPM on the linear schedule.
 DPS: dict[str, float] = {
     "super_resolution_x4": 0.3,
     "box_inpainting": 0.5,
+    "random_inpainting": 0.5,
     "random_inpainting_92": 0.5,
     "gaussian_blur": 0.3,
     "motion_blur": 0.3,
@@ -34,21 +38,28 @@ DAPS: dict[str, tuple[float, int]] = {
 NOISE = 0.05
 OPERATORS: dict[str, dict[str, Any]] = {
     "super_resolution_x4": {"class_path": "BicubicDownsample", "factor": 4},
-    "box_inpainting": {"class_path": "BoxInpainting", "size": 128 / 256, "margin": 16 / 256, "position": None},
+    "box_inpainting": {"class_path": "BoxInpainting", "size": 128 / 256},
+    "random_inpainting": {"class_path": "RandomInpainting", "visible": [0.3, 0.7], "per_image": True},
     "random_inpainting_92": {"class_path": "RandomInpainting", "visible": 0.08, "per_image": True},
-    "random_inpainting_70": {"class_path": "RandomInpainting", "visible": 0.3, "per_image": True},
+    "random_inpainting_70": {"class_path": "RandomInpainting", "visible": [0.29, 0.3], "per_image": False},
     "gaussian_blur": {"class_path": "GaussianBlur", "kernel_size": 61, "std": 3.0},
     "motion_blur": {"class_path": "MotionBlur", "kernel_size": 61, "intensity": 0.5},
     "nonlinear_blur": {"class_path": "NonlinearBlur"},
     "phase_retrieval": {"class_path": "PhaseRetrieval", "oversample": 2.0},
     "hdr": {"class_path": "HDR", "scale": 2.0},
 }
+SEEDED = np.random.RandomState(42)
+"""As in configs/default.yaml of DAPS, whose code draws a corner from pixel 32 to 95, first the row."""
 OWN: dict[tuple[str, str], dict[str, Any]] = {
+    ("dps2023", "box_inpainting"): {"margin": 16 / 256, "position": None},
+    ("daps2025", "box_inpainting"): {"position": [SEEDED.randint(32, 96) / 256, SEEDED.randint(32, 96) / 256]},
     ("dps2023", "nonlinear_blur"): {"resample": True, "kernel_seed": None},
     ("daps2025", "nonlinear_blur"): {"resample": False, "kernel_seed": 0},
     ("dps2023", "phase_retrieval"): {"input_range": [-1.0, 1.0]},
     ("daps2025", "phase_retrieval"): {"input_range": [0.0, 1.0]},
 }
+CLIP = {"dps2023": True, "daps2025": False}
+"""diffusion_config.yaml of DPS; model/precond.py of DAPS, which leaves the estimates as they are."""
 NETWORKS = {"ffhq256": "ffhq_256", "imagenet256": "imagenet256_uncond"}
 CELLS = [f"dps2023/ffhq256/{task}" for task in DPS] + [f"daps2025/{data}/{task}" for data in NETWORKS for task in DAPS]
 
@@ -67,7 +78,7 @@ def test_the_command_in_a_file_gives_the_values_of_the_authors(cell: str, capsys
     operator = flat(config["operator"])
     assert {key: operator[key] for key in wanted} == wanted
     prior = flat(config["denoiser"])
-    assert (prior["class_path"], prior["network"], prior["clip"]) == ("VP", NETWORKS[dataset], True)
+    assert (prior["class_path"], prior["network"], prior["clip"]) == ("VP", NETWORKS[dataset], CLIP[paper])
     assert config["writer"]["folder"] == f"outputs/{cell}"
     model = flat(config["model"])
     if paper == "dps2023":
@@ -77,17 +88,28 @@ def test_the_command_in_a_file_gives_the_values_of_the_authors(cell: str, capsys
         rate, moves = DAPS[task]
         expected = {"class_path": "DAPS", "kernel.class_path": "EulerMaruyama", "kernel.step_size": rate}
         expected |= {"moves": moves, "flow_steps": 5, "flow_sigma_min": 0.01, "levels.steps": 200}
-        expected |= {"reach.sigma_max": 100.0, "reach.sigma_min": 0.1, "reach.ratio": 0.01}
         # They assume noise of tau / sqrt(2).
         expected |= {"likelihood_weight": pytest.approx(NOISE**2 / (0.01**2 / 2))}
         expected |= {"num_samples": 4 if task == "phase_retrieval" else 1}
     assert {key: model[key] for key in expected} == expected
 
 
+@pytest.mark.parametrize("dataset", NETWORKS)
+@pytest.mark.parametrize("task", DAPS)
+def test_levels_and_step_sizes_are_those_of_the_code(task: str, dataset: str) -> None:
+    """cores/scheduler.py has 201 levels, the last of which becomes 0; step s of sampler.py is of the share s / 201."""
+    model = together([f"papers/daps2025/{dataset}/{task}"], {})["model"]["init_args"]
+    levels, reach = KarrasLevels(**model["levels"]["init_args"]), DecayingReach(**model["reach"]["init_args"])
+    steps, top, bottom = np.arange(200), 100.0 ** (1 / 7), 0.1 ** (1 / 7)
+    assert levels[:] == pytest.approx([*(top + steps / 200 * (bottom - top)) ** 7, 0.0], rel=1e-4)
+    shares = [reach(sigma) ** 2 for sigma in levels[:-1]]
+    assert shares == pytest.approx(1 - (1 - 0.01) * steps / 201, rel=1e-3)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_file_is_its_small_files_together(cell: str) -> None:
     paper, dataset, task = cell.split("/")
-    small = together([f"tasks/{paper}/{task}", f"priors/{NETWORKS[dataset]}"], {})
+    small = together([f"tasks/{paper}/{task}", f"priors/{NETWORKS[dataset]}"], {"denoiser.clip": CLIP[paper]})
     whole = together([f"papers/{cell}"], {})
     assert {part: whole[part] for part in small} == small
     assert (PAPERS / f"{cell}.yaml").exists()

@@ -63,9 +63,9 @@ class ImageList:
             FileNotFoundError: if there is no such file.
             ValueError: if it is no text, names nothing, or names an image twice.
         """
-        path, known = expanded(file), KNOWN / f"{file}.txt"
-        if not path.exists() and known.is_file():
-            path = known
+        path, shipped = expanded(file), KNOWN / f"{file}.txt"
+        if not path.exists() and shipped.is_file():
+            path = shipped
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:

@@ -130,6 +130,8 @@ class RandomInpainting(Inpainting):
 
     Args:
         visible: share of the pixels that are seen, in (0, 1]; Purohit et al. 2024 use 0.1 (LSUN) and 0.2 (ImageNet-64).
+            Or the least and the most of a share that is drawn evenly for each mask, as in the code of Chung et al. 2023
+            (DPS): (0.3, 0.7).
         noise_std: standard deviation of the noise on `y`.
         seed: chooses the pixels of the mask for all images; it follows from the seed and the image's size alone.
         per_image: whether each image has a mask of its own, from its noise.
@@ -138,27 +140,45 @@ class RandomInpainting(Inpainting):
         ValueError: if `visible` is out of range or, when measuring, so small that an image has no visible pixel.
     """
 
-    def __init__(self, visible: float, noise_std: float = 0.0, seed: int = 0, per_image: bool = False) -> None:
+    def __init__(
+        self,
+        visible: float | tuple[float, float],
+        noise_std: float = 0.0,
+        seed: int = 0,
+        per_image: bool = False,
+    ) -> None:
         super().__init__(noise_std, per_image)
-        require_numbers(self, visible=visible, seed=seed)
-        if not 0 < visible <= 1:
-            raise InvalidValueError(f"RandomInpainting needs the visible share in (0, 1], but got {visible}.")
+        least, most = self._shares = visible if isinstance(visible, tuple) else (visible, visible)
+        require_numbers(self, seed=seed)
+        for share in self._shares:
+            require_numbers(self, visible=share)
+        if not 0 < least <= most <= 1:
+            raise InvalidValueError(
+                "RandomInpainting needs the visible share in (0, 1], or the least and the most of it, but got "
+                f"{visible}."
+            )
         self.visible = visible
         self.seed = seed
 
     def masks(self, height: int, width: int, noise: NoiseSource | None = None) -> Tensor:
         """See `Inpainting.masks`."""
-        pixels = height * width
-        count = round(self.visible * pixels)
-        if count == 0:
+        pixels, (least, most) = height * width, self._shares
+        if round(least * pixels) == 0:
             raise InvalidValueError(f"visible={self.visible} of {height} x {width} pixels is none; use a larger share.")
         if noise is None:
             # A generator of its own: the streams of NoiseSource belong to the images.
-            order = torch.randperm(pixels, generator=torch.Generator().manual_seed(self.seed))[None]
+            generator = torch.Generator().manual_seed(self.seed)
+            order = torch.randperm(pixels, generator=generator)[None]
         else:
             order = noise.normal((len(noise), pixels)).argsort(dim=1)
-        masks = torch.zeros(order.shape, device=order.device).scatter_(1, order[:, :count], 1.0)
-        return masks.reshape(-1, 1, height, width)
+        shares = torch.full((len(order), 1), least, dtype=torch.float64, device=order.device)
+        if least < most:
+            even = torch.rand(1, 1, generator=generator) if noise is None else _evenly(noise, 1)
+            shares += (most - least) * even
+        seen = torch.arange(pixels, device=order.device) < (shares * pixels).round()
+        return (
+            torch.zeros(order.shape, device=order.device).scatter_(1, order, seen.float()).reshape(-1, 1, height, width)
+        )
 
 
 class BoxInpainting(Inpainting):
@@ -203,8 +223,7 @@ class BoxInpainting(Inpainting):
             places = torch.tensor([self.position])
         else:
             assert noise is not None  # `mask` refuses
-            uniform = torch.special.ndtr(noise.normal((len(noise), 2)))
-            places = self.margin + uniform * (1 - self.size - 2 * self.margin)
+            places = self.margin + _evenly(noise, 2) * (1 - self.size - 2 * self.margin)
         rows, columns = (self._hidden(places[:, axis], side) for axis, side in enumerate((height, width)))
         masks = 1 - rows[:, None, :, None] * columns[:, None, None, :]
         if not (masks.flatten(1).any(dim=1).all() and (masks == 0).any()):
@@ -219,6 +238,12 @@ class BoxInpainting(Inpainting):
         first = (places * side).round().clamp(max=side - length)[:, None]
         pixel = torch.arange(side, device=places.device)
         return ((pixel >= first) & (pixel < first + length)).float()
+
+
+def _evenly(noise: NoiseSource, count: int) -> Tensor:
+    """Numbers that are uniform in (0, 1), `(N, count)`, from the noise of each image."""
+    even: Tensor = torch.special.ndtr(noise.normal((len(noise), count)))
+    return even
 
 
 def _same(x: Tensor) -> Tensor:

@@ -44,8 +44,8 @@ def test_the_home_folder_is_known(elsewhere: Path, monkeypatch: pytest.MonkeyPat
     [
         ("solvers/dpss", ["Did you mean `solvers/dps`?", "configs/solvers/ has cm4ir, cmedit, consistency_dps"]),
         ("configs/solvers/DPS.yaml", ["Did you mean `solvers/dps`?"]),
-        ("solver/dps", ["Did you mean `solvers/dps`?", "configs/ has callbacks/, data/"]),
-        ("configs/data", ["configs/data/ has ffhq256_1k, folder, imagenet64"]),
+        ("solver/dps", ["Did you mean `solvers/dps`?", "configs/ has callbacks/, cluster/, data/"]),
+        ("configs/data", ["configs/data/ has ffhq256_100_daps, ffhq256_100_diffpir, ffhq256_1k"]),
         ("own/file.yaml", ["own/file.yaml", "quickstart"]),
         ("{threads: 2}", ["{threads: 2}"]),
     ],
@@ -59,8 +59,8 @@ def test_what_is_missing_is_told_what_there_is(name: str, told: list[str]) -> No
 
 def test_choices_are_those_of_the_folder() -> None:
     assert choices("data") == sorted(file.stem for file in (ROOT / "configs" / "data").iterdir())
-    assert choices("papers") == ["cm4ir2025/", "purohit2024/", "xu2024/"]
-    assert named("trainer") == "--config configs/trainer/NAME.yaml, NAME one of two_processes"
+    assert choices("papers") == ["cm4ir2025/", "daps2025/", "dps2023/", "purohit2024/", "xu2024/"]
+    assert named("trainer") == "--config configs/trainer/NAME.yaml, NAME one of gpus, two_processes"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from PIL import Image
 
+from dis_lightning.commands.parser import Parser
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
@@ -75,8 +76,8 @@ def test_hidden_pixels_of_a_measurement_hold_noise_and_its_picture_shows_them_gr
     assert (operator.picture(y)[hidden] == 0).all()
 
 
-@pytest.mark.parametrize("visible", [0.0, -0.1, 1.1, float("nan")])
-def test_a_share_out_of_range_is_refused(visible: float) -> None:
+@pytest.mark.parametrize("visible", [0.0, -0.1, 1.1, float("nan"), (0.7, 0.3), (0.0, 0.5), (0.5, 1.1)])
+def test_a_share_out_of_range_is_refused(visible: float | tuple[float, float]) -> None:
     with pytest.raises(ValueError, match=r"visible share in \(0, 1\]"):
         RandomInpainting(visible)
 
@@ -158,6 +159,27 @@ def test_each_mask_of_its_own_has_exactly_the_visible_share(visible: float, coun
     operator = RandomInpainting(visible, per_image=True)
     seen = ~operator.measure(images(5), NoiseSource(0, range(5))).isnan()
     assert seen[:, 0].sum(dim=(1, 2)).tolist() == [count] * 5
+
+
+def test_a_share_that_is_drawn_is_even_between_its_ends_and_of_the_image_alone() -> None:
+    operator = RandomInpainting((0.3, 0.7), per_image=True)
+    masks = operator.masks(16, 16, NoiseSource(0, range(400)))
+    shares = masks.mean(dim=(1, 2, 3))
+    assert scipy.stats.kstest(shares.numpy(), scipy.stats.uniform(0.3, 0.4).cdf).pvalue > 1e-3
+    assert torch.equal(operator.masks(16, 16, NoiseSource(0, [7, 5])), masks[[7, 5]])
+    # The pixels are those of a share that is not drawn, as far as they go.
+    fixed = RandomInpainting(0.3, per_image=True).masks(16, 16, NoiseSource(0, range(400)))
+    assert (masks >= fixed).all()
+    for_all = torch.stack([RandomInpainting((0.2, 0.4), seed=seed).mask(images()).mean() for seed in range(40)])
+    assert 0.2 <= for_all.min() < 0.25 < 0.35 < for_all.max() <= 0.4
+
+
+def test_the_ends_of_a_share_are_read_from_a_configuration() -> None:
+    parser = Parser()
+    parser.add_subclass_arguments(Operator, "operator")
+    given = {"class_path": "RandomInpainting", "init_args": {"visible": [0.3, 0.7], "per_image": True}}
+    operator = parser.instantiate_classes(parser.parse_object({"operator": given}))["operator"]
+    assert operator.visible == (0.3, 0.7)
 
 
 def test_masks_of_their_own_choose_pixels_evenly_over_the_image() -> None:
