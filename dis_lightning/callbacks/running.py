@@ -1,4 +1,4 @@
-"""Means over the images so far, while a run goes on: for those who watch it, and for sweeps that end bad trials early."""
+"""Means over the images so far, while a run goes on: for watching it, and for sweeps that end bad trials early."""
 
 import json
 from pathlib import Path
@@ -22,8 +22,7 @@ class RunningMeans(Described, Callback):
     as ever. A run that goes on gives the images that were finished before again.
 
     Args:
-        file: a file that gets them too, a line of JSON for each batch, with the number of `images`; None for loggers
-            alone.
+        file: a file that gets them in place of the loggers, a line of JSON for each batch, with the number of `images`.
     """
 
     def __init__(self, file: str | Path | None = None) -> None:
@@ -47,15 +46,16 @@ class RunningMeans(Described, Callback):
         """Give those of all batches."""
         self._give(trainer)
 
-    @rank_zero_only  # type: ignore[untyped-decorator]
+    @rank_zero_only
     def _give(self, trainer: Trainer) -> None:
         metrics = callbacks_of(trainer, ImageMetric)  # type: ignore[type-abstract] # asked for, not built
         images = max((len(metric.rows) for metric in metrics), default=0)
         if images == self._images:
             return
         self._images, means = images, means_so_far(metrics)
-        for logger in trainer.loggers:
-            logger.log_metrics(means, step=images)
-        if self.file is not None:
+        if self.file is None:
+            for logger in trainer.loggers:
+                logger.log_metrics(means, step=images)
+        else:
             with self.file.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps({"images": images, **means}) + "\n")

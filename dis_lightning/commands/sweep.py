@@ -29,17 +29,17 @@ def sweep_command(args: Sequence[str]) -> None:
     parser.add_argument("file", type=expanded, metavar="FILE", help="the sweep's YAML file")
     parser.add_argument("--output", type=expanded, default=Path("outputs/sweeps"), help="the folder of sweeps")
     parser.add_argument("--jobs", type=PositiveInt, default=1, help="processes at once")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws of method random")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws of methods random and bayes")
     options = read_arguments(parser, args)
     from rich.console import Console  # late: the help does without
     from rich.table import Table
 
     from dis_lightning.errors import InvalidValueError
-    from dis_lightning.sweeps import plan, read_sweep, run_trials, write_results
+    from dis_lightning.sweeps import read_sweep, run_trials, sweep_folder, write_results
 
     sweep = read_sweep(options.file)
-    trials = plan(sweep, options.output, options.seed)
-    run_trials(sweep, trials, options.jobs, lambda line: print(line, flush=True))
+    folder = sweep_folder(sweep, options.output, options.seed)
+    trials = run_trials(sweep, folder, options.seed, options.jobs, lambda line: print(line, flush=True))
     found = write_results(sweep, trials)
     table = Table("trial", *sweep.parameters, sweep.metric, "standard error")
     for trial, entry in found:
@@ -47,7 +47,7 @@ def sweep_command(args: Sequence[str]) -> None:
         cells = ["" if value is None else f"{value:.4g}" for value in numbers]
         table.add_row(trial.folder.name, *map(str, trial.values.values()), *cells)
     Console().print(table)
-    folder = trials[0].folder.parent
     if found[0][1] is None:
         raise InvalidValueError(f"No trial has {sweep.metric}; see the trials' logs in {folder}, and metric.name.")
     print(f"Best:     {folder / 'best.yaml'}")
+    print(f"Report:   {folder / 'report.html'}")

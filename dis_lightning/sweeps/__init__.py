@@ -2,6 +2,6 @@
 
 from dis_lightning.sweeps.definition import Sweep, read_sweep
 from dis_lightning.sweeps.results import write_results
-from dis_lightning.sweeps.trials import Trial, plan, run_trials
+from dis_lightning.sweeps.trials import Trial, run_trials, sweep_folder
 
-__all__ = ["Sweep", "Trial", "plan", "read_sweep", "run_trials", "write_results"]
+__all__ = ["Sweep", "Trial", "read_sweep", "run_trials", "sweep_folder", "write_results"]

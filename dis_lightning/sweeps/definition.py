@@ -1,11 +1,11 @@
-"""A sweep's file in the format of W&B: `program`, `command`, `method`, `metric`, `parameters`, `run_cap`."""
+"""A sweep's file in the format of W&B: `program`, `command`, `method`, `metric`, `parameters`, `run_cap` and so on."""
 
 import hashlib
 import itertools
 import json
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,35 @@ import yaml
 
 from dis_lightning.errors import InvalidValueError, MissingFileError
 
-__all__ = ["Sweep", "read_sweep"]
+__all__ = ["Hyperband", "Sweep", "read_sweep"]
 
-METHODS = ("grid", "random")
+METHODS = ("grid", "random", "bayes")
+BANDS = 20
+"""More rounds of trials than anyone has."""
+
+
+@dataclass(frozen=True)
+class Hyperband:
+    """When a trial is compared with the others, and how many go on.
+
+    Attributes:
+        bands: after how many batches, increasing.
+        eta: one of so many goes on, > 1.
+    """
+
+    bands: tuple[int, ...]
+    eta: float
+
+    def goes_on(self, value: float, others: Sequence[float], maximize: bool) -> bool:
+        """Whether a trial is among the best.
+
+        Args:
+            value: its metric at a band.
+            others: those of all trials that have come so far, its own among them.
+            maximize: whether more is better.
+        """
+        best = sorted(others, reverse=maximize)[: math.ceil(len(others) / self.eta)]
+        return value in best
 
 
 @dataclass(frozen=True)
@@ -25,12 +51,13 @@ class Sweep:
 
     Attributes:
         name: what it is called.
-        method: `grid` or `random`.
+        method: `grid`, `random` or `bayes`.
         metric: the flattened name, such as `x/psnr`, as loggers get it.
         maximize: whether more of it is better.
         parameters: W&B's description of each parameter, by dotted key.
         command: the words of a trial's command, `${args}` among them.
         run_cap: the largest number of trials; None for all of a grid.
+        hyperband: how bad trials are ended early; None where they are not.
     """
 
     name: str
@@ -40,6 +67,7 @@ class Sweep:
     parameters: dict[str, dict[str, Any]]
     command: list[str]
     run_cap: int | None
+    hyperband: Hyperband | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -49,6 +77,8 @@ class Sweep:
 
     def values(self, seed: int) -> Iterator[dict[str, Any]]:
         """The values of each trial by dotted key, in order; a longer sweep begins with the trials of a shorter one.
+
+        Those of `bayes` depend on the trials before and are not known here: what comes is drawn as for `random`.
 
         Args:
             seed: of the draws of `random`.
@@ -98,15 +128,37 @@ def read_sweep(file: Path) -> Sweep:
     if not isinstance(command, list) or "${args}" not in command:
         raise InvalidValueError(f"{file} needs command, a list of words with ${{args}} among them.")
     cap = content.get("run_cap")
-    if cap is None and content["method"] == "random":
-        raise InvalidValueError(f"{file} needs run_cap, the number of trials: random draws have no end.")
+    if cap is None and content["method"] != "grid":
+        raise InvalidValueError(f"{file} needs run_cap, the number of trials: {content['method']} has no end.")
     if cap is not None and (not isinstance(cap, int) or cap < 1):
         raise InvalidValueError(f"{file}: run_cap is {cap!r}; take a whole number from 1 on.")
     words = [word.replace("${program}", str(content.get("program", ""))) for word in map(str, command)]
     name = str(content.get("name", file.stem))
-    sweep = Sweep(name, content["method"], metric["name"], goal == "maximize", parameters, words, cap)
+    early = _hyperband(file, content.get("early_terminate"))
+    sweep = Sweep(name, content["method"], metric["name"], goal == "maximize", parameters, words, cap, early)
     next(sweep.values(0))  # what cannot be drawn is told now
     return sweep
+
+
+def _hyperband(file: Path, content: Any) -> Hyperband | None:
+    """The bands of `early_terminate`, by its smallest or by its largest number of batches."""
+    if content is None:
+        return None
+    if not isinstance(content, dict) or content.get("type") != "hyperband":
+        raise InvalidValueError(f"{file}: early_terminate is {content!r}; give type hyperband, and min_iter.")
+    eta = content.get("eta", 3)
+    least, most, brackets = (content.get(key) for key in ("min_iter", "max_iter", "s"))
+    counts: list[Any] = [least] if least is not None else [most, brackets]
+    if not all(isinstance(number, int) and number >= 1 for number in counts) or not eta > 1:
+        raise InvalidValueError(
+            f"{file}: early_terminate needs min_iter, or max_iter and s, whole numbers from 1 on, and eta above "
+            f"1, but is {content!r}."
+        )
+    if least is not None:
+        found = [least * eta**k for k in range(BANDS)]
+    else:
+        found = [counts[0] / eta**k for k in range(1, counts[1] + 1)]
+    return Hyperband(tuple(sorted({int(band) for band in found if band >= 1})), float(eta))
 
 
 def _choices(key: str, parameter: dict[str, Any]) -> list[Any]:

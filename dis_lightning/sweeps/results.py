@@ -1,4 +1,4 @@
-"""What a sweep has found: `trials.csv`, a plot for each number that varies, and `best.yaml` for `--config`."""
+"""What a sweep has found: a table, a plot for each number that varies, a page, and `best.yaml` for `--config`."""
 
 import csv
 import io
@@ -10,6 +10,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from dis_lightning.files import write_atomically
+from dis_lightning.report import report
 from dis_lightning.sweeps.definition import Sweep
 from dis_lightning.sweeps.trials import Trial
 
@@ -18,6 +19,8 @@ __all__ = ["write_results"]
 
 def write_results(sweep: Sweep, trials: Sequence[Trial]) -> list[tuple[Trial, dict[str, Any] | None]]:
     """Write all beside the run folders; give the trials with their entries, the best first, those without one last.
+
+    That is `trials.csv`, `KEY.png`, `best.yaml`, and `report.html` with its tables for all trials that are finished.
 
     Args:
         sweep: the sweep.
@@ -30,16 +33,18 @@ def write_results(sweep: Sweep, trials: Sequence[Trial]) -> list[tuple[Trial, di
     folder.mkdir(parents=True, exist_ok=True)
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(["trial", *sweep.parameters, sweep.metric, "standard_error"])
+    writer.writerow(["trial", *sweep.parameters, sweep.metric, "standard_error", "state"])
     for trial, entry in found:
         numbers = (entry["mean"], entry["standard_error"]) if entry else ("", "")
-        writer.writerow([trial.folder.name, *trial.values.values(), *numbers])
+        writer.writerow([trial.folder.name, *trial.values.values(), *numbers, trial.state()])
     write_atomically(folder / "trials.csv", text.getvalue().encode())
     for key, parameter in sweep.parameters.items():
         _plot(sweep, key, found, folder, "log" in str(parameter.get("distribution")))
     best, entry = found[0]
     if entry is not None:
         write_atomically(folder / "best.yaml", yaml.safe_dump(_nested(best.values), sort_keys=False).encode())
+    if finished := [trial.folder for trial, _ in found if trial.diverged() is not None]:
+        report(finished, folder / "report.html")
     return found
 
 

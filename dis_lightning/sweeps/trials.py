@@ -3,19 +3,26 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dis_lightning.errors import UserError
+from dis_lightning.files import write_atomically
 from dis_lightning.runs.finished import read_runs
-from dis_lightning.sweeps.definition import Sweep
+from dis_lightning.sweeps.definition import Hyperband, Sweep
+from dis_lightning.sweeps.search import Bayes, Listed, Search, Values
 
-__all__ = ["Trial", "plan", "run_trials"]
+__all__ = ["Trial", "run_trials", "sweep_folder"]
+
+LOOK = 0.25
+"""Seconds between two looks at a trial that goes on."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +34,41 @@ class Trial:
         folder: the run folder.
     """
 
-    values: dict[str, Any]
+    values: Values
     folder: Path
+
+    @classmethod
+    def of(cls, values: Values, folder: Path) -> "Trial":
+        """The trial of some values in the folder of a sweep, called by them."""
+        name = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+        return cls(values, folder / name)
+
+    @classmethod
+    def all(cls, folder: Path) -> list["Trial"]:
+        """Those that have begun in the folder of a sweep, by the time they did."""
+        files = sorted(folder.glob("*.values.json"), key=lambda file: (file.stat().st_mtime_ns, file.name))
+        return [cls.of(json.loads(file.read_text(encoding="utf-8")), folder) for file in files]
 
     @property
     def log(self) -> Path:
         """What its process has written."""
         return self.folder.with_suffix(".log")
+
+    @property
+    def progress(self) -> Path:
+        """Its running means, a line for each batch; see `RunningMeans`."""
+        return self.folder.with_suffix(".jsonl")
+
+    @property
+    def stopped(self) -> Path:
+        """Says why it was ended early; not there where it was not."""
+        return self.folder.with_suffix(".stopped")
+
+    def begin(self) -> None:
+        """Write its values down, once."""
+        file = self.folder.with_suffix(".values.json")
+        if not file.exists():
+            write_atomically(file, json.dumps(self.values).encode())
 
     def entry(self, metric: str) -> dict[str, Any] | None:
         """The metric's entry in `metrics.json`; None where the run is not finished, or has no such value.
@@ -56,6 +91,21 @@ class Trial:
         except UserError:
             return None
 
+    def state(self) -> str:
+        """How it has ended, in words."""
+        if (lost := self.diverged()) is not None:
+            return f"finished, {lost} samples diverged" if lost else "finished"
+        return self.stopped.read_text(encoding="utf-8") if self.stopped.exists() else "failed"
+
+    def so_far(self, metric: str) -> list[float]:
+        """The running means of a metric, one for each batch."""
+        try:
+            lines = self.progress.read_text(encoding="utf-8").split("\n")[:-1]  # the last may be half written
+        except FileNotFoundError:
+            return []
+        found = [json.loads(line).get(metric) for line in lines]
+        return [value for value in found if value is not None]
+
     def command(self, sweep: Sweep) -> list[str]:
         """The words of its command.
 
@@ -74,50 +124,110 @@ class Trial:
                 "dis-lightning": [sys.executable, "-m", "dis_lightning"],  # this one, not another on the path
             }
             words += known.get(word, [word])
-        return [*words, f"--writer.folder={self.folder}"]
+        watched = ["--trainer.callbacks+=RunningMeans", f"--trainer.callbacks.file={self.progress}"]
+        return [*words, f"--writer.folder={self.folder}", *(watched if sweep.hyperband else [])]
 
 
-def plan(sweep: Sweep, output: Path, seed: int) -> list[Trial]:
-    """The trials, below `output/NAME-FINGERPRINT`, each in a folder called by its values.
-
-    Args:
-        sweep: the sweep.
-        output: the folder of sweeps.
-        seed: of the draws of `random`.
-    """
-    folder = output / f"{sweep.name}-{sweep.fingerprint}"
-    trials: dict[str, Trial] = {}
-    for values in sweep.values(seed):
-        name = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
-        trials.setdefault(name, Trial(values, folder / name))
-    return list(trials.values())
+def sweep_folder(sweep: Sweep, output: Path, seed: int) -> Path:
+    """Where a sweep's trials are, `output/NAME-FINGERPRINT`; draws of a seed but 0 have a folder of their own."""
+    drawn = f"-seed{seed}" if seed and sweep.method != "grid" else ""
+    return output / f"{sweep.name}-{sweep.fingerprint}{drawn}"
 
 
-def run_trials(sweep: Sweep, trials: Sequence[Trial], jobs: int, say: Callable[[str], None]) -> None:
+def run_trials(sweep: Sweep, folder: Path, seed: int, jobs: int, say: Callable[[str], None]) -> list[Trial]:
     """Run the trials that are not finished; one that fails is told and does not end the sweep.
 
     Args:
         sweep: the sweep.
-        trials: its trials.
+        folder: where its trials are.
+        seed: of the draws.
         jobs: how many processes run at once.
         say: gets a line for each trial.
-    """
 
-    def one(trial: Trial) -> None:
-        if trial.diverged() is not None:
-            say(f"{trial.folder.name} was finished before")
-            return
-        trial.folder.parent.mkdir(parents=True, exist_ok=True)
-        with trial.log.open("wb") as log:
-            status = subprocess.run(
-                trial.command(sweep), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ, check=False
-            ).returncode
-        lost = trial.diverged()
-        ending = f"failed with status {status}: {trial.log}" if status or lost is None else "finished"
-        say(f"{trial.folder.name} {ending}" + (f", {lost} samples diverged" if lost else ""))
+    Returns:
+        All trials of the sweep, in the order in which they were chosen.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    search, lock = _search(sweep, folder, seed), threading.Lock()
+    chosen: dict[Path, Trial] = {}
+    if isinstance(search, Bayes):
+        chosen = {trial.folder: trial for trial in Trial.all(folder)}
+
+    def work() -> None:
+        while True:
+            with lock:
+                values = search.ask()
+                if values is None:
+                    return
+                trial = Trial.of(values, folder)
+                again = trial.folder in chosen and not isinstance(search, Bayes)
+                chosen.setdefault(trial.folder, trial)
+            if not again:
+                say(f"{trial.folder.name} {_run(sweep, trial, lambda: list(chosen.values()))}")
+            entry = trial.entry(sweep.metric)
+            with lock:
+                search.tell(values, entry["mean"] if entry else None)
 
     pool = ThreadPoolExecutor(jobs)
     try:
-        list(pool.map(one, trials))
+        for done in [pool.submit(work) for _ in range(jobs)]:
+            done.result()
     finally:
-        pool.shutdown(cancel_futures=True)  # an interrupted sweep begins no other trial
+        with lock:
+            search.ask = lambda: None  # type: ignore[method-assign] # an interrupted sweep begins no other trial
+        pool.shutdown()
+    return list(chosen.values())
+
+
+def _search(sweep: Sweep, folder: Path, seed: int) -> Search:
+    if sweep.method != "bayes":
+        return Listed(sweep.values(seed))
+    earlier = [(trial, trial.entry(sweep.metric)) for trial in Trial.all(folder)]
+    over = [(trial, entry) for trial, entry in earlier if entry or trial.stopped.exists()]
+    ended = [(trial.values, entry["mean"] if entry else None) for trial, entry in over]
+    begun = [trial.values for trial, entry in earlier if not (entry or trial.stopped.exists())]
+    return Bayes(sweep, seed, ended, begun)
+
+
+def _run(sweep: Sweep, trial: Trial, others: Callable[[], list[Trial]]) -> str:
+    """Run a trial to its end, or until it is worse than others; give what has become of it."""
+    if trial.diverged() is not None:
+        return "was finished before"
+    if trial.stopped.exists():
+        return f"was {trial.state()}, before"
+    trial.begin()
+    # A file that logs to W&B needs no account here, unless its user says otherwise.
+    environment = {"WANDB_MODE": "disabled", **os.environ}
+    with trial.log.open("wb") as log:
+        process = subprocess.Popen(
+            trial.command(sweep), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+        )
+        passed = 0
+        while True:
+            try:
+                status = process.wait(LOOK)
+                break
+            except subprocess.TimeoutExpired:
+                if sweep.hyperband and (reason := _worse(sweep, sweep.hyperband, trial, others(), passed)):
+                    process.send_signal(signal.SIGTERM)
+                    process.wait()
+                    trial.stopped.write_text(reason, encoding="utf-8")
+                    return reason
+                passed = len(trial.so_far(sweep.metric)) if sweep.hyperband else 0
+    if status or trial.diverged() is None:
+        return f"failed with status {status}: {trial.log}"
+    return trial.state()
+
+
+def _worse(sweep: Sweep, hyperband: Hyperband, trial: Trial, others: list[Trial], passed: int) -> str | None:
+    """Why a trial is to be stopped, at the last band that it has come to since it had `passed` batches."""
+    own = trial.so_far(sweep.metric)
+    bands = [band for band in hyperband.bands if passed < band <= len(own)]
+    if not bands:
+        return None
+    band = bands[-1]
+    come = [values for other in others if len(values := other.so_far(sweep.metric)) >= band]
+    values = [values[band - 1] for values in come]
+    if hyperband.goes_on(own[band - 1], values, sweep.maximize):
+        return None
+    return f"stopped after {len(own)} batches: {sweep.metric} is {own[band - 1]:.4g}, no longer among the best"

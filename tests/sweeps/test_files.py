@@ -7,7 +7,7 @@ import yaml
 from small_run import ROOT
 
 from dis_lightning.commands.predict import predict_command
-from dis_lightning.sweeps import plan, read_sweep
+from dis_lightning.sweeps import Trial, read_sweep, sweep_folder
 from dis_lightning.values import SECTIONS
 
 FILES = sorted((ROOT / "configs/sweeps").glob("*.yaml"))
@@ -17,7 +17,7 @@ FILES = sorted((ROOT / "configs/sweeps").glob("*.yaml"))
 def test_predict_accepts_every_trial(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = read_sweep(file)
     assert sweep.metric.split("/")[0] in SECTIONS
-    trial = plan(sweep, tmp_path, 0)[0]
+    trial = Trial.of(next(sweep.values(0)), sweep_folder(sweep, tmp_path, 0))
     words = trial.command(sweep)
     with pytest.raises(SystemExit, match="0"):
         predict_command([*words[words.index("predict") + 1 :], "--print_config"])
