@@ -12,9 +12,12 @@ from pathlib import Path
 import yaml
 
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.main import main
+from dis_lightning.runs.finished import read_runs
+from dis_lightning.sweeps import Sweep, run_trials
 from studies.rooms_rows import Choice, Configuration, Study, found, tuned_file
 
-__all__ = ["COARSE", "FINE", "choose", "described", "score", "tune"]
+__all__ = ["COARSE", "FINE", "choose", "described", "scores", "tune"]
 
 COARSE = (1 / 8, 1.0, 8.0)
 FINE = (1 / 4, 1 / 2, 2.0, 4.0)
@@ -22,37 +25,46 @@ FINE = (1 / 4, 1 / 2, 2.0, 4.0)
 HEAD = "# Written by the command `tune`: the factor of each row's step sizes, and the score of every factor tried.\n"
 
 
-def choose(score: Callable[[float], float]) -> Choice:
+def choose(score: Callable[[list[float]], dict[float, float]]) -> Choice:
     """Find the best factor.
 
     Args:
-        score: of a factor, the higher the better; one that is NaN is never the best.
+        score: of factors, the higher the better; one that is NaN is never the best.
 
     Raises:
         ValueError: if no factor has a score.
     """
-    scores: dict[float, float] = {}
+    known: dict[float, float] = {}
     for factors in (COARSE, FINE):
-        start = _best(scores) if scores else 1.0
-        scores |= {start * factor: score(start * factor) for factor in factors}
-    return Choice(_best(scores), scores)
+        start = _best(known) if known else 1.0
+        known |= score([start * factor for factor in factors])
+    return Choice(_best(known), known)
 
 
-def score(study: Study, folder: Path, problem: str, solver: str, factor: float) -> float:
-    """How good a factor is, on the rooms for tuning: the higher the better; NaN where a sample diverged.
+def scores(study: Study, folder: Path, problem: str, solver: str, factors: list[float]) -> dict[float, float]:
+    """How good factors are, on the rooms for tuning: the higher the better; NaN where a sample diverged.
 
     Args:
         study: what the row belongs to.
-        folder: where the run folder `FACTOR` comes to be.
+        folder: of the sweep, with a configuration and a run folder for each factor.
         problem: name of the problem.
         solver: name of the solver.
-        factor: of the solver's step sizes.
+        factors: of the solver's step sizes: the trials of a sweep.
     """
-    run = study.run(folder / f"{factor:g}", problem, solver, factor)
-    if run.summary["diverged"]["count"]:
-        return math.nan
-    mean = float(found(run, study.tuning["metric"])["mean"])
-    return mean if study.tuning["better"] == "higher" else -mean
+    study.write_reference()
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {str(folder / f"{factor:g}.yaml"): factor for factor in factors}
+    for file, factor in files.items():
+        Path(file).write_text(yaml.safe_dump(study.configuration(problem, solver, factor), sort_keys=False))
+    maximize = study.tuning["better"] == "higher"
+    grid = {"config": {"values": list(files)}}
+    sweep = Sweep(solver, "grid", study.tuning["metric"], maximize, grid, ["dis-lightning", "predict", "${args}"], None)
+    found_: dict[float, float] = {}
+    for trial in run_trials(sweep, folder, seed=0, jobs=1, say=lambda _: None, start=_here):
+        (run,) = read_runs([trial.folder])
+        mean = math.nan if run.summary["diverged"]["count"] else found(run, sweep.metric)["mean"]
+        found_[files[trial.values["config"]]] = mean if maximize else -mean
+    return found_
 
 
 def tune(file: Path, folder: Path) -> Iterator[tuple[str, str, Choice]]:
@@ -60,7 +72,7 @@ def tune(file: Path, folder: Path) -> Iterator[tuple[str, str, Choice]]:
 
     Args:
         file: of the study.
-        folder: where the run folders `PROBLEM/SOLVER/FACTOR` come to be; what they hold already is not run again.
+        folder: where the sweeps `PROBLEM/SOLVER` come to be; what they hold already is not run again.
 
     Yields:
         Each problem and solver with what was chosen.
@@ -69,8 +81,7 @@ def tune(file: Path, folder: Path) -> Iterator[tuple[str, str, Choice]]:
     choices: dict[str, dict[str, Configuration]] = {problem: {} for problem in study.problems}
     for problem, row in choices.items():
         for solver in filter(study.tuned, study.solvers):
-            runs = folder / problem / solver
-            choice = choose(partial(score, study, runs, problem, solver))
+            choice = choose(partial(scores, study, folder / problem / solver, problem, solver))
             row[solver] = {"factor": choice.factor, "scores": {f: round(v, 4) for f, v in choice.scores.items()}}
             record = {key: study.tuning["data"][key] for key in ("split", "num_images")} | {"choices": choices}
             tuned_file(file).write_text(HEAD + yaml.safe_dump(record, sort_keys=False))
@@ -89,10 +100,16 @@ def described(study: Study) -> str:
     ).rstrip()
 
 
-def _best(scores: dict[float, float]) -> float:
-    known = {factor: score for factor, score in scores.items() if not math.isnan(score)}
+def _here(words: list[str], log: Path, stop: Callable[[], str | None]) -> int:
+    """Run a trial in this process, which has read the networks already."""
+    main(words[words.index("predict") :])
+    return 0
+
+
+def _best(tried: dict[float, float]) -> float:
+    known = {factor: score for factor, score in tried.items() if not math.isnan(score)}
     if not known:
         raise InvalidValueError(
-            f"None of the factors {list(scores)} gives samples; start the study from another step size."
+            f"None of the factors {list(tried)} gives samples; start the study from another step size."
         )
     return max(known, key=known.__getitem__)

@@ -19,8 +19,10 @@ from dis_lightning.runs.finished import read_runs
 from dis_lightning.sweeps.definition import Hyperband, Sweep
 from dis_lightning.sweeps.search import Bayes, Listed, Search, Values
 
-__all__ = ["Trial", "run_trials", "sweep_folder"]
+__all__ = ["Start", "Trial", "as_process", "run_trials", "sweep_folder"]
 
+Start = Callable[[list[str], Path, Callable[[], str | None]], int | str]
+"""Runs a command; see `as_process`."""
 LOOK = 0.25
 """Seconds between two looks at a trial that goes on."""
 
@@ -134,7 +136,9 @@ def sweep_folder(sweep: Sweep, output: Path, seed: int) -> Path:
     return output / f"{sweep.name}-{sweep.fingerprint}{drawn}"
 
 
-def run_trials(sweep: Sweep, folder: Path, seed: int, jobs: int, say: Callable[[str], None]) -> list[Trial]:
+def run_trials(
+    sweep: Sweep, folder: Path, seed: int, jobs: int, say: Callable[[str], None], start: Start | None = None
+) -> list[Trial]:
     """Run the trials that are not finished; one that fails is told and does not end the sweep.
 
     Args:
@@ -143,6 +147,7 @@ def run_trials(sweep: Sweep, folder: Path, seed: int, jobs: int, say: Callable[[
         seed: of the draws.
         jobs: how many processes run at once.
         say: gets a line for each trial.
+        start: how a trial is run; `as_process` if not given.
 
     Returns:
         All trials of the sweep, in the order in which they were chosen.
@@ -163,7 +168,8 @@ def run_trials(sweep: Sweep, folder: Path, seed: int, jobs: int, say: Callable[[
                 again = trial.folder in chosen and not isinstance(search, Bayes)
                 chosen.setdefault(trial.folder, trial)
             if not again:
-                say(f"{trial.folder.name} {_run(sweep, trial, lambda: list(chosen.values()))}")
+                ending = _run(sweep, trial, lambda: list(chosen.values()), start or as_process)
+                say(f"{trial.folder.name} {ending}")
             entry = trial.entry(sweep.metric)
             with lock:
                 search.tell(values, entry["mean"] if entry else None)
@@ -189,33 +195,54 @@ def _search(sweep: Sweep, folder: Path, seed: int) -> Search:
     return Bayes(sweep, seed, ended, begun)
 
 
-def _run(sweep: Sweep, trial: Trial, others: Callable[[], list[Trial]]) -> str:
+def as_process(words: list[str], log: Path, stop: Callable[[], str | None]) -> int | str:
+    """Run a command as a process of its own.
+
+    Args:
+        words: the command.
+        log: what it writes goes there.
+        stop: asked again and again whether it is to be ended early, and why.
+
+    Returns:
+        Its exit status, or why it was ended.
+    """
+    # A file that logs to W&B needs no account here, unless its user says otherwise.
+    environment = {"WANDB_MODE": "disabled", **os.environ}
+    with log.open("wb") as told:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=told, stderr=told, env=environment)
+        while True:
+            try:
+                return process.wait(LOOK)
+            except subprocess.TimeoutExpired:
+                if reason := stop():
+                    process.send_signal(signal.SIGTERM)
+                    process.wait()
+                    return reason
+
+
+def _run(sweep: Sweep, trial: Trial, others: Callable[[], list[Trial]], start: Start) -> str:
     """Run a trial to its end, or until it is worse than others; give what has become of it."""
     if trial.diverged() is not None:
         return "was finished before"
     if trial.stopped.exists():
         return f"was {trial.state()}, before"
     trial.begin()
-    # A file that logs to W&B needs no account here, unless its user says otherwise.
-    environment = {"WANDB_MODE": "disabled", **os.environ}
-    with trial.log.open("wb") as log:
-        process = subprocess.Popen(
-            trial.command(sweep), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-        )
-        passed = 0
-        while True:
-            try:
-                status = process.wait(LOOK)
-                break
-            except subprocess.TimeoutExpired:
-                if sweep.hyperband and (reason := _worse(sweep, sweep.hyperband, trial, others(), passed)):
-                    process.send_signal(signal.SIGTERM)
-                    process.wait()
-                    trial.stopped.write_text(reason, encoding="utf-8")
-                    return reason
-                passed = len(trial.so_far(sweep.metric)) if sweep.hyperband else 0
-    if status or trial.diverged() is None:
-        return f"failed with status {status}: {trial.log}"
+    passed = 0
+
+    def stop() -> str | None:
+        nonlocal passed
+        if sweep.hyperband is None:
+            return None
+        reason = _worse(sweep, sweep.hyperband, trial, others(), passed)
+        passed = len(trial.so_far(sweep.metric))
+        return reason
+
+    ended = start(trial.command(sweep), trial.log, stop)
+    if isinstance(ended, str):
+        trial.stopped.write_text(ended, encoding="utf-8")
+        return ended
+    if ended or trial.diverged() is None:
+        return f"failed with status {ended}: {trial.log}"
     return trial.state()
 
 

@@ -12,35 +12,36 @@ from dis_lightning.images import dequantise
 from dis_lightning.rooms import rooms_reader_b
 from studies import rooms_semantic
 from studies.rooms_rows import Study, found, tuned_file
-from studies.rooms_tuning import COARSE, FINE, choose, described, score, tune
+from studies.rooms_tuning import COARSE, FINE, choose, described, scores, tune
 
 
 @pytest.mark.parametrize("best", [1 / 32, 1 / 4, 1.0, 2.0, 16.0, 32.0])
 def test_the_best_factor_is_found_anywhere_on_the_grid(best: float) -> None:
-    choice = choose(lambda factor: -abs(math.log(factor / best)))
+    choice = choose(lambda factors: {factor: -abs(math.log(factor / best)) for factor in factors})
     assert choice.factor == best
     assert len(choice.scores) == len(COARSE) + len(FINE)
     assert choice.scores[best] == 0
 
 
 def test_a_factor_with_which_a_sample_diverged_is_never_chosen() -> None:
-    choice = choose(lambda factor: math.nan if factor >= 1 else factor)
+    choice = choose(lambda factors: {factor: math.nan if factor >= 1 else factor for factor in factors})
     assert choice.factor == 0.5
     with pytest.raises(ValueError, match="start the study from another step size"):
-        choose(lambda _: math.nan)
+        choose(lambda factors: dict.fromkeys(factors, math.nan))
 
 
 def test_a_factor_with_which_a_sample_diverges_has_no_score(tmp_path: Path) -> None:
     wild = Study.read(write_study(tmp_path, solvers={"DPS": solver("DPS", ("scale",), scale=3e38)}))
-    assert math.isnan(score(wild, tmp_path / "run", "pool", "DPS", 1.0))
+    assert math.isnan(scores(wild, tmp_path / "run", "pool", "DPS", [1.0])[1.0])
 
 
 def test_what_is_better_lower_has_the_opposite_score(tmp_path: Path) -> None:
     study = Study.read(write_study(tmp_path))
     distance = study._replace(tuning={**study.tuning, "metric": "distance", "better": "lower"})
     run = study.run(tmp_path / "run" / "1", "pool", "MPGD", 1.0)
-    assert score(study, tmp_path / "run", "pool", "MPGD", 1.0) == found(run, "psnr")["mean"] > 0
-    assert score(distance, tmp_path / "run", "pool", "MPGD", 1.0) == -found(run, "distance")["mean"] < 0
+    first, second = (scores(one, tmp_path / "runs", "pool", "MPGD", [1.0])[1.0] for one in (study, distance))
+    assert first == found(run, "psnr")["mean"] > 0
+    assert second == -found(run, "distance")["mean"] < 0
 
 
 def test_all_rows_are_tuned_as_often_as_each_other_and_what_is_written_is_what_was_found(tmp_path: Path) -> None:
@@ -48,7 +49,8 @@ def test_all_rows_are_tuned_as_often_as_each_other_and_what_is_written_is_what_w
     file = write_study(tmp_path, solvers=solvers)
     rows = list(tune(file, tmp_path / "runs"))
     assert [(problem, name) for problem, name, _ in rows] == [("pool", "DPS"), ("pool", "MPGD")]
-    assert [len(list((tmp_path / "runs" / "pool" / name).iterdir())) for name in ("DPS", "MPGD")] == [7, 7]
+    for name in ("DPS", "MPGD"):
+        assert len(list((tmp_path / "runs" / "pool" / name).glob("*/metrics.json"))) == 7
 
     record, study = yaml.safe_load(tuned_file(file).read_text()), Study.read(file)
     assert (record["split"], record["num_images"]) == ("tune", 3)
@@ -70,8 +72,8 @@ def test_the_semantic_study_is_tuned_to_the_cross_entropy_of_the_judge(
     study = Study.read(rooms_semantic.STUDY)
     rooms, tuning = {**study.reference, "num_images": 2}, {**study.tuning, "data": {"split": "tune", "num_images": 2}}
     few = study._replace(reference=rooms, tuning=tuning)
-    value = score(few, tmp_path / "run", "segmentation", "CM", 1.0)
-    run = few.run(tmp_path / "run" / "1", "segmentation", "CM", 1.0)
+    value = scores(few, tmp_path / "run", "segmentation", "CM", [1.0])[1.0]
+    run = few.run(tmp_path / "again", "segmentation", "CM", 1.0)
     whole = run.folder.reconstruction([0, 1])
     logits = rooms_reader_b()(dequantise(whole.draws.samples[:, 0])).segmentation
     assert value == pytest.approx(-float(F.cross_entropy(logits, whole.measurement.long())), rel=1e-5)
