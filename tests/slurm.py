@@ -64,7 +64,8 @@ class Slurm:
         own = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "PYTEST_"))}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environment = {**own, "PATH": path, "PYTHONPATH": str(ROOT), "SLURM_CONF": str(folder / "slurm.conf")}
-        self.environment["MASTER_ADDR"] = "127.0.0.1"  # no resolver knows the nodes
+        # No resolver knows the nodes, and ports by the number of a job would meet those of another worker's Slurm.
+        self.environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_ports(1)[0])}
 
     def __call__(self, *words: str) -> str:
         """Call one of its commands and return what it prints."""
