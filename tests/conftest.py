@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Count as deselected what builds an image, unless a base is given, and Slurm and hosts in networks, if asked to."""
+    """Count as deselected what builds an image, unless a base is given, and Slurm and hosts in networks if asked to."""
     left_out = {"container": config.getoption("--container") is None, "cluster": config.getoption("--no-cluster")}
     names = [name for name, out in left_out.items() if out]
     if deselected := [item for item in items if any(map(item.get_closest_marker, names))]:
