@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Let solvers, operators, priors and kernels be tried on another device, and images be built."""
     parser.addoption("--device", default="cpu", help="where tests/conformance computes, such as cuda")
     parser.addoption("--container", metavar="BASE", help="also build the image on this base, and run it (needs docker)")
-    parser.addoption("--no-cluster", action="store_true", help="leave out the hosts in network namespaces (need root)")
+    parser.addoption("--no-cluster", action="store_true", help="leave out Slurm and hosts in networks (need root)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Count as deselected what builds an image, unless a base is given, and hosts in networks, if asked to."""
+    """Count as deselected what builds an image, unless a base is given, and Slurm and hosts in networks if asked to."""
     left_out = {"container": config.getoption("--container") is None, "cluster": config.getoption("--no-cluster")}
     names = [name for name, out in left_out.items() if out]
     if deselected := [item for item in items if any(map(item.get_closest_marker, names))]:

@@ -1,37 +1,39 @@
-"""A Slurm of one node on this machine, in a folder of its own, without GPUs."""
+"""A Slurm of the tests' own: two nodes on this machine, in a temporary folder, with ports and keys of its own."""
 
+import ctypes
 import os
-import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+import pytest
+from small_run import ROOT
 
-__all__ = ["Slurm", "slurm"]
+DAEMONS = ("munged", "slurmctld", "slurmd")
 
 CONFIGURATION = """
 ClusterName=dis
 SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={ports}1
-SlurmdPort={ports}2
+SlurmctldPort={ports[0]}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
+# A job that is queued again waits for as long as its credentials live.
 AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -39,122 +41,158 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
+SchedulerParameters=sched_interval=1,batch_sched_delay=0
 MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
 KillWait=10
-MinJobAge=3600
-NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=1000 State=UNKNOWN
+GresTypes=gpu
+NodeName=n[0-1] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]},{ports[2]}] CPUs=4 Gres=gpu:4 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
-DAEMONS = {"munged": "munge", "slurmctld": "slurm-wlm", "slurmd": "slurm-wlm", "sbatch": "slurm-wlm"}
-"""What must be there, and the package of Debian that has it."""
-PATIENCE = 30.0
-"""Seconds until the node must be ready."""
 
 
 class Slurm:
-    """Commands of a running Slurm.
+    """What users have of Slurm.
 
     Args:
-        environment: in which they find it, and jobs this project.
+        folder: where its configuration and its logs are.
     """
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.environment = environment
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "PYTEST_"))}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self.environment = {**own, "PATH": path, "PYTHONPATH": str(ROOT), "SLURM_CONF": str(folder / "slurm.conf")}
+        # No resolver knows the nodes, and ports by the number of a job would meet those of another worker's Slurm.
+        self.environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_ports(1)[0])}
 
-    def submit(self, script: Path, log: Path, options: list[str], arguments: list[str]) -> str:
-        """Queue a script without its GPUs, and give the number of the job.
+    def __call__(self, *words: str) -> str:
+        """Call one of its commands and return what it prints."""
+        done = subprocess.run(words, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{words[0]}: {done.stderr}\n{self.logs()}"
+        return done.stdout.strip()
 
-        Args:
-            script: what is queued.
-            log: where its words go.
-            options: what a user fits, on the command line.
-            arguments: what the script is given.
-        """
-        fitted = log.with_suffix(".sbatch")
-        fitted.write_text(re.sub(r"#SBATCH --gpus.*\n", "", script.read_text()))
-        own = ["--parsable", "--mem=0", f"--output={log}", *options]
-        return self._ask("sbatch", *own, str(fitted), *arguments).strip()
+    def submit(self, output: Path, *words: str) -> str:
+        """Queue a script, whose words go to the file `output`, and return the number of its job."""
+        return self("sbatch", "--parsable", f"--output={output}", *words)
 
-    def states(self, job: str) -> set[str]:
-        """What has become of a job, such as COMPLETED; of an array, of all its tasks."""
-        return {part.split()[0] for part in self._ask("scontrol", "show", "job", job).split("JobState=")[1:]}
+    def job(self, number: str) -> dict[str, str]:
+        """What Slurm knows of a job (a task of an array is `JOB_TASK`)."""
+        return dict(word.split("=", 1) for word in self("scontrol", "show", "job", number).split() if "=" in word)
 
-    def status(self, job: str) -> int:
-        """The exit status of its script."""
-        return int(self._ask("scontrol", "show", "job", job).split("ExitCode=")[1].split(":")[0])
-
-    def wait(self, job: str, *states: str, seconds: float = 120.0) -> None:
-        """Wait until every task of a job is in one of some states."""
-        deadline = time.monotonic() + seconds
-        while not (found := self.states(job)) <= set(states):
-            assert time.monotonic() < deadline, f"job {job} is {found}, not {states}"
+    def ends(self, number: str, output: Path, patience: float = 100) -> tuple[str, int]:
+        """Wait until a job is over, and return its state and its exit status."""
+        deadline = time.monotonic() + patience
+        while (job := self.job(number))["JobState"] in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED"):
+            told = output.read_text() if output.exists() else "nothing"
+            assert time.monotonic() < deadline, f"{job}\nit said: {told}\n{self.logs()}"
             time.sleep(0.2)
+        return job["JobState"], int(job["ExitCode"].split(":")[0])
 
-    def signal(self, job: str, name: str) -> None:
-        """Send a signal to the script of a job, as at the end of its time."""
-        self._ask("scancel", "--batch", f"--signal={name}", job)
-
-    def _ask(self, *words: str) -> str:
-        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
-        return done.stdout
+    def logs(self) -> str:
+        """The last lines of its daemons, for messages."""
+        return "\n".join(
+            f"{file.name}:\n" + "\n".join(file.read_text(errors="replace").splitlines()[-15:])
+            for file in sorted(self.folder.glob("*.log"))
+        )
 
 
 @contextmanager
-def slurm(folder: Path, project: Path) -> Iterator[Slurm]:
-    """Start a Slurm for as long as it is needed; one at a time on a machine.
+def running_slurm() -> Iterator[Slurm]:
+    """Start a Slurm and end it with all of its jobs, whatever happens; nothing of it stays, and no other meets it."""
+    missing = [name for name in (*DAEMONS, "sbatch") if shutil.which(name, path=_path()) is None]
+    if missing or os.geteuid() != 0:
+        lacks = f"{', '.join(missing)} not installed" if missing else "not root"
+        pytest.fail(
+            f"no Slurm here ({lacks}): as root, `apt-get install slurm-wlm munge`, or give --no-cluster", pytrace=False
+        )
+    with ExitStack() as stack:
+        # Not pytest's: the path of a socket has 107 characters at most.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True)))
+        (folder / "munge.key").write_bytes(os.urandom(128))
+        (folder / "munge.key").chmod(0o600)
+        for name in ("state", "spool-n0", "spool-n1"):
+            (folder / name).mkdir()
+        text = CONFIGURATION.format(folder=folder, host=socket.gethostname().split(".")[0], ports=_free_ports(3))
+        (folder / "slurm.conf").write_text(text)
+        # Scripts ask for GPUs; any devices will do.
+        devices = ("null", "zero", "full", "random")
+        (folder / "gres.conf").write_text("".join(f"Name=gpu File=/dev/{device}\n" for device in devices))
+        slurm = Slurm(folder)
+        names = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munge.pid", "seed-file": "munge.seed"}
+        files = [f"--{name}={folder / file}" for name, file in names.items()]
+        stack.enter_context(_daemon(slurm, "munged", "--foreground", "--force", *files))
+        _wait(slurm, lambda: (folder / "munge.socket").exists())
+        stack.enter_context(_daemon(slurm, "slurmctld", "-D"))
+        for node in ("n0", "n1"):
+            stack.enter_context(_daemon(slurm, "slurmd", "-D", "-N", node))
+        stack.callback(_end_jobs, slurm)
+        _wait(slurm, lambda: _try(slurm, "sinfo", "-h", "-o", "%T") == "idle")
+        yield slurm
 
-    Args:
-        folder: for all its files.
-        project: where the command line is.
-    """
-    missing = sorted({package for name, package in DAEMONS.items() if not _found(name)})
-    reason = f"without {' and '.join(missing)}" if missing else "but by root" if os.geteuid() else ""
-    assert not reason, f"no Slurm can be started {reason}; install what is missing, be root, or give --no-cluster"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH"))}
-    scripts = Path(sys.executable).parent
-    environment |= {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": f"{scripts}:{environment['PATH']}:/usr/sbin"}
-    environment |= {"PYTHONPATH": str(project)}
-    host = socket.gethostname()
-    (folder / "state").mkdir()
-    (folder / "spool").mkdir()
-    (folder / "slurm.conf").write_text(CONFIGURATION.format(host=host, folder=folder, ports=1781))
-    (folder / "key").write_bytes(os.urandom(1024))
-    (folder / "key").chmod(0o400)
-    files = {name: str(folder / f"munge.{name}") for name in ("socket", "pid", "log", "seed")}
-    munge = ["munged", "--foreground", "--force", f"--key-file={folder / 'key'}", f"--socket={files['socket']}"]
-    munge += [f"--pid-file={files['pid']}", f"--log-file={files['log']}", f"--seed-file={files['seed']}"]
-    started: list[subprocess.Popen[bytes]] = []
-    with FileLock(Path(tempfile.gettempdir()) / "dis_lightning_slurm.lock"):
+
+def _path() -> str:
+    return f"{os.environ['PATH']}:/usr/sbin:/sbin"  # daemons are found there
+
+
+@contextmanager
+def _daemon(slurm: Slurm, *command: str) -> Iterator[None]:
+    with open(slurm.folder / f"{command[0]}-{command[-1][-2:]}.said.log", "w") as said:
+        process = subprocess.Popen(
+            command,
+            env={**slurm.environment, "PATH": f"{slurm.environment['PATH']}:/usr/sbin:/sbin"},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_end_with_parent,
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
         try:
-            for command in (munge, ["slurmctld", "-D"], ["slurmd", "-D"]):
-                with (folder / f"{command[0]}.said").open("wb") as said:
-                    started.append(subprocess.Popen(command, env=environment, stdout=said, stderr=said, cwd=folder))
-                time.sleep(1)
-            found = Slurm(environment)
-            deadline = time.monotonic() + PATIENCE
-            while "idle" not in (told := found._ask("sinfo", "--noheader", "--format=%t")):
-                logs = "".join(log.read_text()[-2000:] for log in folder.glob("*.log"))
-                assert time.monotonic() < deadline, f"the node is {told.strip()}: {logs}"
-                time.sleep(0.2)
-            yield found
-        finally:
-            subprocess.run(["scancel", "--user=root"], env=environment, check=False, capture_output=True)
-            for daemon in reversed(started):
-                daemon.terminate()
-                try:
-                    daemon.wait(20)
-                except subprocess.TimeoutExpired:
-                    daemon.kill()
-                    daemon.wait()
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
-def _found(name: str) -> bool:
-    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is not None
+def _end_with_parent() -> None:
+    """Let a daemon end even where pytest is killed (PR_SET_PDEATHSIG is 1)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def _end_jobs(slurm: Slurm) -> None:
+    for queued in _try(slurm, "squeue", "-h", "-o", "%A").split():
+        _try(slurm, "scancel", "--full", "--signal=KILL", queued)
+        _try(slurm, "scancel", queued)
+    deadline = time.monotonic() + 20
+    while _try(slurm, "squeue", "-h") and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def _try(slurm: Slurm, *words: str) -> str:
+    """What a command prints, be it well or not."""
+    done = subprocess.run(words, env=slurm.environment, capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout.strip()
+
+
+def _wait(slurm: Slurm, ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not ready():
+        assert time.monotonic() < deadline, f"Slurm does not start:\n{slurm.logs()}"
+        time.sleep(0.1)
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 if __name__ == "__main__":  # ends with an error where none can be started
-    with tempfile.TemporaryDirectory() as place, slurm(Path(place), Path.cwd()):
+    with running_slurm():
         print("A Slurm can be started here.")

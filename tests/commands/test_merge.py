@@ -5,11 +5,10 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from small_run import SMALL
+from small_run import SMALL, timeless
 
 from dis_lightning.main import main
 
@@ -36,14 +35,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def merged(runs: Path, output: Path, *names: str) -> Path:
     main(["merge", *(str(runs / name) for name in names), f"--output={output}"])
     return output
-
-
-def timeless(content: Any) -> Any:
-    """Without what is measured of time and memory, and what follows from that."""
-    if isinstance(content, dict):
-        measured = ("seconds", "memory", "digest", "results_sha256")
-        return {key: timeless(value) for key, value in content.items() if not key.startswith(measured)}
-    return content
 
 
 @pytest.mark.usefixtures("in_project")
