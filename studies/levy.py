@@ -20,6 +20,9 @@ from torch import Tensor
 from dis_lightning.priors import Denoiser
 from dis_lightning.priors.base import Kind, per_image
 
+SMALLEST, LARGEST = 1e-12, 1e12
+"""Bounds of variances, so that precisions can be factored."""
+
 __all__ = ["GibbsDenoiser", "Increments", "Laplace", "Student", "gibbs", "log_density", "walks"]
 
 
@@ -129,7 +132,7 @@ def gibbs(
         fresh = torch.randn(white.shape, generator=generator, dtype=torch.float64)
         mean, x = (torch.einsum("nij, ni -> nj", inverse, part) for part in (white, white + fresh))
         yield x, mean, inverse
-        variances = law.variances(_increments(x), generator).clamp(min=1e-12)
+        variances = law.variances(_increments(x), generator).clamp(SMALLEST, LARGEST)
 
 
 class GibbsDenoiser(Denoiser):
@@ -155,10 +158,11 @@ class GibbsDenoiser(Denoiser):
         self.burn_in = burn_in
 
     def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
-        """See `Denoiser.forward`; differentiable with respect to `x_t`."""
+        """See `Denoiser.forward`; differentiable with respect to `x_t`. A walk that is not finite has no mean."""
         levels = torch.as_tensor(per_image(sigma, x_t), dtype=x_t.dtype).expand(len(x_t), 1)[:, 0]
-        found: Tensor = _Mean.apply(x_t, levels, self)
-        return found
+        lost = ~x_t.isfinite().all(dim=1, keepdim=True)
+        found: Tensor = _Mean.apply(x_t.masked_fill(lost, 0.0), levels, self)
+        return found.masked_fill(lost, torch.nan)
 
     def moments(self, x_t: Tensor, sigma: Tensor, jacobian: bool) -> tuple[Tensor, Tensor | None]:
         """Mean `(N, D)` and, if wanted, covariance `(N, D, D)` of the clean walks, in float64.

@@ -106,3 +106,11 @@ def test_the_density_of_a_walk_is_that_of_its_increments() -> None:
 def test_the_same_walk_has_the_same_mean() -> None:
     denoiser, x_t = GibbsDenoiser(Laplace(), 6, sweeps=5, burn_in=1), walks(Laplace(), 3, 6)
     assert torch.equal(denoiser(x_t, 0.5), denoiser(x_t, 0.5))
+
+
+def test_a_walk_that_is_not_finite_has_no_mean_and_leaves_others_alone() -> None:
+    denoiser, x_t = GibbsDenoiser(Student(1), 4, sweeps=5), walks(Student(1), 2, 4)
+    lost = torch.cat([x_t[:1], torch.full((1, 4), math.inf), x_t[1:]])
+    found = denoiser(lost, 0.5)
+    assert found[1].isnan().all()
+    assert found[[0, 2]].isfinite().all()
