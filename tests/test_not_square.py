@@ -10,6 +10,17 @@ import torch
 from PIL import Image, ImageSequence
 
 from dis_lightning.main import main
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators import (
+    AveragePool,
+    BicubicDownsample,
+    BoxInpainting,
+    GaussianBlur,
+    LinearOperator,
+    MotionBlur,
+    PhaseRetrieval,
+    RandomInpainting,
+)
 from dis_lightning.priors import UNet, save_network
 
 HEIGHT, WIDTH, IMAGES, SAMPLES = 16, 24, 3, 2
@@ -89,3 +100,38 @@ def test_sizes_that_do_not_fit_are_named_before_sampling(
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(message, line)
     assert not list((tmp_path / "run").glob("samples/*"))
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        AveragePool(4),
+        BicubicDownsample(4),
+        GaussianBlur(5, 1.0),
+        MotionBlur(7),
+        RandomInpainting(0.3),
+        BoxInpainting(0.5),
+    ],
+    ids=lambda operator: type(operator).__name__,
+)
+def test_a_linear_operator_has_its_adjoint_on_rectangles(operator: LinearOperator) -> None:
+    stream = NoiseSource(0, range(2))
+    x = torch.randn(2, 3, HEIGHT, WIDTH)
+    y = operator.measure(x, stream)
+    measured = operator.linear(x.double(), y)
+    u = torch.randn_like(measured).masked_fill(y.isnan(), torch.nan)  # by which a mask of each image's own is known
+    back = operator.adjoint(u)
+    assert back.shape == (2, 3, HEIGHT, WIDTH)
+    assert (measured * u).nan_to_num().sum().item() == pytest.approx((x * back).sum().item(), rel=1e-5)
+
+
+def test_phase_retrieval_on_rectangles_is_the_modulus_of_the_padded_spectrum() -> None:
+    x = torch.randn(2, 3, HEIGHT, WIDTH)
+    padded = np.pad(x.numpy(), [(0, 0), (0, 0), (2, 2), (3, 3)])  # an eighth of each side
+    expected = np.fft.fftshift(np.abs(np.fft.fft2(padded, norm="ortho")), (-2, -1))
+    np.testing.assert_allclose(PhaseRetrieval()(x).numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_noise_of_rectangles_is_that_of_their_streams() -> None:
+    both, second = (NoiseSource(3, indices).normal((len(indices), 1, HEIGHT, WIDTH)) for indices in (range(2), [1]))
+    assert torch.equal(both[1:], second)

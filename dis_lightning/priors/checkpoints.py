@@ -99,8 +99,8 @@ def load_network(
     check_order(attention_order)
     origin = find(source)
     network = build(arguments or origin.arguments(), as_dtype(dtype))
-    weights = _ordered(origin, network.arguments, attention_order)
-    return fill(network, weights, origin, network.arguments, device)
+    weights = _ordered(source, origin, network.arguments, attention_order)
+    return fill(network, weights, source, network.arguments, device)
 
 
 def build(arguments: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> RawNetwork:
@@ -150,24 +150,26 @@ def save_network(
     write_tensors(network.state_dict(), expanded(path), metadata)
 
 
-def _ordered(origin: "Source", arguments: Mapping[str, Any], order: AttentionOrder | None) -> dict[str, Tensor]:
+def _ordered(
+    source: str | Path, origin: "Source", arguments: Mapping[str, Any], order: AttentionOrder | None
+) -> dict[str, Tensor]:
     """The weights, with the channels of their attention as `UNet` has them."""
     weights, card = origin.weights(), origin.card()
     known = card.attention_order if card else None
     if known not in (None, order) and order is not None:
-        raise InvalidValueError(f"{origin} has attention_order {known}, as its card says, but got {order}.")
+        raise InvalidValueError(f"{source} has attention_order {known}, as its card says, but got {order}.")
     if order == "legacy" and origin.ours():
         raise InvalidValueError(
-            f"{origin} was written by save_network and has the order of UNet: leave attention_order."
+            f"{source} was written by save_network and has the order of UNet: leave attention_order."
         )
     told = order or known
     if told is None and is_guided(weights):
         raise InvalidValueError(
-            f"{origin} is of guided-diffusion, in which the channels of the attention have one of two orders that no "
+            f"{source} is of guided-diffusion, in which the channels of the attention have one of two orders that no "
             'file says: give attention_order "legacy" (use_new_attention_order False, as all networks of 256 pixels '
             'have it) or "new".'
         )
-    return weights if told is None else from_guided(weights, arguments, told, origin)  # type: ignore[arg-type] # checked
+    return weights if told is None else from_guided(weights, arguments, told, source)  # type: ignore[arg-type] # checked
 
 
 class Source(ABC):

@@ -46,7 +46,8 @@ class Preconditioned(NetworkPrior):
         image_size: see `NetworkPrior`.
 
     Raises:
-        ValueError: if `sigma_data` is not positive, and as in `NetworkPrior`.
+        ValueError: if `sigma_data` is not positive, if the network does not give as many channels as its images have,
+            and as in `NetworkPrior`.
         FileNotFoundError: if nothing is known under the name of the network.
     """
 
@@ -67,6 +68,12 @@ class Preconditioned(NetworkPrior):
         image_size: ImageSize | None = None,
     ) -> None:
         super().__init__(network, clip, dtype, arguments, attention_order, compile, fused, micro_batch, image_size)
+        given, channels = getattr(self.network, "out_channels", self.shape[0]), self.shape[0]
+        if given != channels:
+            raise InvalidValueError(
+                f"{type(self).__name__} needs a network that gives as many channels as its images have, {channels}, "
+                f"but this one gives {given}: its out_channels are wrong, or it predicts noise and is for VP."
+            )
         # A network of a user's own may not say what it was trained with.
         self.time_input: TimeInput = getattr(self.network, "time_input", "250 ln sigma")
         self.sigma_data: float = getattr(self.network, "sigma_data", 0.5) if sigma_data is None else sigma_data

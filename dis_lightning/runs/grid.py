@@ -32,8 +32,10 @@ def draw_grid(folder: Ledger, records: list[dict[str, Any]], max_samples: int) -
     titles = list(dict.fromkeys(title for row in rows for title in row))
     maps = [panel for row in rows for panel in row.values() if isinstance(panel, np.ndarray) and panel.ndim == 2]
     brightest = max((float(panel.max()) for panel in maps), default=0.0) or 1.0
+    shapes = [panel.shape[-2:] for row in rows for panel in row.values() if isinstance(panel, np.ndarray)]
+    tallest = min(max((height / width for height, width in shapes), default=1.0), 2.0)
     # 1.4 inch per picture keeps the titles readable and 8 rows on one screen.
-    figure = Figure(figsize=(1.4 * len(titles) + 0.4, 1.4 * len(rows) + 0.3), layout="constrained")
+    figure = Figure(figsize=(1.4 * len(titles) + 0.4, 1.4 * tallest * len(rows) + 0.3), layout="constrained")
     axes = figure.subplots(len(rows), len(titles), squeeze=False)
     for record, row, line in zip(records, rows, axes, strict=True):
         for title, axis in zip(titles, line, strict=True):

@@ -14,6 +14,7 @@ from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.diffusers_config import arguments_from, config_from
 from dis_lightning.priors.diffusers_format import from_diffusers, save_diffusers, to_diffusers
 from dis_lightning.priors.edm import EDM
+from dis_lightning.priors.pretrained import PretrainedUNet
 from dis_lightning.priors.unet import UNet
 
 ODD = {
@@ -59,7 +60,7 @@ def test_what_diffusers_writes_is_read_here(tmp_path: Path, safetensors: bool, s
     ours = load_network(tmp_path)
     x, t, labels = torch.randn(3, 2, 16, 16), torch.tensor([-1553.6, 0.4, 1095.5]), torch.tensor([0, 4, 2])
     assert close(ours(x, t, labels), theirs(x, t, class_labels=labels).sample)
-    assert EDM(str(tmp_path)).shape == (2, 16, 16)
+    assert PretrainedUNet(tmp_path).shape == (2, 16, 16)
 
 
 @pytest.mark.parametrize("changes", [{}, {"num_classes": None, "use_scale_shift_norm": False}, {"num_res_blocks": 3}])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dis_lightning.levels import KarrasLevels, Levels, VPLevels
 from dis_lightning.main import main
 from dis_lightning.operators import AveragePool
-from dis_lightning.priors import EDM, VP, Denoiser, GaussianPrior, UNet, load_network, save_network
+from dis_lightning.priors import EDM, VP, ConsistencyModel, Denoiser, GaussianPrior, UNet, load_network, save_network
 from dis_lightning.priors.cards import file_cards
 from dis_lightning.schedules import DiscreteSchedule
 from dis_lightning.solvers import DPS, Unguided
@@ -211,8 +211,9 @@ def test_what_does_not_fit_the_file_is_said_before_anything_is_sampled(changes: 
     told = said("gd_legacy_tiny")
     if changes.get("arguments"):
         changes = {"arguments": told["arguments"] | changes["arguments"]}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         VP(VECTORS / "gd_legacy_tiny.pt", **{**told, **changes}).load()
+    assert "PosixPath" not in str(error.value)
 
 
 def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
@@ -313,3 +314,11 @@ def test_dps_with_a_file_of_guided_diffusion_from_the_command_line(name: str, tm
     solver = "--config=configs/solvers/dps.yaml"
     main(["predict", *data, *where, f"--config={tmp_path / 'prior.yaml'}", operator, solver, *levels, *run])
     assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize("prior", [EDM, ConsistencyModel])
+def test_a_network_of_noise_is_not_taken_for_another_prior(prior: type[EDM]) -> None:
+    told = said("gd_legacy_tiny")
+    message = f"{prior.__name__} needs a network .* gives 6: .* or it predicts noise and is for VP"
+    with pytest.raises(ValueError, match=message):
+        prior(VECTORS / "gd_legacy_tiny.pt", arguments=told["arguments"], attention_order=told["attention_order"])
