@@ -46,8 +46,9 @@ def execute(source: Path) -> nbformat.NotebookNode:
             resources={"metadata": {"path": folder}},
             timeout=300,
         )
-        # Progress bars as widgets are nothing for a copy.
-        client.execute(env={**os.environ, "PYTHONWARNINGS": "ignore:IProgress not found"})
+        # Progress bars as widgets are nothing for a copy, nor is it that this machine has Slurm.
+        quiet = ["ignore:IProgress not found", "ignore:The `srun` command is available"]
+        client.execute(env={**os.environ, "PYTHONWARNINGS": ",".join(quiet)})
     return notebook
 
 

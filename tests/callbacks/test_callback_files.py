@@ -36,7 +36,7 @@ JUDGED = {
 LARGER = ["--data.size=32", "--denoiser=dis_lightning.commands.evaluate.UnreadPrior", "--denoiser.shape=[3, 32, 32]"]
 """Images that LPIPS can look at, of which none is sampled."""
 
-OTHERS = {"fid_patches", "trajectory", "y_labels"}
+OTHERS = {"fid_patches", "running_means", "trajectory", "y_labels"}
 
 FILES = {file.stem: file for file in (ROOT / "configs" / "callbacks").glob("*.yaml")}
 
