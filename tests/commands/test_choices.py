@@ -117,3 +117,8 @@ def test_a_file_that_may_not_be_read_is_named(elsewhere: Path, monkeypatch: pyte
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(UserError, match=r"own\.yaml cannot be read: Permission denied"):
         find("own.yaml")
+
+
+def test_letters_that_are_swapped_are_what_was_meant() -> None:
+    with pytest.raises(MissingFileError, match="Did you mean `solvers/dps`"):
+        find("configs/solvers/dsp.yaml")
