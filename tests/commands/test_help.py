@@ -130,7 +130,7 @@ def test_what_a_key_can_have_is_listed_with_what_it_is(capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--model.help", "DSP"], "or `DPS`?"),
+        (["--model.help", "DSP"], "Did you mean `DPS` or `TDS`?"),
         (["--model.help", "own.Nothing"], "--model.help own.Nothing: there is no such class"),
         (["--trainer.callbacks.help", "Mixing"], "Mixing is now ChainDiagnostics of dis_lightning.metrics"),
         (
