@@ -72,7 +72,7 @@ class Bayes(Search):
         self._spaces = {key: _space(optuna.distributions, parameter) for key, parameter in sweep.parameters.items()}
         sampler = optuna.samplers.TPESampler(seed=seed + len(ended))  # else a second command would draw the same again
         self._study = optuna.create_study(sampler=sampler, direction="maximize" if sweep.maximize else "minimize")
-        self._asked: dict[str, Any] = {}
+        self._asked: dict[str, list[Any]] = {}
         self._begun = list(begun)
         assert sweep.run_cap is not None
         self._left = sweep.run_cap - len(ended)
@@ -96,12 +96,12 @@ class Bayes(Search):
             key: json.loads(value) if isinstance(value, str) else value
             for key, value in ((key, trial.params[key]) for key in self._spaces)
         }
-        self._asked[json.dumps(values, sort_keys=True)] = trial
+        self._asked.setdefault(json.dumps(values, sort_keys=True), []).append(trial)  # one may be asked for twice
         return values
 
     def tell(self, values: Values, result: float | None) -> None:
         """See `Search`."""
-        trial = self._asked.pop(json.dumps(values, sort_keys=True))
+        trial = self._asked[json.dumps(values, sort_keys=True)].pop(0)
         if result is None:
             self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
         else:

@@ -154,6 +154,7 @@ def run_trials(
     """
     folder.mkdir(parents=True, exist_ok=True)
     search, lock = _search(sweep, folder, seed), threading.Lock()
+    at_work: set[Path] = set()
     chosen: dict[Path, Trial] = {}
     if isinstance(search, Bayes):
         chosen = {trial.folder: trial for trial in Trial.all(folder)}
@@ -165,13 +166,16 @@ def run_trials(
                 if values is None:
                     return
                 trial = Trial.of(values, folder)
-                again = trial.folder in chosen and not isinstance(search, Bayes)
+                again = trial.folder in (at_work if isinstance(search, Bayes) else chosen)
                 chosen.setdefault(trial.folder, trial)
+                at_work.add(trial.folder)
             if not again:
                 ending = _run(sweep, trial, lambda: list(chosen.values()), start or as_process)
                 say(f"{trial.folder.name} {ending}")
             entry = trial.entry(sweep.metric)
             with lock:
+                if not again:
+                    at_work.discard(trial.folder)
                 search.tell(values, entry["mean"] if entry else None)
 
     pool = ThreadPoolExecutor(jobs)
@@ -233,8 +237,9 @@ def _run(sweep: Sweep, trial: Trial, others: Callable[[], list[Trial]], start: S
         nonlocal passed
         if sweep.hyperband is None:
             return None
-        reason = _worse(sweep, sweep.hyperband, trial, others(), passed)
-        passed = len(trial.so_far(sweep.metric))
+        own = trial.so_far(sweep.metric)
+        reason = _worse(sweep, sweep.hyperband, own, others(), passed)
+        passed = len(own)
         return reason
 
     ended = start(trial.command(sweep), trial.log, stop)
@@ -246,9 +251,8 @@ def _run(sweep: Sweep, trial: Trial, others: Callable[[], list[Trial]], start: S
     return trial.state()
 
 
-def _worse(sweep: Sweep, hyperband: Hyperband, trial: Trial, others: list[Trial], passed: int) -> str | None:
+def _worse(sweep: Sweep, hyperband: Hyperband, own: list[float], others: list[Trial], passed: int) -> str | None:
     """Why a trial is to be stopped, at the last band that it has come to since it had `passed` batches."""
-    own = trial.so_far(sweep.metric)
     bands = [band for band in hyperband.bands if passed < band <= len(own)]
     if not bands:
         return None

@@ -67,6 +67,15 @@ def test_bayes_goes_on_from_what_has_ended_and_what_has_begun(tmp_path: Path) ->
     assert asked(Bayes(sweep(tmp_path, 20), 0, ended, [])) == []
 
 
+def test_bayes_may_ask_for_the_same_twice_before_it_is_told(tmp_path: Path) -> None:
+    search = Bayes(sweep(tmp_path, 3, parameters={"kind": {"values": [1, 2]}}), 0, [], [])
+    three = [search.ask() for _ in range(3)]
+    for values in three:
+        assert values is not None
+        search.tell(values, float(values["kind"]))
+    assert search.ask() is None
+
+
 def test_hyperband_has_the_bands_that_its_file_says(tmp_path: Path) -> None:
     def bands(**early: Any) -> Hyperband:
         found = sweep(tmp_path, early_terminate={"type": "hyperband", **early}).hyperband
