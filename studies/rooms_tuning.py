@@ -59,12 +59,12 @@ def scores(study: Study, folder: Path, problem: str, solver: str, factors: list[
     maximize = study.tuning["better"] == "higher"
     grid = {"config": {"values": list(files)}}
     sweep = Sweep(solver, "grid", study.tuning["metric"], maximize, grid, ["dis-lightning", "predict", "${args}"], None)
-    found_: dict[float, float] = {}
+    worth: dict[float, float] = {}
     for trial in run_trials(sweep, folder, seed=0, jobs=1, say=lambda _: None, start=_here):
         (run,) = read_runs([trial.folder])
         mean = math.nan if run.summary["diverged"]["count"] else found(run, sweep.metric)["mean"]
-        found_[files[trial.values["config"]]] = mean if maximize else -mean
-    return found_
+        worth[files[trial.values["config"]]] = mean if maximize else -mean
+    return worth
 
 
 def tune(file: Path, folder: Path) -> Iterator[tuple[str, str, Choice]]:

@@ -58,7 +58,8 @@ def convert_command(args: Sequence[str]) -> None:
     _check(options.output)
     source = find(options.file)
     kind, told = source.kind(), {"schedule": options.schedule, "prediction": options.prediction}
-    training = {name: agreed(options.file, name, value, source.training().get(name)) for name, value in told.items()}
+    known = source.training()
+    training = {name: agreed(options.file, name, value, known.get(name)) for name, value in told.items()}
     if options.attention_order or any(told.values()):
         kind = _of_vp(options.file, kind)
     network = load_network(options.file, arguments=options.arguments, attention_order=options.attention_order)

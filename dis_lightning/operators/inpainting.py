@@ -176,9 +176,8 @@ class RandomInpainting(Inpainting):
             even = torch.rand(1, 1, generator=generator) if noise is None else _evenly(noise, 1)
             shares += (most - least) * even
         seen = torch.arange(pixels, device=order.device) < (shares * pixels).round()
-        return (
-            torch.zeros(order.shape, device=order.device).scatter_(1, order, seen.float()).reshape(-1, 1, height, width)
-        )
+        masks = torch.zeros(order.shape, device=order.device).scatter_(1, order, seen.float())
+        return masks.reshape(-1, 1, height, width)
 
 
 class BoxInpainting(Inpainting):

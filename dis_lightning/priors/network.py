@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.priors.sizes import height_and_width, level_heights, plain_size
+from dis_lightning.priors.sizes import height_and_width, level_heights
 
 __all__ = ["RawNetwork", "TimeInput", "precision"]
 
@@ -42,7 +42,8 @@ class RawNetwork(Described, nn.Module, ABC):
     def __init__(self, arguments: dict[str, Any]) -> None:
         super().__init__()
         size = height_and_width(self, arguments["image_size"])
-        self.arguments = {**arguments, "image_size": plain_size(self, size)}
+        # As files keep it: one number where images are square, or a list.
+        self.arguments = {**arguments, "image_size": size[0] if size[0] == size[1] else list(size)}
         levels = arguments["channel_mult"]
         self._check_arguments(size, len(levels), arguments["attention_resolutions"])
         self.shape: tuple[int, ...] = (arguments["in_channels"], *size)

@@ -9,7 +9,7 @@ from typing import Any
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 
-__all__ = ["ImageSize", "height_and_width", "level_heights", "plain_size", "resized"]
+__all__ = ["ImageSize", "height_and_width", "level_heights", "resized"]
 
 ImageSize = int | tuple[int, int]
 """The side of square images, or height and width, in pixels."""
@@ -29,17 +29,6 @@ def height_and_width(owner: object, size: ImageSize | Sequence[int]) -> tuple[in
         needs = owner if isinstance(owner, str) else type(owner).__name__
         raise InvalidValueError(f"{needs} needs image_size >= 1, one whole number or height and width, but got {size}.")
     return sides[0], sides[-1]
-
-
-def plain_size(owner: object, size: ImageSize | Sequence[int]) -> int | list[int]:
-    """A size as files keep it: one number where images are square.
-
-    Raises:
-        TypeError: see `height_and_width`.
-        ValueError: likewise.
-    """
-    height, width = height_and_width(owner, size)
-    return height if height == width else [height, width]
 
 
 def level_heights(arguments: Mapping[str, Any]) -> list[int]:

@@ -14,7 +14,7 @@ import yaml
 
 from dis_lightning.errors import InvalidValueError, MissingFileError
 
-__all__ = ["Hyperband", "Sweep", "read_sweep"]
+__all__ = ["Hyperband", "Sweep", "choices", "interval", "read_sweep"]
 
 METHODS = ("grid", "random", "bayes")
 BANDS = 20
@@ -87,8 +87,8 @@ class Sweep:
         return itertools.islice(trials, self.run_cap)
 
     def _grid(self) -> Iterator[dict[str, Any]]:
-        choices = [_choices(key, parameter) for key, parameter in self.parameters.items()]
-        return (dict(zip(self.parameters, row, strict=True)) for row in itertools.product(*choices))
+        every = [choices(key, parameter) for key, parameter in self.parameters.items()]
+        return (dict(zip(self.parameters, row, strict=True)) for row in itertools.product(*every))
 
     def _random(self, seed: int) -> Iterator[dict[str, Any]]:
         for trial in itertools.count():
@@ -161,7 +161,12 @@ def _hyperband(file: Path, content: Any) -> Hyperband | None:
     return Hyperband(tuple(sorted({int(band) for band in found if band >= 1})), float(eta))
 
 
-def _choices(key: str, parameter: dict[str, Any]) -> list[Any]:
+def choices(key: str, parameter: dict[str, Any]) -> list[Any]:
+    """The values that a parameter may have, where they are listed.
+
+    Raises:
+        ValueError: if they are not.
+    """
     if "value" in parameter:
         return [parameter["value"]]
     if isinstance(values := parameter.get("values"), list) and values:
@@ -169,22 +174,31 @@ def _choices(key: str, parameter: dict[str, Any]) -> list[Any]:
     raise InvalidValueError(f"parameters: {key} needs value or values in a grid, but has {', '.join(parameter)}.")
 
 
-def _draw(key: str, parameter: dict[str, Any], source: random.Random) -> Any:
-    if "value" in parameter or "values" in parameter:
-        return source.choice(_choices(key, parameter))
+def interval(key: str, parameter: dict[str, Any]) -> tuple[str, Any, Any]:
+    """The distribution of a parameter whose values are not listed, and its least and its largest value.
+
+    Raises:
+        ValueError: if it has none that is known.
+    """
     low, high = parameter.get("min"), parameter.get("max")
     if not isinstance(low, int | float) or not isinstance(high, int | float) or low > high:
         raise InvalidValueError(f"parameters: {key} needs value, values, or numbers min <= max.")
     whole = isinstance(low, int) and isinstance(high, int)
-    match parameter.get("distribution", "int_uniform" if whole else "uniform"):
-        case "int_uniform" if whole:
-            return source.randint(int(low), int(high))
-        case "uniform":
-            return source.uniform(low, high)
-        case "log_uniform_values" if low > 0:
-            return math.exp(source.uniform(math.log(low), math.log(high)))
-        case other:
-            raise InvalidValueError(
-                f"parameters: {key} cannot be drawn from {other!r} between {low} and {high}; take uniform, int_uniform "
-                "(whole numbers) or log_uniform_values (min above 0)."
-            )
+    kind = parameter.get("distribution", "int_uniform" if whole else "uniform")
+    if not {"int_uniform": whole, "uniform": True, "log_uniform_values": low > 0}.get(str(kind), False):
+        raise InvalidValueError(
+            f"parameters: {key} cannot be drawn from {kind!r} between {low} and {high}; take uniform, int_uniform "
+            "(whole numbers) or log_uniform_values (min above 0)."
+        )
+    return kind, low, high
+
+
+def _draw(key: str, parameter: dict[str, Any], source: random.Random) -> Any:
+    if "value" in parameter or "values" in parameter:
+        return source.choice(choices(key, parameter))
+    kind, low, high = interval(key, parameter)
+    if kind == "int_uniform":
+        return source.randint(low, high)
+    if kind == "uniform":
+        return source.uniform(low, high)
+    return math.exp(source.uniform(math.log(low), math.log(high)))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dis_lightning.errors import MissingPackageError
-from dis_lightning.sweeps.definition import Sweep
+from dis_lightning.sweeps.definition import Sweep, choices, interval
 
 __all__ = ["Bayes", "Listed", "Search", "Values"]
 
@@ -32,10 +32,10 @@ class Search(ABC):
 
 
 class Listed(Search):
-    """Values that are known from the start, of a grid or of random draws."""
+    """Values that are known from the start, of a grid or of random draws, each once."""
 
     def __init__(self, values: Iterable[Values]) -> None:
-        self._left = iter(values)
+        self._left = iter({json.dumps(one, sort_keys=True): one for one in values}.values())
 
     def ask(self) -> Values | None:
         """See `Search`."""
@@ -69,7 +69,7 @@ class Bayes(Search):
             raise MissingPackageError("method: bayes needs optuna: pip install 'dis-lightning[sweep]'.") from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna = optuna
-        self._spaces = {key: _space(optuna.distributions, parameter) for key, parameter in sweep.parameters.items()}
+        self._spaces = {key: _space(optuna.distributions, key, one) for key, one in sweep.parameters.items()}
         sampler = optuna.samplers.TPESampler(seed=seed + len(ended))  # else a second command would draw the same again
         self._study = optuna.create_study(sampler=sampler, direction="maximize" if sweep.maximize else "minimize")
         self._asked: dict[str, list[Any]] = {}
@@ -113,15 +113,11 @@ class Bayes(Search):
         return json.dumps(value) if choice else value
 
 
-def _space(distributions: Any, parameter: dict[str, Any]) -> Any:
-    """The space of a parameter, whose description was checked when the sweep was read."""
+def _space(distributions: Any, key: str, parameter: dict[str, Any]) -> Any:
+    """The space of a parameter."""
     if "value" in parameter or "values" in parameter:
-        values = parameter["values"] if "values" in parameter else [parameter["value"]]
-        return distributions.CategoricalDistribution([json.dumps(value) for value in values])
-    low, high = parameter["min"], parameter["max"]
-    whole = isinstance(low, int) and isinstance(high, int)
-    match parameter.get("distribution", "int_uniform" if whole else "uniform"):
-        case "int_uniform":
-            return distributions.IntDistribution(low, high)
-        case kind:
-            return distributions.FloatDistribution(low, high, log=kind == "log_uniform_values")
+        return distributions.CategoricalDistribution([json.dumps(value) for value in choices(key, parameter)])
+    kind, low, high = interval(key, parameter)
+    if kind == "int_uniform":
+        return distributions.IntDistribution(low, high)
+    return distributions.FloatDistribution(low, high, log=kind == "log_uniform_values")

@@ -15,7 +15,7 @@ from typing import Any
 
 from dis_lightning.errors import UserError
 from dis_lightning.files import write_atomically
-from dis_lightning.runs.finished import read_runs
+from dis_lightning.runs.finished import Run, read_runs
 from dis_lightning.sweeps.definition import Hyperband, Sweep
 from dis_lightning.sweeps.search import Bayes, Listed, Search, Values
 
@@ -78,18 +78,20 @@ class Trial:
         Args:
             metric: its flattened name, `section/name`.
         """
-        try:
-            sections = read_runs([self.folder])[0].sections
-        except UserError:
+        if (run := self._finished()) is None:
             return None
         section, _, name = metric.partition("/")
-        entry: dict[str, Any] | None = sections.get(section, {}).get(name)
+        entry: dict[str, Any] | None = run.sections.get(section, {}).get(name)
         return None if entry is None or entry["mean"] is None else entry
 
     def diverged(self) -> int | None:
         """How many samples of its run diverged; None where the run is not finished."""
+        run = self._finished()
+        return None if run is None else int(run.summary["diverged"]["count"])
+
+    def _finished(self) -> Run | None:
         try:
-            return int(read_runs([self.folder])[0].summary["diverged"]["count"])
+            return read_runs([self.folder])[0]
         except UserError:
             return None
 
@@ -153,20 +155,19 @@ def run_trials(
         All trials of the sweep, in the order in which they were chosen.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    search, lock = _search(sweep, folder, seed), threading.Lock()
+    search, earlier = _search(sweep, folder, seed)
+    chosen = {trial.folder: trial for trial in earlier}
     at_work: set[Path] = set()
-    chosen: dict[Path, Trial] = {}
-    if isinstance(search, Bayes):
-        chosen = {trial.folder: trial for trial in Trial.all(folder)}
+    lock, interrupted = threading.Lock(), threading.Event()
 
     def work() -> None:
         while True:
             with lock:
-                values = search.ask()
+                values = None if interrupted.is_set() else search.ask()
                 if values is None:
                     return
                 trial = Trial.of(values, folder)
-                again = trial.folder in (at_work if isinstance(search, Bayes) else chosen)
+                again = trial.folder in at_work
                 chosen.setdefault(trial.folder, trial)
                 at_work.add(trial.folder)
             if not again:
@@ -183,20 +184,25 @@ def run_trials(
         for done in [pool.submit(work) for _ in range(jobs)]:
             done.result()
     finally:
-        with lock:
-            search.ask = lambda: None  # type: ignore[method-assign] # an interrupted sweep begins no other trial
+        interrupted.set()  # and begins no other trial
         pool.shutdown()
     return list(chosen.values())
 
 
-def _search(sweep: Sweep, folder: Path, seed: int) -> Search:
+def _search(sweep: Sweep, folder: Path, seed: int) -> tuple[Search, list[Trial]]:
+    """Where values come from, and the trials of earlier commands that it has learned from."""
     if sweep.method != "bayes":
-        return Listed(sweep.values(seed))
-    earlier = [(trial, trial.entry(sweep.metric)) for trial in Trial.all(folder)]
-    over = [(trial, entry) for trial, entry in earlier if entry or trial.stopped.exists()]
-    ended = [(trial.values, entry["mean"] if entry else None) for trial, entry in over]
-    begun = [trial.values for trial, entry in earlier if not (entry or trial.stopped.exists())]
-    return Bayes(sweep, seed, ended, begun)
+        return Listed(sweep.values(seed)), []
+    ended: list[tuple[Values, float | None]] = []
+    begun: list[Values] = []
+    earlier = Trial.all(folder)
+    for trial in earlier:
+        entry = trial.entry(sweep.metric)
+        if entry or trial.stopped.exists():
+            ended.append((trial.values, entry["mean"] if entry else None))
+        else:
+            begun.append(trial.values)
+    return Bayes(sweep, seed, ended, begun), earlier
 
 
 def as_process(words: list[str], log: Path, stop: Callable[[], str | None]) -> int | str:
