@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.priors import fused
 
-__all__ = ["AttentionBlock", "Block", "Conv2d", "GroupNorm", "Halving", "ResBlock", "fuse", "zeroed"]
+__all__ = ["AttentionBlock", "Block", "Conv2d", "Doubling", "GroupNorm", "Halving", "ResBlock", "fuse", "zeroed"]
 
 GROUPS = 32
 
@@ -51,29 +51,51 @@ class GroupNorm(nn.GroupNorm):
         self,
         x: Tensor,
         push: Tensor | None = None,
+        shift: Tensor | None = None,
         steer: Tensor | None = None,
         silu: bool = False,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """Push, normalise, steer and activate: `f((1 + s) GN(x + e) + b)`.
+        """Push, normalise, steer and activate: `f((1 + s) GN(x + e + k) + b)`.
 
         Args:
             x: features, `(N, C, H, W)`.
             push: `e`, `(N, C)`, or None for zeros.
+            shift: `k`, `(C,)`, the bias that a convolution has left, or None.
             steer: `(s, b)`, `(N, 2 C)`, or None for zeros.
             silu: whether `f` is SiLU, or the identity.
             dtype: type of the result; None for that of `x`.
         """
         dtype = dtype or x.dtype
-        if self.fused and fused.fits(x, self.weight, self.bias, push, steer):
-            return fused.group_norm(x, self.weight, self.bias, push, steer, self.num_groups, self.eps, silu, dtype)
+        moves = (self.weight, self.bias, push, shift, steer)
+        if self.fused and fused.fits(x, *moves):
+            return fused.group_norm(x, *moves, self.num_groups, self.eps, silu, dtype)
         if push is not None:
             x = x + push.to(x.dtype)[:, :, None, None]
+        if shift is not None:
+            x = x + shift.to(x.dtype)[:, None, None]
         h = super().forward(x.to(self.weight.dtype)).to(dtype)
         if steer is not None:
-            scale, shift = steer.to(dtype)[:, :, None, None].chunk(2, dim=1)
-            h = h * (1 + scale) + shift
+            scale, offset = steer.to(dtype)[:, :, None, None].chunk(2, dim=1)
+            h = h * (1 + scale) + offset
         return F.silu(h) if silu else h
+
+    def fork(self, x: Tensor, skip: Tensor | None = None, silu: bool = False) -> tuple[Tensor, Tensor]:
+        """Join features, and normalise and activate them for the one branch of a block.
+
+        Args:
+            x: features, `(N, C_1, H, W)`.
+            skip: features that come after them, `(N, C_2, H, W)`, or None.
+            silu: whether to activate.
+
+        Returns:
+            `f(GN([x, skip]))`, and `[x, skip]` itself for the other branch; fused, their slopes meet in one kernel.
+        """
+        if self.fused and fused.fits(x, self.weight, self.bias):
+            return fused.fork(x, skip, self.weight, self.bias, self.num_groups, self.eps, silu)
+        if skip is not None:
+            x = torch.cat([x, skip], dim=1)
+        return self(x, silu=silu), x
 
 
 class Conv2d(nn.Conv2d):
@@ -87,6 +109,12 @@ class Conv2d(nn.Conv2d):
             return fused.conv2d(x, self.weight, self.bias, self.padding)
         return super().forward(x)
 
+    def bare(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Convolve `x`, `(N, C, H, W)`, and, fused, leave the bias, which comes along, to the layer that is next."""
+        if self.fused and fused.fits(x, self.weight, self.bias):
+            return fused.conv2d(x, self.weight, None, self.padding), self.bias
+        return self(x), None
+
 
 class Halving(nn.AvgPool2d):
     """The average of 2 x 2 pixels, which, fused, keeps nothing for the gradient of its input."""
@@ -99,6 +127,19 @@ class Halving(nn.AvgPool2d):
     def forward(self, x: Tensor) -> Tensor:
         """Halve height and width of `x`, `(N, C, H, W)`."""
         return fused.halve(x) if self.fused else super().forward(x)
+
+
+class Doubling(nn.Upsample):
+    """Each pixel 2 x 2 times."""
+
+    fused = False
+
+    def __init__(self) -> None:
+        super().__init__(scale_factor=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Double height and width of `x`, `(N, C, H, W)`."""
+        return fused.double(x) if self.fused else super().forward(x)
 
 
 class ResBlock(nn.Module):
@@ -141,15 +182,17 @@ class ResBlock(nn.Module):
         same = channels == out_channels and not project
         self.skip_connection = nn.Identity() if same else Conv2d(channels, out_channels, 1)
 
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Transform features `(N, C, H, W)` with the embeddings `(N, E)`."""
+    def forward(self, x: Tensor, emb: Tensor, skip: Tensor | None = None) -> Tensor:
+        """Transform features `(N, C, H, W)`, in one piece or in two, with the embeddings `(N, E)`."""
         # The activations stand in the sequences for the parameters' names, and are left to the normalisation.
         norm, _, conv = self.in_layers
-        h: Tensor = conv(self.resample(norm(x, silu=True)))
+        assert isinstance(norm, GroupNorm)
+        h, x = norm.fork(x, skip, silu=True)
+        h, bias = _bare(conv, self.resample(h))
         e: Tensor = self.emb_layers(emb)
         norm, _, dropout, conv = self.out_layers
-        h = norm(h, **{"steer" if self.scale_shift else "push": e}, silu=True)
-        output: Tensor = self.skip_connection(self.resample(x)) + conv(dropout(h))
+        h = norm(h, **{"steer" if self.scale_shift else "push": e}, shift=bias, silu=True)
+        output = _sum(_bare(self.skip_connection, self.resample(x)), _bare(conv, dropout(h)))
         return output if self.skip_scale == 1 else output * self.skip_scale
 
 
@@ -189,7 +232,8 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform features `(N, C, H, W)`."""
-        tokens = self.norm(x).flatten(2).transpose(1, 2)
+        h, x = self.norm.fork(x)
+        tokens = h.flatten(2).transpose(1, 2)
         qkv = F.linear(tokens, self.qkv.weight.flatten(1), self.qkv.bias)
         q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         a = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
@@ -201,10 +245,11 @@ class AttentionBlock(nn.Module):
 class Block(nn.ModuleList):
     """Layers one after the other; those that want the embedding get it."""
 
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Transform features `(N, C, H, W)` with the embeddings `(N, E)`."""
+    def forward(self, x: Tensor, emb: Tensor, skip: Tensor | None = None) -> Tensor:
+        """Transform features `(N, C, H, W)`, for a `ResBlock` in one piece or in two, with embeddings `(N, E)`."""
         for layer in self:
-            x = layer(x, emb) if isinstance(layer, ResBlock) else layer(x)
+            x = layer(x, emb, skip) if isinstance(layer, ResBlock) else layer(x)
+            skip = None
         return x
 
 
@@ -222,9 +267,20 @@ def fuse(network: nn.Module) -> None:
     memory.
     """
     for layer in network.modules():
-        if isinstance(layer, GroupNorm | Conv2d | Halving):
+        if isinstance(layer, GroupNorm | Conv2d | Halving | Doubling):
             layer.fused = True
     network.to(memory_format=torch.channels_last)
+
+
+def _bare(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    return layer.bare(x) if isinstance(layer, Conv2d) else (layer(x), None)
+
+
+def _sum(*branches: tuple[Tensor, Tensor | None]) -> Tensor:
+    """The sum of two branches, each with the bias that is left to add, or None."""
+    (a, b), shifts = zip(*branches, strict=True)
+    left = [shift for shift in shifts if shift is not None]
+    return fused.add(a, b, *left) if left else a + b
 
 
 def _conv3(channels: int, out_channels: int) -> Conv2d:

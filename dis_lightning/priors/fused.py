@@ -1,13 +1,20 @@
 """Layers of a frozen network that save and move less: for gradients with respect to the image alone.
 
-    normalisation    y = f((1 + s) (w xhat + b) + t),    xhat = (x + e - mean) rate,    f = SiLU or the identity
+    normalisation    y = f((1 + s) (w xhat + b) + t),    xhat = (x + e + k - mean) rate,    f = SiLU or the identity
                        = f(a (x - c) + d)    with a, c and d per image and channel
                      dx = u - E[u] - xhat E[u xhat],    u = f'(a (x - c) + d) a dy,    E over the pixels of a group
-    convolution      dx = W^T dy
+    fork             (y, x),    x = [x_1, x_2],    (dx_1, dx_2) = [...] + the slope that comes back with x
+    convolution      y = W x [+ k],    dx = W^T dy
+    sum              y = a + b + k_1 + k_2
+    halving          y = the mean of 2 x 2 pixels,    dx = dy / 4 for each of them; doubling the other way round
 
 The normalisation, with the embedding's shift before it, `e`, or scale and shift after it, `s` and `t`, is one
 operation, in Triton; its statistics are in float32 whatever comes in. Of it only `x` and a few numbers per channel are
 kept for the way back, of a convolution nothing but its weights, where PyTorch's own layers keep every intermediate.
+Where a block forks, into a branch that begins with a normalisation and one that skips it, the slopes of both are added
+in the kernel that has them at hand, and given to the features that were joined, each in a piece of its own. A bias of
+a convolution, `k`, which would be a pass over its result, is left to the normalisation or the sum that comes next.
+Sums and changes of size are left to the compiler where there is one, which joins them with what is around them.
 """
 
 import os
@@ -18,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["conv2d", "fits", "group_norm", "halve"]
+__all__ = ["add", "conv2d", "double", "fits", "fork", "group_norm", "halve"]
 
 TRITON = find_spec("triton") is not None
 """Whether Triton is here: it comes with PyTorch for GPUs on Linux."""
@@ -38,6 +45,7 @@ def group_norm(
     weight: Tensor,
     bias: Tensor,
     push: Tensor | None,
+    shift: Tensor | None,
     steer: Tensor | None,
     groups: int,
     eps: float,
@@ -51,6 +59,7 @@ def group_norm(
         weight: factors per channel, `(C,)`.
         bias: shifts per channel, `(C,)`.
         push: what is added to the features of each image first, `(N, C)`, or None.
+        shift: what is added to those of all images first, `(C,)`, or None.
         steer: scale and shift of each image after the normalisation, `(N, 2 C)`, or None.
         groups: number of groups, a divisor of C.
         eps: what is added to a variance.
@@ -60,8 +69,30 @@ def group_norm(
     Returns:
         `y`, in the memory format of `x`. Differentiable with respect to `x` alone.
     """
-    y: Tensor = _group_norm(x, weight, bias, push, steer, groups, eps, silu, dtype or x.dtype)[0]
+    y: Tensor = _group_norm(x, weight, bias, push, shift, steer, groups, eps, silu, dtype or x.dtype)[0]
     return y
+
+
+def fork(
+    x: Tensor, skip: Tensor | None, weight: Tensor, bias: Tensor, groups: int, eps: float, silu: bool
+) -> tuple[Tensor, Tensor]:
+    """Join features, and normalise them for the one branch of a block.
+
+    Args:
+        x: features, `(N, C_1, H, W)`; as for `group_norm`.
+        skip: features that come after them, `(N, C_2, H, W)`, or None.
+        weight: factors per channel of both, `(C,)`.
+        bias: shifts per channel, `(C,)`.
+        groups: number of groups, a divisor of C.
+        eps: what is added to a variance.
+        silu: whether to activate.
+
+    Returns:
+        `y`, and the features themselves, for the other branch, `(N, C, H, W)`. Differentiable with respect to `x` and
+        `skip`.
+    """
+    y, both, *_ = _Fork.apply(x, skip, weight, bias, groups, eps, silu)
+    return y, both
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Any) -> Tensor:
@@ -70,24 +101,71 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Any) -> Tens
     return y
 
 
-def halve(x: Tensor) -> Tensor:
-    """Average 2 x 2 pixels; `x`, `(N, C, H, W)` of even height and width, is not kept."""
-    y: Tensor = _Halving.apply(x)
+def add(a: Tensor, b: Tensor, first: Tensor, second: Tensor | None = None) -> Tensor:
+    """Add features, `(N, C, H, W)` of one type, and one or two shifts per channel, `(C,)`."""
+    if torch.compiler.is_compiling():
+        total = a + b + first.to(a.dtype)[:, None, None]
+        return total if second is None else total + second.to(a.dtype)[:, None, None]
+    y: Tensor = _add(a, b, first, second)
     return y
 
 
-class _Halving(torch.autograd.Function):
+def halve(x: Tensor) -> Tensor:
+    """Average 2 x 2 pixels; `x`, `(N, C, H, W)` of even height and width, is not kept."""
+    y: Tensor = _Resizing.apply(x, False)
+    return y
+
+
+def double(x: Tensor) -> Tensor:
+    """Repeat each pixel of `x`, `(N, C, H, W)`, 2 x 2 times."""
+    y: Tensor = _Resizing.apply(x, True)
+    return y
+
+
+class _Fork(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, 2)
+    def forward(
+        x: Tensor, skip: Tensor | None, weight: Tensor, bias: Tensor, groups: int, eps: float, silu: bool
+    ) -> tuple[Tensor, ...]:
+        both = x.view_as(x) if skip is None else torch.cat([x, skip], dim=1)
+        y, affine, rates = _group_norm(both, weight, bias, None, None, None, groups, eps, silu, both.dtype)
+        return y, both, affine, rates
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, skip, *_, ctx.silu = inputs
+        _, *kept = output
+        ctx.parts = [part.shape[1] for part in (x, skip) if part is not None]
+        ctx.mark_non_differentiable(*kept[1:])
+        ctx.save_for_backward(*kept)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        slope, beside, *_ = slopes
+        parts = _group_norm_backward(slope, *ctx.saved_tensors, ctx.silu, beside, ctx.parts)
+        return *parts, *[None] * (7 - len(parts))
+
+
+class _Resizing(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, up: bool) -> Tensor:
+        return _resized(x, up, 1 if up else 4)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
+        _, ctx.up = inputs
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
-        return F.interpolate(slopes[0] / 4, scale_factor=2.0)
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        return _resized(slopes[0], not ctx.up, 1 if ctx.up else 4), None
+
+
+def _resized(x: Tensor, up: bool, divisor: int) -> Tensor:
+    """Each pixel 2 x 2 times, or the sums of 2 x 2 pixels, divided."""
+    if fits(x) and not torch.compiler.is_compiling():
+        y: Tensor = _resize(x, up, divisor)
+        return y
+    return F.interpolate(x / divisor, scale_factor=2.0) if up else F.avg_pool2d(x, 2, divisor_override=divisor)
 
 
 class _Convolution(torch.autograd.Function):
@@ -113,6 +191,7 @@ def _group_norm(
     weight: Tensor,
     bias: Tensor,
     push: Tensor | None,
+    shift: Tensor | None,
     steer: Tensor | None,
     groups: int,
     eps: float,
@@ -125,20 +204,23 @@ def _group_norm(
     y, affine, rates = _outputs(x, groups, dtype)
     push, steer = (None if each is None else each.contiguous() for each in (push, steer))
     with torch.cuda.device_of(x):
-        fused_kernels.forward(x, y, weight, bias, push, steer, affine, rates, eps, silu)
+        fused_kernels.forward(x, y, weight, bias, push, shift, steer, affine, rates, eps, silu)
     return y, affine, rates
 
 
 @torch.library.custom_op("dis_lightning::group_norm_backward", mutates_args=())
-def _group_norm_backward(slope: Tensor, x: Tensor, affine: Tensor, rates: Tensor, silu: bool) -> Tensor:
+def _group_norm_backward(
+    slope: Tensor, x: Tensor, affine: Tensor, rates: Tensor, silu: bool, beside: Tensor | None, parts: list[int]
+) -> list[Tensor]:
     from dis_lightning.priors import fused_kernels
 
     x = x.contiguous(memory_format=_format(x))
     slope = slope.contiguous(memory_format=_format(x))
-    dx = torch.empty_like(x)
+    beside = None if beside is None else beside.contiguous(memory_format=_format(x))
+    slopes = _parts(x, parts)
     with torch.cuda.device_of(x):
-        fused_kernels.backward(slope, x, dx, affine, rates, silu)
-    return dx
+        fused_kernels.backward(slope, x, beside, slopes, affine, rates, silu)
+    return slopes
 
 
 @_group_norm.register_fake
@@ -147,6 +229,7 @@ def _(
     weight: Tensor,
     bias: Tensor,
     push: Tensor | None,
+    shift: Tensor | None,
     steer: Tensor | None,
     groups: int,
     eps: float,
@@ -157,8 +240,10 @@ def _(
 
 
 @_group_norm_backward.register_fake
-def _(slope: Tensor, x: Tensor, affine: Tensor, rates: Tensor, silu: bool) -> Tensor:
-    return torch.empty_like(x, memory_format=_format(x))
+def _(
+    slope: Tensor, x: Tensor, affine: Tensor, rates: Tensor, silu: bool, beside: Tensor | None, parts: list[int]
+) -> list[Tensor]:
+    return _parts(x, parts)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -168,10 +253,53 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tenso
 
 
 def _pull_back(ctx: Any, slope: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-    return _group_norm_backward(slope, *ctx.saved_tensors, ctx.silu), *[None] * 8
+    x, affine, rates = ctx.saved_tensors
+    return *_group_norm_backward(slope, x, affine, rates, ctx.silu, None, [x.shape[1]]), *[None] * 9
 
 
 _group_norm.register_autograd(_pull_back, setup_context=_keep)
+
+
+@torch.library.custom_op("dis_lightning::add", mutates_args=())
+def _add(a: Tensor, b: Tensor, first: Tensor, second: Tensor | None) -> Tensor:
+    from dis_lightning.priors import fused_kernels
+
+    a, b = (each.contiguous(memory_format=_format(a)) for each in (a, b))
+    y = torch.empty_like(a)
+    with torch.cuda.device_of(a):
+        fused_kernels.add(a, b, first, second, y)
+    return y
+
+
+@_add.register_fake
+def _(a: Tensor, b: Tensor, first: Tensor, second: Tensor | None) -> Tensor:
+    return torch.empty_like(a, memory_format=_format(a))
+
+
+_add.register_autograd(lambda ctx, slope: (slope, slope, None, None))
+
+
+@torch.library.custom_op("dis_lightning::resize", mutates_args=())
+def _resize(x: Tensor, up: bool, divisor: int) -> Tensor:
+    from dis_lightning.priors import fused_kernels
+
+    x = x.contiguous(memory_format=_format(x))
+    y = _sized(x, up)
+    with torch.cuda.device_of(x):
+        fused_kernels.resize(x, y, divisor)
+    return y
+
+
+@_resize.register_fake
+def _(x: Tensor, up: bool, divisor: int) -> Tensor:
+    return _sized(x, up)
+
+
+def _sized(x: Tensor, up: bool) -> Tensor:
+    """Room for twice or half the height and width."""
+    height, width = (2 * side if up else side // 2 for side in x.shape[2:])
+    shape = (*x.shape[:2], height, width)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_format(x))
 
 
 def _outputs(x: Tensor, groups: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -180,6 +308,11 @@ def _outputs(x: Tensor, groups: int, dtype: torch.dtype) -> tuple[Tensor, Tensor
     affine = torch.empty(3, images, channels, device=x.device, dtype=torch.float32)
     rates = torch.empty(images, groups, device=x.device, dtype=torch.float32)
     return y, affine, rates
+
+
+def _parts(x: Tensor, channels: list[int]) -> list[Tensor]:
+    """Room for the slopes of the features that were joined to `x`, each in its memory format."""
+    return [torch.empty_like(part, memory_format=_format(x)) for part in x.split(channels, dim=1)]
 
 
 def _format(x: Tensor) -> torch.memory_format:

@@ -9,19 +9,28 @@ on the batch, and nothing is added up atomically: equal images give equal bits, 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 # ruff: noqa: N803 # Triton's constants are in capitals
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ["backward", "forward"]
+__all__ = ["add", "backward", "forward", "resize"]
 
 TILE = 4096
-"""Numbers that a program holds at a time: 32 for each thread of 4 warps."""
+"""Numbers that a program applies something to: 32 for each thread of 4 warps."""
+ADDED = 2048
+"""Numbers that a program adds up at a time; fewer, for the sums want registers too."""
 SHARE = 128
-"""Pixels that one program adds up, at least."""
+"""Pixels that one program adds up, at most."""
 PARTS = 64
-"""Shares that are added up at a time."""
+"""Shares that are added up at a time, and that a small image has: it would else leave most of a GPU without work."""
+FEW: dict[str, Any] = {"num_warps": 1, "enable_fp_fusion": True}
+"""How a kernel of few numbers is compiled; with products and sums in one, which Triton will not do unless asked."""
+MANY = FEW | {"num_warps": 4}
+"""How a kernel over the pixels is."""
 
 
 def forward(
@@ -30,6 +39,7 @@ def forward(
     weight: Tensor,
     bias: Tensor,
     push: Tensor | None,
+    shift: Tensor | None,
     steer: Tensor | None,
     affine: Tensor,
     rates: Tensor,
@@ -39,13 +49,14 @@ def forward(
     """Fill `y`, `affine` and `rates`; see `fused.group_norm`. `x` and `y` are of the same memory format."""
     plan = _Plan(x, rates)
     sums = torch.empty(len(x), plan.parts, 2, plan.channels, device=x.device, dtype=torch.float32)
-    _sum_features[plan.shares](x, sums, plan.parts, *plan.sizes, *_strides(x), **plan.tile)
+    _sum_features[plan.shares](x, sums, plan.parts, *plan.sizes, *_strides(x), **plan.added)
     _standardise[plan.groups, len(x)](
         x,
         sums,
         weight,
         bias,
         x if push is None else push,
+        x if shift is None else shift,
         x if steer is None else steer,
         affine,
         rates,
@@ -55,16 +66,25 @@ def forward(
         *_strides(x)[:2],
         eps,
         PUSHED=push is not None,
+        SHIFTED=shift is not None,
         STEERED=steer is not None,
         PARTS=PARTS,
         BLOCK=triton.next_power_of_2(plan.channels // plan.groups),
-        num_warps=1,
+        **FEW,
     )
     _apply[plan.tiles](x, y, affine, *plan.sizes, *_strides(x), *_strides(y), SILU=silu, **plan.tile)
 
 
-def backward(slope: Tensor, x: Tensor, dx: Tensor, affine: Tensor, rates: Tensor, silu: bool) -> None:
-    """Fill `dx`; see `fused.group_norm`. `slope`, `x` and `dx` are of the same memory format."""
+def backward(
+    slope: Tensor,
+    x: Tensor,
+    beside: Tensor | None,
+    slopes: Sequence[Tensor],
+    affine: Tensor,
+    rates: Tensor,
+    silu: bool,
+) -> None:
+    """Fill `slopes`, of one or two groups of channels of `x`; see `fused.fork`. All are of the same memory format."""
     plan = _Plan(x, rates)
     sums = torch.empty(len(x), plan.parts, 2, plan.channels, device=x.device, dtype=torch.float32)
     width = plan.channels // plan.groups
@@ -78,7 +98,7 @@ def backward(slope: Tensor, x: Tensor, dx: Tensor, affine: Tensor, rates: Tensor
         *_strides(slope),
         *_strides(x),
         SILU=silu,
-        **plan.tile,
+        **plan.added,
     )
     means = torch.empty(2, *rates.shape, device=x.device, dtype=torch.float32)
     _average[plan.groups, len(x)](
@@ -90,37 +110,64 @@ def backward(slope: Tensor, x: Tensor, dx: Tensor, affine: Tensor, rates: Tensor
         *plan.sizes,
         PARTS=PARTS,
         BLOCK=triton.next_power_of_2(width),
-        num_warps=1,
+        **FEW,
     )
+    first, *second = slopes
     _apply_slopes[plan.tiles](
         slope,
         x,
-        dx,
+        x if beside is None else beside,
+        first,
+        *(second or [first]),
         affine,
         means,
         width,
+        first.shape[1],
         *plan.sizes,
         *_strides(slope),
         *_strides(x),
-        *_strides(dx),
+        *_strides(x if beside is None else beside),
+        *_strides(first),
+        *_strides(*(second or [first])),
         SILU=silu,
+        BESIDE=beside is not None,
+        SPLIT=bool(second),
         **plan.tile,
+    )
+
+
+def add(a: Tensor, b: Tensor, first: Tensor, second: Tensor | None, y: Tensor) -> None:
+    """Fill `y`; see `fused.add`. `a`, `b` and `y` are of the same memory format."""
+    plan = _Plan(a)
+    strides = (*_strides(a), *_strides(b), *_strides(y))
+    shifts = (first, first if second is None else second)
+    _add[plan.tiles](a, b, *shifts, y, *plan.sizes, *strides, TWICE=second is not None, **plan.tile)
+
+
+def resize(x: Tensor, y: Tensor, divisor: int) -> None:
+    """Fill `y`, twice or half as high and wide as `x`; see `fused.halve`. Both are of the same memory format."""
+    up = y.shape[3] > x.shape[3]
+    small, large = (x, y) if up else (y, x)
+    plan = _Plan(small)
+    _resize[plan.tiles](
+        small, large, *plan.sizes, small.shape[3], *_strides(small), *_strides(large), 1 / divisor, UP=up, **plan.tile
     )
 
 
 class _Plan:
     """How an image is dealt to programs."""
 
-    def __init__(self, x: Tensor, rates: Tensor) -> None:
+    def __init__(self, x: Tensor, rates: Tensor | None = None) -> None:
         images, self.channels, *shape = x.shape
         pixels = shape[0] * shape[1]
-        self.groups = rates.shape[1]
+        self.groups = 1 if rates is None else rates.shape[1]
         self.sizes = images, self.channels, pixels
         side_by_side = x.stride(1) == 1
         columns = min(triton.next_power_of_2(self.channels), 256 if side_by_side else 4)
-        rows = min(triton.next_power_of_2(pixels), TILE // columns)
-        self.tile = {"ROWS": rows, "COLUMNS": columns, "num_warps": 4}
-        self.parts = triton.cdiv(pixels, max(SHARE, rows))
+        rows, added = (min(triton.next_power_of_2(pixels), size // columns) for size in (TILE, ADDED))
+        self.tile = MANY | {"ROWS": rows, "COLUMNS": columns}
+        self.added = self.tile | {"ROWS": added}
+        self.parts = triton.cdiv(pixels, max(min(SHARE, pixels // PARTS), added))
         blocks = triton.cdiv(self.channels, columns)
         self.shares = (self.parts, blocks, images)
         self.tiles = (triton.cdiv(pixels, rows), blocks, images)
@@ -174,6 +221,7 @@ def _standardise(
     weight,
     bias,
     push,
+    shift,
     steer,
     affine,
     rates,
@@ -186,6 +234,7 @@ def _standardise(
     x_c,
     eps,
     PUSHED: tl.constexpr,
+    SHIFTED: tl.constexpr,
     STEERED: tl.constexpr,
     PARTS: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -198,6 +247,8 @@ def _standardise(
     added = tl.zeros([BLOCK], dtype=tl.float32)
     if PUSHED:
         added = tl.load(push + n * channels + c, mask=inside, other=0.0).to(tl.float32)
+    if SHIFTED:
+        added += tl.load(shift + c, mask=inside, other=0.0).to(tl.float32)
     own = origin + added + first / pixels
     mean = tl.sum(tl.where(inside, own, 0.0), 0) / width
     off = tl.where(inside, own - mean, 0.0)
@@ -316,10 +367,13 @@ def _average(sums, rates, means, parts, width, images, channels, pixels, PARTS: 
 def _apply_slopes(
     slope,
     x,
+    beside,
     dx,
+    rest,
     affine,
     means,
     width,
+    split,
     images,
     channels,
     pixels,
@@ -329,10 +383,18 @@ def _apply_slopes(
     x_n,
     x_c,
     x_p,
+    b_n,
+    b_c,
+    b_p,
     d_n,
     d_c,
     d_p,
+    r_n,
+    r_c,
+    r_p,
     SILU: tl.constexpr,
+    BESIDE: tl.constexpr,
+    SPLIT: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
@@ -351,4 +413,88 @@ def _apply_slopes(
     g = tl.load(slope + n * g_n + c[None, :] * g_c + p[:, None] * g_p, mask=inside, other=0.0).to(tl.float32)
     pulled = _pulled(g, value - centre[None, :], factor, offset, SILU)
     result = pulled - first[None, :] - (value - centre[None, :]) * second[None, :]
-    tl.store(dx + n * d_n + c[None, :] * d_c + p[:, None] * d_p, result.to(dx.dtype.element_ty), mask=inside)
+    if BESIDE:
+        b = tl.load(beside + n * b_n + c[None, :] * b_c + p[:, None] * b_p, mask=inside, other=0.0)
+        result += b.to(tl.float32)
+    result = result.to(dx.dtype.element_ty)
+    left = inside & (c < split)[None, :]
+    tl.store(dx + n * d_n + c[None, :] * d_c + p[:, None] * d_p, result, mask=left)
+    if SPLIT:
+        right = inside & (c >= split)[None, :]
+        tl.store(rest + n * r_n + (c - split)[None, :] * r_c + p[:, None] * r_p, result, mask=right)
+
+
+@triton.jit
+def _add(
+    a,
+    b,
+    first,
+    second,
+    y,
+    images,
+    channels,
+    pixels,
+    a_n,
+    a_c,
+    a_p,
+    b_n,
+    b_c,
+    b_p,
+    y_n,
+    y_c,
+    y_p,
+    TWICE: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    n = tl.program_id(2).to(tl.int64)
+    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    p = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    inside = (p < pixels)[:, None] & (c < channels)[None, :]
+    total = tl.load(a + n * a_n + c[None, :] * a_c + p[:, None] * a_p, mask=inside, other=0.0).to(tl.float32)
+    total += tl.load(b + n * b_n + c[None, :] * b_c + p[:, None] * b_p, mask=inside, other=0.0).to(tl.float32)
+    total += tl.load(first + c, mask=c < channels, other=0.0).to(tl.float32)[None, :]
+    if TWICE:
+        total += tl.load(second + c, mask=c < channels, other=0.0).to(tl.float32)[None, :]
+    tl.store(y + n * y_n + c[None, :] * y_c + p[:, None] * y_p, total.to(y.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _resize(
+    small,
+    large,
+    images,
+    channels,
+    pixels,
+    columns,
+    s_n,
+    s_c,
+    s_p,
+    l_n,
+    l_c,
+    l_p,
+    factor,
+    UP: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    n = tl.program_id(2).to(tl.int64)
+    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    p = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    inside = (p < pixels)[:, None] & (c < channels)[None, :]
+    one = small + n * s_n + c[None, :] * s_c + p[:, None] * s_p
+    corner = 4 * columns * (p // columns) + 2 * (p % columns)
+    four = large + n * l_n + c[None, :] * l_c + corner[:, None] * l_p
+    if UP:
+        value = tl.load(one, mask=inside, other=0.0).to(tl.float32) * factor
+        value = value.to(large.dtype.element_ty)
+        for down in tl.static_range(2):
+            for right in tl.static_range(2):
+                tl.store(four + (2 * columns * down + right) * l_p, value, mask=inside)
+    else:
+        value = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
+        for down in tl.static_range(2):
+            for right in tl.static_range(2):
+                at = four + (2 * columns * down + right) * l_p
+                value += tl.load(at, mask=inside, other=0.0).to(tl.float32)
+        tl.store(one, (value * factor).to(small.dtype.element_ty), mask=inside)

@@ -232,7 +232,7 @@ class SongUNet(RawNetwork):
             if n > 0:
                 h = self.upsamplers[n - 1](h, e)
             for block in blocks:
-                h = block(torch.cat([h, skips.pop()], dim=1), e)
+                h = block(h, e, skips.pop())
             if head is not None:
                 here = head(h.to(precision(head)))
                 output = here if output is None else self.enlarge(output) + here

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.priors.blocks import AttentionBlock, Block, Conv2d, GroupNorm, Halving, ResBlock, zeroed
+from dis_lightning.priors.blocks import AttentionBlock, Block, Conv2d, Doubling, GroupNorm, Halving, ResBlock, zeroed
 from dis_lightning.priors.network import RawNetwork, TimeInput, precision
 from dis_lightning.priors.sizes import ImageSize, level_heights
 
@@ -154,7 +154,7 @@ class UNet(RawNetwork):
                 up.append(block(width + skips.pop(), level))
                 width = widths[level]
             if level > 0:
-                up[-1].append(residual(width, width, resample=nn.Upsample(scale_factor=2)))
+                up[-1].append(residual(width, width, resample=Doubling()))
         return nn.ModuleList(down), middle, nn.ModuleList(up)
 
     @property
@@ -175,7 +175,7 @@ class UNet(RawNetwork):
             skips.append(h)
         h = self.middle_block(h, e)
         for block in self.output_blocks:
-            h = block(torch.cat([h, skips.pop()], dim=1), e)
+            h = block(h, e, skips.pop())
         norm, _, conv = self.out
         output: Tensor = conv(norm(h, silu=True, dtype=precision(self.out)))
         return output

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -26,7 +27,7 @@ SECTIONS = {
     # name: (limit in seconds, what it is)
     "warm_fused_8": (200, "first compile, fused, batch 8"),
     "warm_fused_1": (200, "first compile, fused, batch 1"),
-    "kernels": (110, "fused layers, graphs and compiled networks against plain ones"),
+    "kernels": (130, "fused layers, graphs and compiled networks against plain ones"),
     "steps": (140, "guided steps of the bedroom network, nothing compiled"),
     "profile": (60, "kernels of a guided step, by kind"),
     "compiled": (120, "guided steps of the bedroom network, compiled"),
@@ -242,44 +243,37 @@ def arguments(tiny: bool) -> dict[str, Any]:
 def kernels(findings: Findings, device: Any, tiny: bool) -> None:
     """The fused layers against PyTorch in float64, and small networks in all ways to compute."""
     import torch
+    from fused_cases import added, case, forked, resized
     from torch.nn import functional as F
 
-    from dis_lightning.priors.fused import conv2d, group_norm
+    from dis_lightning.priors.fused import conv2d
 
     shapes = [(2, 32, 3, 2)] if tiny else [(2, 96, 5, 7), (2, 256, 64, 64), (1, 1024, 8, 8), (1, 512, 256, 256)]
     # Of rounding: float32 itself, then to 8 and 11 bits.
     limits = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 
-    def norm(shape: Any, memory: Any, dtype: Any, way: str) -> None:
-        n, c = shape[:2]
-        x = (torch.randn(shape, device=device) * 2 + 3).to(dtype).contiguous(memory_format=memory)
-        weight, bias = torch.randn(2, c, device=device)
-        push = torch.randn(n, c, device=device) if way == "push" else None
-        steer = torch.randn(n, 2 * c, device=device) if way == "steer" else None
-        slope = torch.randn(shape, device=device).to(dtype).contiguous(memory_format=memory)
-        x.requires_grad_()
-        y = group_norm(x, weight, bias, push, steer, 32, 1e-5, way != "plain")
-        (dx,) = torch.autograd.grad(y, x, slope)
-        again = torch.autograd.grad(group_norm(x, weight, bias, push, steer, 32, 1e-5, way != "plain"), x, slope)[0]
-        exact = x.detach().double().requires_grad_()
-        z = exact if push is None else exact + push.double()[:, :, None, None]
-        z = F.group_norm(z, 32, weight.double(), bias.double(), 1e-5)
-        if steer is not None:
-            scale, shift = steer.double()[:, :, None, None].chunk(2, 1)
-            z = z * (1 + scale) + shift
-        z = z if way == "plain" else F.silu(z)
-        (slopes,) = torch.autograd.grad(z, exact, slope.double())
-        worst = max(off(y, z), off(dx, slopes))
-        name = f"group norm {shape} {str(memory)[6:]} {str(dtype)[6:]} {way}"
-        findings.check(name, worst < limits[dtype] and torch.equal(dx, again), f"{worst:.1e}")
+    def compare(name: str, limit: float, errors: Callable[[], list[float]]) -> None:
+        def work() -> None:
+            found, again = errors(), errors()
+            findings.check(name, max(found) < limit and found == again, f"{max(found):.1e}")
 
-    for shape in shapes:
-        for memory in (torch.contiguous_format, torch.channels_last):
-            for dtype in limits:
-                for way in ("plain", "push", "steer"):
-                    if way == "push" or (shape == shapes[0] and dtype == torch.float32):
-                        name = f"group norm {shape} {memory} {dtype} {way}"
-                        guarded(findings, name, lambda a=(shape, memory, dtype, way): norm(*a))
+        guarded(findings, name, work)
+
+    for shape, memory in product(shapes, (torch.contiguous_format, torch.channels_last)):
+        where = f"{shape} {str(memory)[6:]}"
+        for dtype, way in product(limits, ("plain", "push", "steer")):
+            if way == "push" or (shape == shapes[0] and dtype == torch.float32):
+                name, a = f"group norm {where} {str(dtype)[6:]} {way}", (shape, 32, memory, dtype, way, device)
+                compare(name, limits[dtype], lambda a=a: case(*a)[1:3])
+        for first in (shape[1], shape[1] // 2):
+            a = (shape, 32, memory, first, True, device)
+            compare(f"fork {where} {first}", 1e-5, lambda a=a: forked(*a))
+        for dtype, shifts in zip(limits, (2, 1, 2), strict=True):
+            limit, a = 2 if tiny else 1.001, (shape, memory, dtype, shifts, device)
+            compare(f"sum {where} {str(dtype)[6:]}", limit, lambda a=a: [added(*a)])
+    for memory, dtype in product((torch.contiguous_format, torch.channels_last), limits):
+        name = f"sizes {str(memory)[6:]} {str(dtype)[6:]}"
+        compare(name, limits[dtype], lambda a=(memory, dtype, device): resized(*a))
 
     def convolution() -> None:
         for dtype in (torch.float32, torch.bfloat16):

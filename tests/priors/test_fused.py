@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from dis_lightning.priors import EDM, fused
 from dis_lightning.priors.blocks import Conv2d, fuse
-from dis_lightning.priors.fused import conv2d, fits, halve
+from dis_lightning.priors.fused import conv2d, double, fits, halve
 
 # Rounding of the result: half a unit in the last place, and a little for what comes before.
 LIMITS = {"torch.float32": 1e-5, "torch.bfloat16": 5e-3, "torch.float16": 5e-4}
@@ -44,10 +44,79 @@ def test_the_fused_normalisation_is_that_of_float64_but_for_rounding(interpreted
         assert fitting, name
 
 
+def test_a_fork_is_that_of_float64_in_one_piece_and_in_two(interpreted: dict[str, Any]) -> None:
+    assert len(interpreted["forks"]) == 12
+    for name, errors in interpreted["forks"].items():
+        assert max(errors) < 1e-5, name
+
+
+def test_a_sum_with_shifts_is_rounded_once(interpreted: dict[str, Any]) -> None:
+    assert len(interpreted["sums"]) == 8
+    for name, error in interpreted["sums"].items():
+        assert error <= (2 if "bfloat16" in name else 1), name  # Triton's interpreter cuts bfloat16 off
+
+
+def test_changes_of_size_are_those_of_float64_but_for_rounding(interpreted: dict[str, Any]) -> None:
+    assert len(interpreted["sizes"]) == 6
+    for name, (dtype, *errors) in interpreted["sizes"].items():
+        assert max(errors) < LIMITS[dtype], name
+
+
 def test_a_fused_network_is_the_plain_one_to_1e_5(interpreted: dict[str, Any]) -> None:
     assert len(interpreted["networks"]) == 2
     for name, errors in interpreted["networks"].items():
         assert max(errors) < 1e-5, name
+
+
+class Nowhere:
+    """Triton's driver of a GPU that is not here: what it would be given to run is compiled, and goes no further."""
+
+    def get_current_target(self) -> Any:
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", 90, 32)
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return device
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_every_kernel_compiles_for_a_gpu_and_moves_16_bytes_at_a_time(
+    memory: torch.memory_format, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if find_spec("triton") is None:
+        pytest.skip("Triton is not installed here: it comes with PyTorch for GPUs.")
+    from triton.runtime import JITFunction, driver
+
+    from dis_lightning.priors import fused_kernels
+
+    compiled: dict[str, str] = {}
+
+    def launch(kernel: Any, grid: Any) -> Any:
+        def run(*args: Any, **options: Any) -> None:
+            compiled[kernel.__name__] = kernel.run(*args, grid=grid, warmup=True, **options).asm["ptx"]
+
+        return run
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(driver, "_active", Nowhere())
+    monkeypatch.setattr(JITFunction, "__getitem__", launch)
+    x, y, large = (torch.empty(2, 512, side, side, dtype=torch.bfloat16, device="cpu") for side in (16, 16, 32))
+    x, y, large = (each.contiguous(memory_format=memory) for each in (x, y, large))
+    halves = [half.contiguous(memory_format=memory) for half in x.split(256, dim=1)]
+    weight, shift, affine, rates = (torch.empty(shape) for shape in ((512,), (2, 512), (3, 2, 512), (2, 32)))
+    fused_kernels.forward(x, y, weight, weight, shift, weight, torch.empty(2, 1024), affine, rates, 1e-5, silu=True)
+    fused_kernels.backward(y, x, x, halves, affine, rates, silu=True)
+    fused_kernels.add(x, x, weight, weight, y)
+    fused_kernels.resize(x, large, 1)
+    kernels = {name for name, kernel in vars(fused_kernels).items() if isinstance(kernel, JITFunction)}
+    assert compiled.keys() == kernels - {"_added", "_pulled"}  # which others call
+    if memory == torch.channels_last:
+        for name in ("_apply", "_apply_slopes", "_add", "_resize"):
+            assert "st.global.v4.b32" in compiled[name], name
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -65,16 +134,19 @@ def test_a_frozen_convolution_is_the_plain_one_and_keeps_its_weights_alone(dtype
     assert torch.equal(*(torch.autograd.grad(each, x, slope)[0] for each in (y, plain)))
 
 
-def test_halving_is_the_plain_average_and_keeps_nothing() -> None:
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(halve, lambda x: F.avg_pool2d(x, 2)), (double, lambda x: F.interpolate(x, scale_factor=2.0))]
+)
+def test_changes_of_size_without_a_gpu_are_the_plain_ones_and_keep_nothing(ours: Any, theirs: Any) -> None:
     x = torch.randn(2, 3, 4, 6, requires_grad=True)
     kept: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each) or each, lambda each: each):
-        y = halve(x)
+        y = ours(x)
     assert kept == []
-    plain = F.avg_pool2d(x, 2)
+    plain = theirs(x)
     slope = torch.randn_like(y)
     assert torch.equal(y, plain)
-    assert torch.equal(*(torch.autograd.grad(each, x, slope)[0] for each in (y, plain)))
+    torch.testing.assert_close(*(torch.autograd.grad(each, x, slope)[0] for each in (y, plain)))
 
 
 def test_without_a_gpu_a_fused_network_computes_as_before_and_keeps_less() -> None:
