@@ -6,7 +6,7 @@ import json
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ class Sweep:
     def fingerprint(self) -> str:
         """Twelve digits that another definition does not share; how many trials are run is no part of it."""
         content = [self.method, self.metric, self.maximize, self.parameters, self.command]
+        content += [asdict(self.hyperband)] if self.hyperband else []
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def values(self, seed: int) -> Iterator[dict[str, Any]]:
@@ -149,7 +150,8 @@ def _hyperband(file: Path, content: Any) -> Hyperband | None:
     eta = content.get("eta", 3)
     least, most, brackets = (content.get(key) for key in ("min_iter", "max_iter", "s"))
     counts: list[Any] = [least] if least is not None else [most, brackets]
-    if not all(isinstance(number, int) and number >= 1 for number in counts) or not eta > 1:
+    whole = all(isinstance(number, int) and number >= 1 for number in counts)
+    if not whole or not isinstance(eta, int | float) or not 1 < eta < math.inf:
         raise InvalidValueError(
             f"{file}: early_terminate needs min_iter, or max_iter and s, whole numbers from 1 on, and eta above "
             f"1, but is {content!r}."

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -101,14 +102,15 @@ class Trial:
             return f"finished, {lost} samples diverged" if lost else "finished"
         return self.stopped.read_text(encoding="utf-8") if self.stopped.exists() else "failed"
 
-    def so_far(self, metric: str) -> list[float]:
-        """The running means of a metric, one for each batch."""
+    def so_far(self, sweep: Sweep) -> list[float]:
+        """The running means of the sweep's metric, one for each batch; the worst where all samples have diverged."""
         try:
             lines = self.progress.read_text(encoding="utf-8").split("\n")[:-1]  # the last may be half written
         except FileNotFoundError:
             return []
-        found = [json.loads(line).get(metric) for line in lines]
-        return [value for value in found if value is not None]
+        found = [json.loads(line).get(sweep.metric) for line in lines]
+        worst = -math.inf if sweep.maximize else math.inf
+        return [worst if value is None else value for value in found]
 
     def command(self, sweep: Sweep) -> list[str]:
         """The words of its command.
@@ -243,7 +245,7 @@ def _run(sweep: Sweep, trial: Trial, others: Callable[[], list[Trial]], start: S
         nonlocal passed
         if sweep.hyperband is None:
             return None
-        own = trial.so_far(sweep.metric)
+        own = trial.so_far(sweep)
         reason = _worse(sweep, sweep.hyperband, own, others(), passed)
         passed = len(own)
         return reason
@@ -263,8 +265,9 @@ def _worse(sweep: Sweep, hyperband: Hyperband, own: list[float], others: list[Tr
     if not bands:
         return None
     band = bands[-1]
-    come = [values for other in others if len(values := other.so_far(sweep.metric)) >= band]
+    come = [values for other in others if len(values := other.so_far(sweep)) >= band]
     values = [values[band - 1] for values in come]
     if hyperband.goes_on(own[band - 1], values, sweep.maximize):
         return None
-    return f"stopped after {len(own)} batches: {sweep.metric} is {own[band - 1]:.4g}, no longer among the best"
+    has = f"is {own[band - 1]:.4g}" if math.isfinite(own[band - 1]) else "has no value"
+    return f"stopped after {len(own)} batches: {sweep.metric} {has}, no longer among the best"

@@ -97,7 +97,14 @@ def test_hyperband_lets_the_best_of_each_eta_go_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "early", ["hyperband", {"type": "median"}, {"type": "hyperband"}, {"type": "hyperband", "min_iter": 2, "eta": 1}]
+    "early",
+    [
+        "hyperband",
+        {"type": "median"},
+        {"type": "hyperband"},
+        {"type": "hyperband", "min_iter": 2, "eta": 1},
+        {"type": "hyperband", "min_iter": 2, "eta": "3"},
+    ],
 )
 def test_what_is_no_early_end_is_refused(tmp_path: Path, early: Any) -> None:
     with pytest.raises(InvalidValueError, match="early_terminate"):

@@ -84,7 +84,10 @@ def test_random_draws_are_those_of_the_seed_and_a_longer_sweep_begins_with_them(
     short = read_sweep(written(tmp_path, method="random", parameters=parameters, run_cap=10))
     draws = list(long.values(3))
     assert list(short.values(3)) == draws[:10] != list(short.values(4))
-    assert long.fingerprint == short.fingerprint != read_sweep(written(tmp_path)).fingerprint
+    early = {"early_terminate": {"type": "hyperband", "min_iter": 2}}
+    others = [read_sweep(written(tmp_path, **changes)).fingerprint for changes in ({}, early)]
+    assert len({long.fingerprint, short.fingerprint, *others}) == 3
+    assert long.fingerprint == short.fingerprint
     logs = [math.log10(draw["a"]) for draw in draws]  # uniform on [-2, 2]: mean 0, standard deviation 4 / sqrt(12)
     assert abs(fmean(logs)) < 4 * (4 / math.sqrt(12)) / math.sqrt(2000)
     assert stdev(logs) == pytest.approx(4 / math.sqrt(12), rel=0.05)
