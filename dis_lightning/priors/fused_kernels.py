@@ -179,21 +179,46 @@ def _strides(x: Tensor) -> tuple[int, int, int]:
 
 
 @triton.jit
+def _tile(part, channels, pixels, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """The image, the channels and the pixels of a program's tile, and which numbers of it there are."""
+    n = tl.program_id(2).to(tl.int64)
+    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    p = part * ROWS + tl.arange(0, ROWS)
+    return n, c, p, (p < pixels)[:, None] & (c < channels)[None, :]
+
+
+@triton.jit
+def _at(x, n, c, p, x_n, x_c, x_p):
+    return x + n * x_n + c[None, :] * x_c + p[:, None] * x_p
+
+
+@triton.jit
+def _read(x, inside):
+    return tl.load(x, mask=inside, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def _affine(affine, n, c, images, channels):
+    """What the channels are multiplied by, shifted by after that, and measured from."""
+    factor = _read(affine + n * channels + c, c < channels)
+    offset = _read(affine + (images + n) * channels + c, c < channels)
+    centre = _read(affine + (2 * images + n) * channels + c, c < channels)
+    return factor[None, :], offset[None, :], centre[None, :]
+
+
+@triton.jit
 def _sum_features(x, sums, parts, images, channels, pixels, x_n, x_c, x_p, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     # Of the distances to the first pixel, for a sum of squares loses what the mean is large against.
-    part, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
-    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    column = x + n * x_n + c * x_c
-    origin = tl.load(column, mask=c < channels, other=0.0).to(tl.float32)
+    part = tl.program_id(0)
+    n, c, row, _ = _tile(0, channels, pixels, ROWS, COLUMNS)
+    origin = _read(x + n * x_n + c * x_c, c < channels)
     first = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
     second = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
     share = tl.cdiv(pixels, parts)
     for start in range(0, share, ROWS):
-        row = start + tl.arange(0, ROWS)
-        p = part * share + row
-        inside = ((row < share) & (p < pixels))[:, None] & (c < channels)[None, :]
-        value = tl.load(column[None, :] + p[:, None] * x_p, mask=inside, other=0.0).to(tl.float32)
-        distance = tl.where(inside, value - origin[None, :], 0.0)
+        p = part * share + start + row
+        inside = ((start + row < share) & (p < pixels))[:, None] & (c < channels)[None, :]
+        distance = tl.where(inside, _read(_at(x, n, c, p, x_n, x_c, x_p), inside) - origin[None, :], 0.0)
         first += distance
         second += distance * distance
     out = sums + ((n * parts + part) * 2) * channels + c
@@ -286,28 +311,22 @@ def _apply(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    n = tl.program_id(2).to(tl.int64)
-    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    p = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    inside = (p < pixels)[:, None] & (c < channels)[None, :]
-    factor = tl.load(affine + n * channels + c, mask=c < channels, other=0.0)
-    offset = tl.load(affine + (images + n) * channels + c, mask=c < channels, other=0.0)
-    value = tl.load(x + n * x_n + c[None, :] * x_c + p[:, None] * x_p, mask=inside, other=0.0).to(tl.float32)
-    centre = tl.load(affine + (2 * images + n) * channels + c, mask=c < channels, other=0.0)
-    z = (value - centre[None, :]) * factor[None, :] + offset[None, :]
+    n, c, p, inside = _tile(tl.program_id(0), channels, pixels, ROWS, COLUMNS)
+    factor, offset, centre = _affine(affine, n, c, images, channels)
+    z = (_read(_at(x, n, c, p, x_n, x_c, x_p), inside) - centre) * factor + offset
     if SILU:
         z = z * tl.sigmoid(z)
-    tl.store(y + n * y_n + c[None, :] * y_c + p[:, None] * y_p, z.to(y.dtype.element_ty), mask=inside)
+    tl.store(_at(y, n, c, p, y_n, y_c, y_p), z.to(y.dtype.element_ty), mask=inside)
 
 
 @triton.jit
 def _pulled(slope, centred, factor, offset, SILU: tl.constexpr):
     """The slope with respect to the standardised features, times their rate."""
     if SILU:
-        z = centred * factor[None, :] + offset[None, :]
+        z = centred * factor + offset
         gate = tl.sigmoid(z)
         slope = slope * gate * (1 + z * (1 - gate))
-    return slope * factor[None, :]
+    return slope * factor
 
 
 @triton.jit
@@ -330,23 +349,19 @@ def _sum_slopes(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    part, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
-    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    factor = tl.load(affine + n * channels + c, mask=c < channels, other=0.0)
-    offset = tl.load(affine + (images + n) * channels + c, mask=c < channels, other=0.0)
-    centre = tl.load(affine + (2 * images + n) * channels + c, mask=c < channels, other=0.0)
+    part = tl.program_id(0)
+    n, c, row, _ = _tile(0, channels, pixels, ROWS, COLUMNS)
+    factor, offset, centre = _affine(affine, n, c, images, channels)
     first = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
     second = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
     share = tl.cdiv(pixels, parts)
     for start in range(0, share, ROWS):
-        row = start + tl.arange(0, ROWS)
-        p = part * share + row
-        inside = ((row < share) & (p < pixels))[:, None] & (c < channels)[None, :]
-        value = tl.load(x + n * x_n + c[None, :] * x_c + p[:, None] * x_p, mask=inside, other=0.0).to(tl.float32)
-        g = tl.load(slope + n * g_n + c[None, :] * g_c + p[:, None] * g_p, mask=inside, other=0.0).to(tl.float32)
-        pulled = _pulled(g, value - centre[None, :], factor, offset, SILU)
+        p = part * share + start + row
+        inside = ((start + row < share) & (p < pixels))[:, None] & (c < channels)[None, :]
+        centred = _read(_at(x, n, c, p, x_n, x_c, x_p), inside) - centre
+        pulled = _pulled(_read(_at(slope, n, c, p, g_n, g_c, g_p), inside), centred, factor, offset, SILU)
         first += pulled
-        second += pulled * (value - centre[None, :])
+        second += pulled * centred
     out = sums + ((n * parts + part) * 2) * channels + c
     tl.store(out, tl.sum(first, 0), mask=c < channels)
     tl.store(out + channels, tl.sum(second, 0), mask=c < channels)
@@ -398,30 +413,20 @@ def _apply_slopes(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    n = tl.program_id(2).to(tl.int64)
-    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    p = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    inside = (p < pixels)[:, None] & (c < channels)[None, :]
-    groups = channels // width
-    factor = tl.load(affine + n * channels + c, mask=c < channels, other=0.0)
-    offset = tl.load(affine + (images + n) * channels + c, mask=c < channels, other=0.0)
-    group = n * groups + c // width
-    centre = tl.load(affine + (2 * images + n) * channels + c, mask=c < channels, other=0.0)
-    first = tl.load(means + group, mask=c < channels, other=0.0)
-    second = tl.load(means + images * groups + group, mask=c < channels, other=0.0)
-    value = tl.load(x + n * x_n + c[None, :] * x_c + p[:, None] * x_p, mask=inside, other=0.0).to(tl.float32)
-    g = tl.load(slope + n * g_n + c[None, :] * g_c + p[:, None] * g_p, mask=inside, other=0.0).to(tl.float32)
-    pulled = _pulled(g, value - centre[None, :], factor, offset, SILU)
-    result = pulled - first[None, :] - (value - centre[None, :]) * second[None, :]
+    n, c, p, inside = _tile(tl.program_id(0), channels, pixels, ROWS, COLUMNS)
+    factor, offset, centre = _affine(affine, n, c, images, channels)
+    group = n * (channels // width) + c // width
+    first = _read(means + group, c < channels)
+    second = _read(means + images * (channels // width) + group, c < channels)
+    centred = _read(_at(x, n, c, p, x_n, x_c, x_p), inside) - centre
+    pulled = _pulled(_read(_at(slope, n, c, p, g_n, g_c, g_p), inside), centred, factor, offset, SILU)
+    result = pulled - first[None, :] - centred * second[None, :]
     if BESIDE:
-        b = tl.load(beside + n * b_n + c[None, :] * b_c + p[:, None] * b_p, mask=inside, other=0.0)
-        result += b.to(tl.float32)
+        result += _read(_at(beside, n, c, p, b_n, b_c, b_p), inside)
     result = result.to(dx.dtype.element_ty)
-    left = inside & (c < split)[None, :]
-    tl.store(dx + n * d_n + c[None, :] * d_c + p[:, None] * d_p, result, mask=left)
+    tl.store(_at(dx, n, c, p, d_n, d_c, d_p), result, mask=inside & (c < split)[None, :])
     if SPLIT:
-        right = inside & (c >= split)[None, :]
-        tl.store(rest + n * r_n + (c - split)[None, :] * r_c + p[:, None] * r_p, result, mask=right)
+        tl.store(_at(rest, n, c - split, p, r_n, r_c, r_p), result, mask=inside & (c >= split)[None, :])
 
 
 @triton.jit
@@ -447,16 +452,12 @@ def _add(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    n = tl.program_id(2).to(tl.int64)
-    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    p = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    inside = (p < pixels)[:, None] & (c < channels)[None, :]
-    total = tl.load(a + n * a_n + c[None, :] * a_c + p[:, None] * a_p, mask=inside, other=0.0).to(tl.float32)
-    total += tl.load(b + n * b_n + c[None, :] * b_c + p[:, None] * b_p, mask=inside, other=0.0).to(tl.float32)
-    total += tl.load(first + c, mask=c < channels, other=0.0).to(tl.float32)[None, :]
+    n, c, p, inside = _tile(tl.program_id(0), channels, pixels, ROWS, COLUMNS)
+    total = _read(_at(a, n, c, p, a_n, a_c, a_p), inside) + _read(_at(b, n, c, p, b_n, b_c, b_p), inside)
+    total += _read(first + c, c < channels)[None, :]
     if TWICE:
-        total += tl.load(second + c, mask=c < channels, other=0.0).to(tl.float32)[None, :]
-    tl.store(y + n * y_n + c[None, :] * y_c + p[:, None] * y_p, total.to(y.dtype.element_ty), mask=inside)
+        total += _read(second + c, c < channels)[None, :]
+    tl.store(_at(y, n, c, p, y_n, y_c, y_p), total.to(y.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -478,23 +479,18 @@ def _resize(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    n = tl.program_id(2).to(tl.int64)
-    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    p = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    inside = (p < pixels)[:, None] & (c < channels)[None, :]
-    one = small + n * s_n + c[None, :] * s_c + p[:, None] * s_p
-    corner = 4 * columns * (p // columns) + 2 * (p % columns)
-    four = large + n * l_n + c[None, :] * l_c + corner[:, None] * l_p
+    n, c, p, inside = _tile(tl.program_id(0), channels, pixels, ROWS, COLUMNS)
+    one = _at(small, n, c, p, s_n, s_c, s_p)
+    four = _at(large, n, c, 4 * columns * (p // columns) + 2 * (p % columns), l_n, l_c, l_p)
+    value = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
     if UP:
-        value = tl.load(one, mask=inside, other=0.0).to(tl.float32) * factor
-        value = value.to(large.dtype.element_ty)
-        for down in tl.static_range(2):
-            for right in tl.static_range(2):
-                tl.store(four + (2 * columns * down + right) * l_p, value, mask=inside)
-    else:
-        value = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
-        for down in tl.static_range(2):
-            for right in tl.static_range(2):
-                at = four + (2 * columns * down + right) * l_p
-                value += tl.load(at, mask=inside, other=0.0).to(tl.float32)
+        value = _read(one, inside) * factor
+    for down in tl.static_range(2):
+        for right in tl.static_range(2):
+            corner = four + (2 * columns * down + right) * l_p
+            if UP:
+                tl.store(corner, value.to(large.dtype.element_ty), mask=inside)
+            else:
+                value += _read(corner, inside)
+    if not UP:
         tl.store(one, (value * factor).to(small.dtype.element_ty), mask=inside)
