@@ -6,8 +6,8 @@ A row is one problem met by one solver. A study's file holds
     problems     operators by name
     solvers      `denoiser`, `consistency` and `model` by name, and `tuned`: arguments of the model that a factor scales
     metrics      callbacks by name of the problem, beyond those that every run has
-    tuning       `data`: what is different about the rooms that step sizes are tuned on; `metric`, with `better`, higher
-                 or lower: what they are tuned to
+    tuning       `data`: what is different about the rooms that step sizes are tuned on; `metric`, `SECTION/NAME`, with
+                 `better`, higher or lower: what they are tuned to
     reference    rooms that metrics compare with: what `python -m dis_lightning.rooms export` is to write, if anything
 
 all as in a configuration of the command line, so that a row is one: `dis-lightning predict` takes what

@@ -13,9 +13,8 @@ import yaml
 
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.main import main
-from dis_lightning.runs.finished import read_runs
 from dis_lightning.sweeps import Sweep, run_trials
-from studies.rooms_rows import Choice, Configuration, Study, found, tuned_file
+from studies.rooms_rows import Choice, Configuration, Study, tuned_file
 
 __all__ = ["COARSE", "FINE", "choose", "described", "scores", "tune"]
 
@@ -61,9 +60,8 @@ def scores(study: Study, folder: Path, problem: str, solver: str, factors: list[
     sweep = Sweep(solver, "grid", study.tuning["metric"], maximize, grid, ["dis-lightning", "predict", "${args}"], None)
     worth: dict[float, float] = {}
     for trial in run_trials(sweep, folder, seed=0, jobs=1, say=lambda _: None, start=_here):
-        (run,) = read_runs([trial.folder])
-        mean = math.nan if run.summary["diverged"]["count"] else found(run, sweep.metric)["mean"]
-        worth[files[trial.values["config"]]] = mean if maximize else -mean
+        mean = trial.ending(sweep.metric).mean
+        worth[files[trial.values["config"]]] = math.nan if mean is None else mean if maximize else -mean
     return worth
 
 

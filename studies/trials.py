@@ -42,6 +42,9 @@ class Score(NamedTuple):
         return cls(float(found.mean()), float(found.std()) / math.sqrt(len(found)) if len(found) > 1 else math.nan)
 
 
+ELSEWHERE = 1000
+"""Seeds of images that no problem has, however many images it has."""
+
 UNKNOWN = Score(math.nan)
 """Of samples that are not finite."""
 
@@ -74,7 +77,7 @@ class Trial(ABC):
     def again(self, seed: int) -> Self:
         """The same law and measurement with other images, other noise on `y` and other draws of the solvers."""
         p = self.problem
-        return replace(self, problem=measured(p.name, p.prior, p.operator, seed, len(p.truth)), seed=seed)
+        return replace(self, problem=measured(p.name, p.prior, p.operator, ELSEWHERE + seed, len(p.truth)), seed=seed)
 
     def karras(self, steps: int) -> KarrasLevels:
         """Noise levels between those of the trial."""

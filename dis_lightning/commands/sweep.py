@@ -1,5 +1,6 @@
 """The command `dis-lightning sweep FILE`."""
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,17 +38,20 @@ def sweep_command(args: Sequence[str]) -> None:
     from dis_lightning.errors import InvalidValueError
     from dis_lightning.sweeps import read_sweep, run_trials, sweep_folder, write_results
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the trials that run are ended too
     sweep = read_sweep(options.file)
     folder = sweep_folder(sweep, options.output, options.seed)
     trials = run_trials(sweep, folder, options.seed, options.jobs, lambda line: print(line, flush=True))
     found = write_results(sweep, trials)
     table = Table("trial", *sweep.parameters, sweep.metric, "standard error")
-    for trial, entry in found:
-        numbers = (entry["mean"], entry["standard_error"]) if entry else (None, None)
+    for trial, ending in found:
+        numbers = (ending.entry["mean"], ending.entry["standard_error"]) if ending.entry else (None, None)
         cells = ["" if value is None else f"{value:.4g}" for value in numbers]
         table.add_row(trial.folder.name, *map(str, trial.values.values()), *cells)
     Console().print(table)
-    if found[0][1] is None:
+    if found[0][1].entry is None:
         raise InvalidValueError(f"No trial has {sweep.metric}; see the trials' logs in {folder}, and metric.name.")
     print(f"Best:     {folder / 'best.yaml'}")
     print(f"Report:   {folder / 'report.html'}")

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dis_lightning.described import description
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.guidance import gradient
 from dis_lightning.metrics.base import Direction, ImageMetric, Value
@@ -112,7 +113,7 @@ class KernelSteinDiscrepancy(ImageMetric):
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""
         what = "squared kernel Stein discrepancy of the samples, with noise added, from the posterior; unbiased"
-        prior = "the run's own denoiser" if self.prior is None else self.prior.description
+        prior = "the run's own denoiser" if self.prior is None else description(self.prior)
         return {"what": what, "sigma": self.sigma, "length": self.length, "score": prior}
 
     def _prior(self, solver: Solver) -> Denoiser:

@@ -126,6 +126,11 @@ def read_sweep(file: Path) -> Sweep:
         raise InvalidValueError(f"{file}: metric.goal is {goal!r}; take minimize or maximize.")
     if not isinstance(parameters, dict) or not all(isinstance(one, dict) for one in parameters.values()):
         raise InvalidValueError(f"{file} needs parameters: by dotted key, each with value, values, or min and max.")
+    for key in parameters:
+        if inner := next((other for other in parameters if other.startswith(f"{key}.")), None):
+            raise InvalidValueError(
+                f"{file}: parameters has {key} and {inner}, which is a part of it; give one of them."
+            )
     if not isinstance(command, list) or "${args}" not in command:
         raise InvalidValueError(f"{file} needs command, a list of words with ${{args}} among them.")
     cap = content.get("run_cap")

@@ -9,23 +9,41 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dis_lightning.errors import UserError
 from dis_lightning.files import write_atomically
-from dis_lightning.runs.finished import Run, read_runs
+from dis_lightning.runs.finished import read_runs
 from dis_lightning.sweeps.definition import Hyperband, Sweep
 from dis_lightning.sweeps.search import Bayes, Listed, Search, Values
 
-__all__ = ["Start", "Trial", "as_process", "run_trials", "sweep_folder"]
+__all__ = ["Ending", "Start", "Trial", "as_process", "run_trials", "sweep_folder"]
 
 Start = Callable[[list[str], Path, Callable[[], str | None]], int | str]
 """Runs a command; see `as_process`."""
 LOOK = 0.25
 """Seconds between two looks at a trial that goes on."""
+INTERRUPTED = "interrupted"
+"""Why a trial ends with its sweep; the next command goes on with it."""
+
+
+class Ending(NamedTuple):
+    """What has become of a trial."""
+
+    words: str
+    """That, for people."""
+    finished: bool = False
+    """Whether its run is."""
+    entry: dict[str, Any] | None = None
+    """The metric's entry in `metrics.json`; None where there is none, or where samples diverged: means lack them."""
+
+    @property
+    def mean(self) -> float | None:
+        """The metric."""
+        return None if self.entry is None else float(self.entry["mean"])
 
 
 @dataclass(frozen=True)
@@ -73,34 +91,21 @@ class Trial:
         if not file.exists():
             write_atomically(file, json.dumps(self.values).encode())
 
-    def entry(self, metric: str) -> dict[str, Any] | None:
-        """The metric's entry in `metrics.json`; None where the run is not finished, or has no such value.
+    def ending(self, metric: str) -> Ending:
+        """How it has ended.
 
         Args:
-            metric: its flattened name, `section/name`.
+            metric: the flattened name of the metric, `section/name`.
         """
-        if (run := self._finished()) is None:
-            return None
+        try:
+            run = read_runs([self.folder])[0]
+        except UserError:
+            return Ending(self.stopped.read_text(encoding="utf-8") if self.stopped.exists() else "failed")
+        if lost := run.summary["diverged"]["count"]:
+            return Ending(f"finished, {lost} samples diverged", finished=True)
         section, _, name = metric.partition("/")
         entry: dict[str, Any] | None = run.sections.get(section, {}).get(name)
-        return None if entry is None or entry["mean"] is None else entry
-
-    def diverged(self) -> int | None:
-        """How many samples of its run diverged; None where the run is not finished."""
-        run = self._finished()
-        return None if run is None else int(run.summary["diverged"]["count"])
-
-    def _finished(self) -> Run | None:
-        try:
-            return read_runs([self.folder])[0]
-        except UserError:
-            return None
-
-    def state(self) -> str:
-        """How it has ended, in words."""
-        if (lost := self.diverged()) is not None:
-            return f"finished, {lost} samples diverged" if lost else "finished"
-        return self.stopped.read_text(encoding="utf-8") if self.stopped.exists() else "failed"
+        return Ending("finished", True, None if entry is None or entry["mean"] is None else entry)
 
     def so_far(self, sweep: Sweep) -> list[float]:
         """The running means of the sweep's metric, one for each batch; the worst where all samples have diverged."""
@@ -159,7 +164,7 @@ def run_trials(
     folder.mkdir(parents=True, exist_ok=True)
     search, earlier = _search(sweep, folder, seed)
     chosen = {trial.folder: trial for trial in earlier}
-    at_work: set[Path] = set()
+    at_work: dict[Path, Future[Ending]] = {}
     lock, interrupted = threading.Lock(), threading.Event()
 
     def work() -> None:
@@ -169,24 +174,25 @@ def run_trials(
                 if values is None:
                     return
                 trial = Trial.of(values, folder)
-                again = trial.folder in at_work
                 chosen.setdefault(trial.folder, trial)
-                at_work.add(trial.folder)
-            if not again:
-                ending = _run(sweep, trial, lambda: list(chosen.values()), start or as_process)
-                say(f"{trial.folder.name} {ending}")
-            entry = trial.entry(sweep.metric)
+                ended = at_work.get(trial.folder)  # by another, where the same values are asked for twice
+                mine = at_work.setdefault(trial.folder, Future())
+            if ended is None:
+                ending = _run(sweep, trial, lambda: list(chosen.values()), start or as_process, interrupted)
+                say(f"{trial.folder.name} {ending.words}")
+                mine.set_result(ending)
             with lock:
-                if not again:
-                    at_work.discard(trial.folder)
-                search.tell(values, entry["mean"] if entry else None)
+                at_work.pop(trial.folder, None)
+            mean = mine.result().mean
+            with lock:
+                search.tell(values, mean)
 
     pool = ThreadPoolExecutor(jobs)
     try:
         for done in [pool.submit(work) for _ in range(jobs)]:
             done.result()
     finally:
-        interrupted.set()  # and begins no other trial
+        interrupted.set()  # ends the trials that run, and begins no other
         pool.shutdown()
     return list(chosen.values())
 
@@ -199,9 +205,9 @@ def _search(sweep: Sweep, folder: Path, seed: int) -> tuple[Search, list[Trial]]
     begun: list[Values] = []
     earlier = Trial.all(folder)
     for trial in earlier:
-        entry = trial.entry(sweep.metric)
-        if entry or trial.stopped.exists():
-            ended.append((trial.values, entry["mean"] if entry else None))
+        ending = trial.ending(sweep.metric)
+        if ending.finished or trial.stopped.exists():
+            ended.append((trial.values, ending.mean))
         else:
             begun.append(trial.values)
     return Bayes(sweep, seed, ended, begun), earlier
@@ -221,7 +227,10 @@ def as_process(words: list[str], log: Path, stop: Callable[[], str | None]) -> i
     # A file that logs to W&B needs no account here, unless its user says otherwise.
     environment = {"WANDB_MODE": "disabled", **os.environ}
     with log.open("wb") as told:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=told, stderr=told, env=environment)
+        # In a session of its own: what a terminal sends is for the sweep, which ends its trials.
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=told, stderr=told, env=environment, start_new_session=True
+        )
         while True:
             try:
                 return process.wait(LOOK)
@@ -232,17 +241,22 @@ def as_process(words: list[str], log: Path, stop: Callable[[], str | None]) -> i
                     return reason
 
 
-def _run(sweep: Sweep, trial: Trial, others: Callable[[], list[Trial]], start: Start) -> str:
+def _run(
+    sweep: Sweep, trial: Trial, others: Callable[[], list[Trial]], start: Start, interrupted: threading.Event
+) -> Ending:
     """Run a trial to its end, or until it is worse than others; give what has become of it."""
-    if trial.diverged() is not None:
-        return "was finished before"
+    before = trial.ending(sweep.metric)
+    if before.finished:
+        return before._replace(words=f"was finished before{before.words.removeprefix('finished')}")
     if trial.stopped.exists():
-        return f"was {trial.state()}, before"
+        return before._replace(words=f"was {before.words}, before")
     trial.begin()
     passed = 0
 
     def stop() -> str | None:
         nonlocal passed
+        if interrupted.is_set():
+            return INTERRUPTED
         if sweep.hyperband is None:
             return None
         own = trial.so_far(sweep)
@@ -251,12 +265,13 @@ def _run(sweep: Sweep, trial: Trial, others: Callable[[], list[Trial]], start: S
         return reason
 
     ended = start(trial.command(sweep), trial.log, stop)
+    if ended == INTERRUPTED:
+        return Ending(INTERRUPTED)
     if isinstance(ended, str):
-        trial.stopped.write_text(ended, encoding="utf-8")
-        return ended
-    if ended or trial.diverged() is None:
-        return f"failed with status {ended}: {trial.log}"
-    return trial.state()
+        write_atomically(trial.stopped, ended.encode())
+        return Ending(ended)
+    ending = trial.ending(sweep.metric)
+    return ending if ending.finished else Ending(f"failed with status {ended}: {trial.log}")
 
 
 def _worse(sweep: Sweep, hyperband: Hyperband, own: list[float], others: list[Trial], passed: int) -> str | None:

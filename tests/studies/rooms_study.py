@@ -20,7 +20,7 @@ def write_study(folder: Path, **changes: object) -> Path:
     """A study of two solvers on two rooms of 16 pixels, tuned on three others."""
     study = {
         "data": {"class_path": "RoomsData", "init_args": {"split": "test", "size": 16, "num_images": 2}},
-        "tuning": {"data": {"split": "tune", "num_images": 3}, "metric": "psnr", "better": "higher"},
+        "tuning": {"data": {"split": "tune", "num_images": 3}, "metric": "metrics/psnr", "better": "higher"},
         "problems": {"pool": POOL},
         "solvers": {"prior": solver("Unguided"), "MPGD": solver("MPGD", ("scale",), scale=2.0)},
     }

@@ -15,7 +15,7 @@ from studies import exact_posteriors
 from studies.calibration import Calibration
 from studies.contestants import CONTESTANTS, EVALUATIONS, Contestant
 from studies.exact_posteriors import PROBLEMS, STRENGTHS, all_trials, applies, compare, strength, tune
-from studies.problems import walk_problem
+from studies.problems import gaussian_problem, walk_problem
 from studies.score_table import Row, nearest, sheets
 from studies.scores import moments
 from studies.trials import PosteriorTrial, Score, Trial
@@ -218,6 +218,12 @@ def test_tuning_finds_the_best_candidate_on_another_image(name: str) -> None:
     errors = [other.scores(other.draw(found.build(other, value)))[0].value for value in found.candidates]
     best = min(error for error in errors if not math.isnan(error))
     assert errors[found.candidates.index(tune(found, trial))] == best
+
+
+def test_strengths_are_tuned_on_images_that_no_table_has() -> None:
+    tuned = replace(small_trials()[0], problem=gaussian_problem(6, 3, images=5)).again(1)
+    seen = gaussian_problem(6, 3, images=200).truth
+    assert not (tuned.problem.truth[:, None] == seen).all(-1).any()
 
 
 def test_a_sampler_that_diverges_scores_nan() -> None:

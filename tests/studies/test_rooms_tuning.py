@@ -37,7 +37,7 @@ def test_a_factor_with_which_a_sample_diverges_has_no_score(tmp_path: Path) -> N
 
 def test_what_is_better_lower_has_the_opposite_score(tmp_path: Path) -> None:
     study = Study.read(write_study(tmp_path))
-    distance = study._replace(tuning={**study.tuning, "metric": "distance", "better": "lower"})
+    distance = study._replace(tuning={**study.tuning, "metric": "consistency/distance", "better": "lower"})
     run = study.run(tmp_path / "run" / "1", "pool", "MPGD", 1.0)
     first, second = (scores(one, tmp_path / "runs", "pool", "MPGD", [1.0])[1.0] for one in (study, distance))
     assert first == found(run, "psnr")["mean"] > 0

@@ -74,6 +74,20 @@ def test_failing_trial_reports_itself_and_a_killed_sweep_goes_on(tmp_path: Path)
     assert printed["model"]["init_args"]["scale"] == best["model"]["init_args"]["scale"]
 
 
+def test_a_sweep_that_is_ended_ends_its_trials_and_the_next_goes_on_with_them(tmp_path: Path) -> None:
+    long = ["${env}", "dis-lightning", "predict", *SMALL, "--data.batch_size=1", "--data.num_images=500", "${args}"]
+    first = start(written(tmp_path, command=long))
+    while not list(tmp_path.glob("out/*/*/records/*")) and first.poll() is None:
+        time.sleep(0.1)
+    first.terminate()
+    output = first.communicate()[0]
+    assert first.returncode == 130
+    assert "interrupted\n" in output
+    (log,) = tmp_path.glob("out/*/*.log")
+    assert "ended by SIGTERM" in log.read_text()
+    assert not log.with_suffix(".stopped").exists()
+
+
 def test_random_draws_are_those_of_the_seed_and_a_longer_sweep_begins_with_them(tmp_path: Path) -> None:
     parameters = {
         "a": {"distribution": "log_uniform_values", "min": 0.01, "max": 100.0},
@@ -102,6 +116,7 @@ def test_random_draws_are_those_of_the_seed_and_a_longer_sweep_begins_with_them(
         ({"metric": {"goal": "minimize"}}, "metric.name"),
         ({"command": ["predict"]}, "args"),
         ({"parameters": {"a": {"min": 1, "max": 2}}}, "in a grid"),
+        ({"parameters": {"a": {"value": 1}, "a.b": {"value": 2}}}, "a.b, which is a part"),
     ],
 )
 def test_what_is_no_sweep_is_refused(tmp_path: Path, changes: dict[str, object], told: str) -> None:
