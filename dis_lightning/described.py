@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.files import expanded
 from dis_lightning.weights.digests import tensor_digest, weights_digest
 
 __all__ = ["Described", "description"]
@@ -99,7 +100,7 @@ def _describe(value: Any, within: tuple[int, ...]) -> Any:
         case str():
             return str(value)
         case Path():
-            return str(value.expanduser().resolve())
+            return str(expanded(value).resolve())
         case torch.dtype() | torch.device():
             return str(value)
         case _Content():

@@ -4,6 +4,7 @@ Everything else that is raised is a fault of the program, and keeps its tracebac
 that who uses the package from Python can catch either.
 """
 
+from numbers import Integral
 from typing import SupportsFloat
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "UnusablePathError",
     "UserError",
     "require_numbers",
+    "require_whole",
 ]
 
 
@@ -66,3 +68,22 @@ def require_numbers(owner: object, **values: object) -> None:
             needs = owner if isinstance(owner, str) else type(owner).__name__
             came = "none (null)" if value is None else repr(value)
             raise InvalidTypeError(f"{needs} needs a number as `{name}`, but got {came}.")
+
+
+def require_whole(owner: object, least: int, **values: object) -> None:
+    """Refuse what is no whole number of at least a size.
+
+    Args:
+        owner: whose arguments they are, or its name.
+        least: the smallest number that is taken.
+        **values: the arguments, by name.
+
+    Raises:
+        TypeError: if one is no number.
+        ValueError: if one is not whole, or too small.
+    """
+    require_numbers(owner, **values)
+    needs = owner if isinstance(owner, str) else type(owner).__name__
+    for name, value in values.items():
+        if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
+            raise InvalidValueError(f"{needs} needs {name} >= {least}, a whole number, but got {name}={value}.")

@@ -16,7 +16,7 @@ from typing import overload
 from torch import Tensor
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.schedules import DiscreteSchedule, Schedule
 
 __all__ = ["GrowingSignalLevels", "KarrasLevels", "Levels", "MultistepLevels", "VPLevels", "karras"]
@@ -94,11 +94,12 @@ class GrowingSignalLevels(Levels):
     """
 
     def __init__(self, start: int, growth: float, steps: int = 4) -> None:
-        require_numbers(self, start=start, growth=growth, steps=steps)
-        if not 0 <= start <= 998 or not 0 < growth < math.inf or steps < 1:
+        require_whole(self, 0, start=start)
+        require_whole(self, 1, steps=steps)
+        require_numbers(self, growth=growth)
+        if start > 998 or not 0 < growth < math.inf:
             raise InvalidValueError(
-                "GrowingSignalLevels needs start in 0 .. 998, a finite growth > 0 and steps >= 1, but got "
-                f"start={start}, growth={growth}, steps={steps}."
+                f"GrowingSignalLevels needs start <= 998 and a finite growth > 0, but got {start=}, {growth=}."
             )
         signal = math.prod(1 - (1e-4 + (0.02 - 1e-4) * step / 999) for step in range(start + 2))
         sigmas: list[float] = []
@@ -184,9 +185,10 @@ class MultistepLevels(Levels):
 
 
 def _check_grid(levels: Levels, steps: int, least: int, sigma_min: float, sigma_max: float, rho: float) -> None:
-    require_numbers(levels, steps=steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
-    if steps < least or not 0 < sigma_min < sigma_max < math.inf or not 0 < rho < math.inf:
+    require_whole(levels, least, steps=steps)
+    require_numbers(levels, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+    if not 0 < sigma_min < sigma_max < math.inf or not 0 < rho < math.inf:
         raise InvalidValueError(
-            f"{type(levels).__name__} needs steps >= {least}, 0 < sigma_min < sigma_max and rho > 0, none infinite, "
-            f"but got steps={steps}, sigma_min={sigma_min}, sigma_max={sigma_max}, rho={rho}."
+            f"{type(levels).__name__} needs 0 < sigma_min < sigma_max and rho > 0, none infinite, but got "
+            f"sigma_min={sigma_min}, sigma_max={sigma_max}, rho={rho}."
         )

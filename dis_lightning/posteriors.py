@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.levels import karras
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors.base import Denoiser, require_kind
@@ -139,9 +139,7 @@ class GaussianPosterior(PosteriorModel):
 
     def __post_init__(self) -> None:
         _check_spread(self, self.spread)
-        require_numbers(self, samples=self.samples)
-        if self.samples < 1:
-            raise InvalidValueError(f"At least one Monte Carlo sample is needed, but got {self.samples}.")
+        require_whole(self, 1, samples=self.samples)
 
     def __call__(self, x_t: Tensor, sigma: float, noise: NoiseSource) -> Posterior:
         """See the class."""
@@ -203,11 +201,10 @@ class FlowPosterior(PosteriorModel):
 
     def __post_init__(self) -> None:
         require_kind(self, "denoiser", self.denoiser, "posterior mean")
-        require_numbers(self, steps=self.steps, sigma_min=self.sigma_min)
-        if self.steps < 1 or not self.sigma_min > 0:
-            raise InvalidValueError(
-                f"FlowPosterior needs steps >= 1 and sigma_min > 0, but got {self.steps} and {self.sigma_min}."
-            )
+        require_whole(self, 1, steps=self.steps)
+        require_numbers(self, sigma_min=self.sigma_min)
+        if not self.sigma_min > 0:
+            raise InvalidValueError(f"FlowPosterior needs sigma_min > 0, but got {self.sigma_min}.")
 
     def __call__(self, x_t: Tensor, sigma: float, noise: NoiseSource) -> Posterior:
         """See the class."""

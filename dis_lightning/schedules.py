@@ -22,7 +22,7 @@ from typing import Any, Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_whole
 
 __all__ = ["DiscreteSchedule", "Schedule"]
 
@@ -64,11 +64,9 @@ class DiscreteSchedule:
         Raises:
             ValueError: if it is not known.
         """
-        require_numbers("A schedule", steps=steps)
+        require_whole("A schedule", 2, steps=steps)
         if name not in get_args(Schedule):
             raise InvalidValueError(f"schedule must be one of {', '.join(get_args(Schedule))}, but got {name!r}.")
-        if steps < 2:
-            raise InvalidValueError(f"A schedule needs at least two levels, but got steps={steps}.")
         known: dict[str, dict[str, Any]] = {
             "linear": {"beta_start": 0.1 / steps, "beta_end": 20 / steps},
             "scaled_linear": {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},

@@ -131,7 +131,7 @@ def test_a_rule_needs_a_positive_standard_deviation(data_std: float) -> None:
 
 
 def test_no_draws_and_no_steps_are_refused() -> None:
-    with pytest.raises(ValueError, match="one Monte Carlo sample is needed, but got 0"):
+    with pytest.raises(ValueError, match="samples >= 1, a whole number, but got samples=0"):
         GaussianPosterior(PRIOR, 0.2, samples=0)
     for steps, sigma_min in ((0, 0.002), (2, 0.0)):
         with pytest.raises(ValueError, match=f"steps >= 1 and sigma_min > 0, but got {steps} and {sigma_min}"):

@@ -19,10 +19,9 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from dis_lightning.data.arguments import require_whole
 from dis_lightning.data.synsets import imagenet_classes
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.shards import parts_of, places_of
 from dis_lightning.types import Batch
 

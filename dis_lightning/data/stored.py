@@ -15,7 +15,6 @@ from typing import BinaryIO, Literal
 import numpy as np
 from PIL import Image
 
-from dis_lightning.data.arguments import require_whole
 from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.decoding import decode, to_tensor
 from dis_lightning.data.lists import ImageList
@@ -27,6 +26,7 @@ from dis_lightning.errors import (
     MissingPackageError,
     UnusablePathError,
     UserError,
+    require_whole,
 )
 from dis_lightning.files import expanded
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from dis_lightning.data.arguments import require_whole
 from dis_lightning.described import Described
+from dis_lightning.errors import require_whole
 
 __all__ = ["CenterCropLanczos", "ExactResize", "ImageTransform", "ShorterSideBilinear", "ShorterSideBox"]
 

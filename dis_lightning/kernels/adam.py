@@ -40,6 +40,8 @@ class Adam(Kernel):
         ValueError: if an argument is out of range.
     """
 
+    prior_pull = 0.0
+
     def __init__(self, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8) -> None:
         check_positive(self, learning_rate=learning_rate, epsilon=epsilon)
         for beta in betas:

@@ -54,7 +54,13 @@ def differentiate(energy: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Target:
 
 
 class Kernel(Described, ABC):
-    """One way to move."""
+    """One way to move.
+
+    Attributes:
+        prior_pull: weight of the prior's part `z` that it adds to the gradient itself: 1 for samplers, 0 for a descent.
+    """
+
+    prior_pull: float = 1.0
 
     def init(self, point: Point) -> KernelState:
         """Give the state before the first step."""

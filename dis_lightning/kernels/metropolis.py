@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import require_whole
 from dis_lightning.kernels.base import Kernel, KernelState, Point, Target, check_positive
 from dis_lightning.noise import NoiseSource
 
@@ -38,9 +38,7 @@ class HMC(Kernel):
 
     def __init__(self, step_size: float, leapfrog_steps: int = 5) -> None:
         check_positive(self, step_size=step_size)
-        require_numbers(self, leapfrog_steps=leapfrog_steps)
-        if leapfrog_steps < 1:
-            raise InvalidValueError(f"HMC needs leapfrog_steps >= 1, but got {leapfrog_steps}.")
+        require_whole(self, 1, leapfrog_steps=leapfrog_steps)
         self.step_size = step_size
         self.leapfrog_steps = leapfrog_steps
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.operators.base import LinearOperator
 from dis_lightning.operators.spectrum import Decomposition, separable
 
@@ -30,9 +30,7 @@ class AveragePool(LinearOperator):
 
     def __init__(self, factor: int, noise_std: float = 0.0) -> None:
         super().__init__(noise_std)
-        require_numbers(self, factor=factor)
-        if factor < 1:
-            raise InvalidValueError(f"AveragePool needs factor >= 1, but got {factor}.")
+        require_whole(self, 1, factor=factor)
         self.factor = factor
 
     def forward(self, x_0: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ pixel and after its last an image is continued by its mirror image, the edge pix
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.operators.separable import SeparableOperator
 
 __all__ = ["BicubicDownsample"]
@@ -34,9 +34,7 @@ class BicubicDownsample(SeparableOperator):
     def __init__(self, factor: int = 4, noise_std: float = 0.0) -> None:
         # The rows of the matrix are far from dependent: nothing but rounding is below this share.
         super().__init__(noise_std, factor=factor, tolerance=1e-6)
-        require_numbers(self, factor=factor)
-        if factor < 1:
-            raise InvalidValueError(f"BicubicDownsample needs factor >= 1, but got {factor}.")
+        require_whole(self, 1, factor=factor)
 
     def axis(self, size: int) -> Tensor:
         """See `SeparableOperator.axis`."""

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.operators.separable import SeparableOperator
 
 __all__ = ["GaussianBlur"]
@@ -35,8 +35,9 @@ class GaussianBlur(SeparableOperator):
         self, kernel_size: int = 61, std: float = 3.0, noise_std: float = 0.0, tolerance: float = 0.01
     ) -> None:
         super().__init__(noise_std, factor=1, tolerance=tolerance)
-        require_numbers(self, kernel_size=kernel_size, std=std, tolerance=tolerance)
-        if kernel_size < 1 or kernel_size % 2 == 0 or not 0 < std < math.inf or not 0 < tolerance < 1:
+        require_whole(self, 1, kernel_size=kernel_size)
+        require_numbers(self, std=std, tolerance=tolerance)
+        if kernel_size % 2 == 0 or not 0 < std < math.inf or not 0 < tolerance < 1:
             raise InvalidValueError(
                 "GaussianBlur needs an odd kernel_size, std > 0 and tolerance in (0, 1), but got "
                 f"kernel_size={kernel_size}, std={std}, tolerance={tolerance}."

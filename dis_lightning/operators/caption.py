@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dis_lightning.errors import InvalidValueError, UserError, require_numbers
+from dis_lightning.errors import InvalidValueError, UserError, require_whole
 from dis_lightning.files import expanded
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import TextOperator
@@ -81,12 +81,13 @@ class Caption(TextOperator):
         dtype: Precision = torch.float32,
     ) -> None:
         super().__init__()
-        require_numbers(self, beams=beams, min_tokens=min_tokens, max_tokens=max_tokens)
+        require_whole(self, 1, beams=beams)
+        require_whole(self, 0, min_tokens=min_tokens, max_tokens=max_tokens)
         # What the captioner says may lack an end, which the matcher adds.
-        if not (beams >= 1 and 0 <= min_tokens <= max_tokens < MAX_TOKENS):
+        if not min_tokens <= max_tokens < MAX_TOKENS:
             raise InvalidValueError(
-                f"Caption needs beams >= 1 and 0 <= min_tokens <= max_tokens < {MAX_TOKENS}, the length that the "
-                f"matcher reads, but got beams={beams}, min_tokens={min_tokens} and max_tokens={max_tokens}."
+                f"Caption needs min_tokens <= max_tokens < {MAX_TOKENS}, the length that the matcher reads, but got "
+                f"min_tokens={min_tokens} and max_tokens={max_tokens}."
             )
         self.matcher, self.captioner, self.captions = str(matcher), str(captioner), captions
         self.prompt, self.beams, self.min_tokens, self.max_tokens = prompt, beams, min_tokens, max_tokens

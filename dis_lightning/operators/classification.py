@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator
 from dis_lightning.operators.classifiers import Classifier
@@ -61,14 +61,12 @@ class Classification(LabelOperator):
         dtype: Precision = torch.float32,
     ) -> None:
         super().__init__(classifier.classes)
-        require_numbers(self, size=size)
+        require_whole(self, 1, size=size)  # most classifiers take 224
         if targets is not None and not (targets and all(0 <= target < len(self.classes) for target in targets)):
             raise InvalidValueError(
                 f"Classification needs targets among the classes 0 .. {len(self.classes) - 1}, one or more, but got "
                 f"{list(targets)}; leave them out to take the class of the image itself."
             )
-        if size < 1:
-            raise InvalidValueError(f"Classification needs a size >= 1, but got {size}; most classifiers take 224.")
         self.classifier = classifier
         self.targets = targets
         self.size = size

@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, tensor
 from dis_lightning.operators.spectrum import Decomposition
@@ -149,7 +149,7 @@ class RandomInpainting(Inpainting):
     ) -> None:
         super().__init__(noise_std, per_image)
         least, most = self._shares = visible if isinstance(visible, tuple) else (visible, visible)
-        require_numbers(self, seed=seed)
+        require_whole(self, 0, seed=seed)
         for share in self._shares:
             require_numbers(self, visible=share)
         if not 0 < least <= most <= 1:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.operators.base import GaussianOperator
 
 __all__ = ["JPEG"]
@@ -67,8 +67,8 @@ class JPEG(GaussianOperator):
 
     def __init__(self, quality: int, noise_std: float = 0.0) -> None:
         super().__init__(noise_std)
-        require_numbers(self, quality=quality)
-        if not 1 <= quality <= 100:
+        require_whole(self, 1, quality=quality)
+        if quality > 100:
             raise InvalidValueError(f"JPEG needs a quality in 1 .. 100, but got {quality}.")
         self.quality = quality
         colours = _colours()

@@ -30,7 +30,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.operators.base import LinearOperator
 from dis_lightning.operators.spectrum import Decomposition, spectral_inverse
 
@@ -61,11 +61,13 @@ class MotionBlur(LinearOperator):
         tolerance: float = 0.01,
     ) -> None:
         super().__init__(noise_std)
-        require_numbers(self, kernel_size=kernel_size, intensity=intensity, seed=seed, tolerance=tolerance)
-        if kernel_size < 1 or kernel_size % 2 == 0 or not 0 <= intensity <= 1 or not 0 < tolerance < 1 or seed < 0:
+        require_whole(self, 1, kernel_size=kernel_size)
+        require_whole(self, 0, seed=seed)
+        require_numbers(self, intensity=intensity, tolerance=tolerance)
+        if kernel_size % 2 == 0 or not 0 <= intensity <= 1 or not 0 < tolerance < 1:
             raise InvalidValueError(
-                "MotionBlur needs an odd kernel_size, intensity in [0, 1], seed >= 0 and tolerance in (0, 1), but got "
-                f"kernel_size={kernel_size}, intensity={intensity}, seed={seed}, tolerance={tolerance}."
+                "MotionBlur needs an odd kernel_size, intensity in [0, 1] and tolerance in (0, 1), but got "
+                f"kernel_size={kernel_size}, intensity={intensity}, tolerance={tolerance}."
             )
         self.kernel_size = kernel_size
         self.intensity = intensity

@@ -87,6 +87,15 @@ class NonlinearBlur(GaussianOperator):
         y = torch.add(blurred, noise.like(blurred), alpha=self.noise_std)
         return y if self.resample else torch.cat([y, _as_plane(kernel, x_0)], dim=1)
 
+    def adopt(self, y: Tensor, noise: NoiseSource, shape: tuple[int, ...]) -> Measurement:
+        """See `Operator.adopt`."""
+        if self.kernel_seed is None and not self.resample:
+            raise InvalidValueError(
+                "NonlinearBlur draws a kernel for each image, which is not the one of your picture; give the "
+                "kernel_seed that it was blurred with."
+            )
+        return super().adopt(y, noise, shape)
+
     def picture(self, y: Measurement) -> Tensor:
         """The blurred image, clamped to [-1, 1]."""
         return tensor(y)[:, :3].clamp(-1, 1)

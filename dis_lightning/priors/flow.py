@@ -19,7 +19,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.levels import karras
 from dis_lightning.priors.base import Denoiser, Kind, per_image, require_kind
 
@@ -54,15 +54,14 @@ class FlowMap(Denoiser):
         multistep: bool = False,
     ) -> None:
         super().__init__()
-        require_numbers(self, steps=steps, sigma_min=sigma_min, rho=rho)
-        if steps < 1 or not 0 < sigma_min < math.inf or not 0 < rho < math.inf:
-            raise InvalidValueError(
-                "FlowMap needs steps >= 1, sigma_min > 0 and rho > 0, but got "
-                f"steps={steps}, sigma_min={sigma_min}, rho={rho}."
-            )
+        require_whole(self, 1, steps=steps)
+        require_numbers(self, sigma_min=sigma_min, rho=rho)
+        if not 0 < sigma_min < math.inf or not 0 < rho < math.inf:
+            raise InvalidValueError(f"FlowMap needs sigma_min > 0 and rho > 0, but got {sigma_min=}, {rho=}.")
         require_kind(self, "denoiser", denoiser, "posterior mean")
         self.shape = denoiser.shape
         self.num_classes = denoiser.num_classes
+        self.sigma_range = denoiser.sigma_range
         self.denoiser = denoiser
         self.steps = steps
         self.sigma_min = sigma_min

@@ -5,9 +5,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dis_lightning.data.arguments import require_whole
 from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.decoding import to_tensor
+from dis_lightning.errors import require_whole
 from dis_lightning.rooms.world import ROOM_CLASSES, SMALLEST_ROOM, Room, render_room, require_split
 
 __all__ = ["RoomItem", "RoomsData"]

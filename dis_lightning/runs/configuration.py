@@ -3,13 +3,12 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.files import write_atomically
+from dis_lightning.files import expanded, write_atomically
 from dis_lightning.runs.ledger import Ledger
 from dis_lightning.shards import places_of
 
@@ -128,7 +127,7 @@ def _fewer(there: int | None, now: int | None) -> bool:
 def _plain(value: Any) -> Any:
     """A value in one spelling, where it has several: a path that is there, by its real place."""
     if isinstance(value, str) and ("/" in value or value.startswith("~")):
-        path = Path(value).expanduser()
+        path = expanded(value)
         return str(path.resolve()) if path.exists() else value
     return value
 

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_map_only
 
 from dis_lightning.data.base import data_of
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_whole
 from dis_lightning.images import quantise
 from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
@@ -55,12 +55,8 @@ class Solver(Described, lightning.LightningModule, ABC):
         super().__init__()
         self._require("operator", operator, Operator)
         self._require("denoiser", denoiser, Denoiser)
-        require_numbers(self, num_samples=num_samples, seed=seed)
-        if num_samples < 1 or seed < 0:
-            raise InvalidValueError(
-                f"{type(self).__name__} needs num_samples >= 1 and seed >= 0, but got "
-                f"num_samples={num_samples} and seed={seed}."
-            )
+        require_whole(self, 1, num_samples=num_samples)
+        require_whole(self, 0, seed=seed)
         operator.accept(tuple(denoiser.shape))  # before anything is read
         self.operator = operator
         self.denoiser = denoiser

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.kernels import Adam, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -72,12 +72,9 @@ class ConsistencyInversion(NoiseSpaceSolver):
             )
         require_numbers(self, spread=spread)
         for count in steps:
-            require_numbers(self, steps=count)
-        if any(count < 0 for count in steps) or not 0 <= spread < math.inf:
-            raise InvalidValueError(
-                "ConsistencyInversion needs steps >= 0 and a finite spread >= 0, but got "
-                f"steps={list(steps)} and spread={spread}."
-            )
+            require_whole(self, 0, steps=count)
+        if not 0 <= spread < math.inf:
+            raise InvalidValueError(f"ConsistencyInversion needs a finite spread >= 0, but got {spread}.")
         self.optimisers = [Adam(learning_rate) for learning_rate in learning_rates]
         self.steps = list(steps)
         self.spread = spread

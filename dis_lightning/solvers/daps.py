@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers, require_whole
 from dis_lightning.kernels import Kernel, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -117,14 +117,11 @@ class DAPS(AnnealedSolver):
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, levels, transition=Renoise(0.0), **common)
-        require_numbers(self, flow_steps=flow_steps, flow_sigma_min=flow_sigma_min)
-        require_numbers(self, moves=moves, likelihood_weight=likelihood_weight)
+        require_whole(self, 1, flow_steps=flow_steps, moves=moves)
+        require_numbers(self, flow_sigma_min=flow_sigma_min, likelihood_weight=likelihood_weight)
         require_kind(self, "denoiser", denoiser, "posterior mean")
-        if moves < 1 or not 0 < likelihood_weight < math.inf:
-            raise InvalidValueError(
-                f"DAPS needs moves >= 1 and a finite likelihood_weight > 0, but got moves={moves} and "
-                f"likelihood_weight={likelihood_weight}."
-            )
+        if not 0 < likelihood_weight < math.inf:
+            raise InvalidValueError(f"DAPS needs a finite likelihood_weight > 0, but got {likelihood_weight}.")
         if kernel is None and not isinstance(operator, LinearOperator):
             raise InvalidTypeError(
                 f"DAPS needs a `kernel` for {type(operator).__name__}, which is not linear; give EulerMaruyama, MALA "
@@ -163,8 +160,8 @@ class DAPS(AnnealedSolver):
 
         def energy(u: Tensor) -> tuple[Tensor, Tensor]:
             x = x_0 + unit * u
-            pull = u.flatten(1).square().sum(dim=1) / 2  # kernels add it themselves
-            return weight * self.operator.energy(x, y) + ((unit / spread) ** 2 - 1) * pull, x
+            pull = u.flatten(1).square().sum(dim=1) / 2  # of which kernels add some themselves
+            return weight * self.operator.energy(x, y) + ((unit / spread) ** 2 - kernel.prior_pull) * pull, x
 
         target = differentiate(energy)
         for point in walk(kernel, target(x_0.new_zeros(x_0.shape)), self.moves, target, noise):

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, Operator
@@ -73,11 +73,10 @@ class DDNM(SpectralSolver):
             AnnealedSolver.__init__(self, operator, denoiser, levels, transition=AncestralEuler(eta), **common)
             require_linear(self, operator)
             self.eta = eta
-        require_numbers(self, visits=visits)
-        if visits < 1 or (noisy and eta == 0):
+        require_whole(self, 1, visits=visits)
+        if noisy and eta == 0:
             raise InvalidValueError(
-                "DDNM needs visits >= 1 and, with noise on the measurement, eta > 0, in which that noise can hide, but "
-                f"got visits={visits} and eta={eta}."
+                f"DDNM needs, with noise on the measurement, eta > 0, in which that noise can hide, but got eta={eta}."
             )
         self.visits = visits
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.guidance import gradient
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -67,13 +67,11 @@ class DiffPIR(AnnealedSolver):
         descent_steps: int = 10,
         **common: Any,
     ) -> None:
-        require_numbers(self, weight=weight, renewal=renewal, descent_steps=descent_steps)
+        require_numbers(self, weight=weight, renewal=renewal)
+        require_whole(self, 1, descent_steps=descent_steps)
         super().__init__(operator, denoiser, levels, transition=PartialRenoise(renewal), **common)
-        if not 0 < weight < math.inf or descent_steps < 1:
-            raise InvalidValueError(
-                f"DiffPIR needs a finite weight > 0 and descent_steps >= 1, but got weight={weight} and "
-                f"descent_steps={descent_steps}."
-            )
+        if not 0 < weight < math.inf:
+            raise InvalidValueError(f"DiffPIR needs a finite weight > 0, but got {weight}.")
         if not isinstance(operator, LinearOperator):
             require_density(self, operator)
         self.weight = weight

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.guidance import Convention, SigmaScale, guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -64,11 +64,9 @@ class FreeDoM(AnnealedSolver):
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
         lowest, highest = travel_range
-        require_numbers(self, visits=visits)
+        require_whole(self, 1, visits=visits)  # 1 is a run without time travel
         for level in travel_range:
             require_numbers(self, travel_range=level)
-        if visits < 1:
-            raise InvalidValueError(f"FreeDoM needs visits >= 1, but got {visits}; 1 is a run without time travel.")
         self.scale = self._finite("scale", scale)
         self.convention = convention or SigmaScale()
         self.reduction = self.convention.settle(self, operator)

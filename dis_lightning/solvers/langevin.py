@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.kernels import Adam, Kernel, Target, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.meters import AcceptanceMeter
@@ -81,13 +81,12 @@ class NoiseSpaceLangevin(Solver):
         self._require("levels", levels, Levels)
         require_levels(self, denoiser, levels[:-1])
         self._require("kernel", kernel, Kernel)
-        require_numbers(self, warm_start=warm_start, learning_rate=learning_rate, burn_in=burn_in, thinning=thinning)
-        require_numbers(self, chains=chains, sigma_min=sigma_min)
-        if min(warm_start, burn_in) < 0 or min(thinning, chains) < 1 or self.num_samples % chains:
+        require_numbers(self, learning_rate=learning_rate, sigma_min=sigma_min)
+        require_whole(self, 0, warm_start=warm_start, burn_in=burn_in)
+        require_whole(self, 1, thinning=thinning, chains=chains)
+        if self.num_samples % chains:
             raise InvalidValueError(
-                "NoiseSpaceLangevin needs warm_start and burn_in >= 0, thinning >= 1, and chains >= 1 that divide "
-                f"num_samples={self.num_samples}, but got warm_start={warm_start}, burn_in={burn_in}, "
-                f"thinning={thinning} and chains={chains}."
+                f"NoiseSpaceLangevin needs chains that divide num_samples={self.num_samples}, but got chains={chains}."
             )
         require_density(self, operator)
         self.levels = levels

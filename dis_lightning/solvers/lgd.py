@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import require_numbers
+from dis_lightning.errors import require_whole
 from dis_lightning.guidance import Convention, Reduction, SigmaScale, guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -71,7 +71,7 @@ class LGD(AnnealedSolver):
         self.scale = self._finite("scale", scale)
         self.convention = convention or SigmaScale()
         self.reduction = self.convention.settle(self, operator, reduction)
-        require_numbers(self, monte_carlo_samples=monte_carlo_samples)
+        require_whole(self, 1, monte_carlo_samples=monte_carlo_samples)
         self.spread = spread
         self.monte_carlo_samples = monte_carlo_samples
         self._posterior()  # refuses its arguments now rather than at the first step

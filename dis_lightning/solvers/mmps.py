@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from dis_lightning.conjugate_gradients import conjugate_gradients
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import require_whole
 from dis_lightning.guidance import pullback
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -54,9 +54,7 @@ class MMPS(AnnealedSolver):
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
         require_linear(self, operator)
-        require_numbers(self, iterations=iterations)
-        if iterations < 1:
-            raise InvalidValueError(f"MMPS needs iterations >= 1, but got {iterations}.")
+        require_whole(self, 1, iterations=iterations)
         self.iterations = iterations
 
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.kernels import Point, differentiate, metropolis
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -82,13 +82,12 @@ class NoiseSpaceSMC(NoiseSpaceSolver):
         super().__init__(operator, denoiser, levels, **common)
         require_density(self, operator)
         require_particles(self, particles, self.num_samples, threshold)
-        require_numbers(self, stages=stages, moves=moves, leapfrog_steps=leapfrog_steps)
+        require_whole(self, 1, stages=stages, moves=moves, leapfrog_steps=leapfrog_steps)
         require_numbers(self, step_size=step_size, acceptance=acceptance)
-        if min(stages, moves, leapfrog_steps) < 1 or not SHORTEST <= step_size <= LONGEST or not 0 < acceptance < 1:
+        if not SHORTEST <= step_size <= LONGEST or not 0 < acceptance < 1:
             raise InvalidValueError(
-                "NoiseSpaceSMC needs stages, moves and leapfrog_steps >= 1, step_size in "
-                f"[{SHORTEST:g}, {LONGEST:g}] and acceptance in (0, 1), but got stages={stages}, moves={moves}, "
-                f"leapfrog_steps={leapfrog_steps}, step_size={step_size} and acceptance={acceptance}."
+                f"NoiseSpaceSMC needs step_size in [{SHORTEST:g}, {LONGEST:g}] and acceptance in (0, 1), but got "
+                f"step_size={step_size} and acceptance={acceptance}."
             )
         if len(levels) != 2:
             raise InvalidValueError(

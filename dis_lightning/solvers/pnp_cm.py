@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.kernels import Adam, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, Operator, tensor
 from dis_lightning.operators.inpainting import Inpainting
-from dis_lightning.priors.base import Denoiser, require_kind
+from dis_lightning.priors.base import Denoiser, require_kind, require_levels
 from dis_lightning.proximity import first_guess, misfit, near
 from dis_lightning.solvers.base import Solver
 from dis_lightning.solvers.cm4ir import model_deltas
@@ -76,13 +76,15 @@ class PnPCM(Solver):
         super().__init__(operator, denoiser, **common)
         require_kind(self, "denoiser", denoiser, "consistency map")
         self._require("levels", levels, Levels)
-        require_numbers(self, momentum=momentum, learning_rate=learning_rate, descent_steps=descent_steps)
+        require_levels(self, denoiser, levels[:-1])  # what the deltas add to them is the paper's
+        require_numbers(self, momentum=momentum, learning_rate=learning_rate)
+        require_whole(self, 1, descent_steps=descent_steps)
         for penalty in penalties:
             require_numbers(self, penalties=penalty)
-        if not all(map(math.isfinite, penalties)) or not 0 <= momentum < math.inf or descent_steps < 1:
+        if not all(map(math.isfinite, penalties)) or not 0 <= momentum < math.inf:
             raise InvalidValueError(
-                "PnPCM needs finite penalties, a finite momentum >= 0 and descent_steps >= 1, but got "
-                f"penalties={penalties}, momentum={momentum} and descent_steps={descent_steps}."
+                f"PnPCM needs finite penalties and a finite momentum >= 0, but got penalties={penalties} and "
+                f"momentum={momentum}."
             )
         steps = len(levels) - 1
         self.levels = levels

@@ -17,7 +17,7 @@ from dis_lightning.kernels import Adam
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, Operator, tensor
-from dis_lightning.priors.base import Denoiser, require_kind
+from dis_lightning.priors.base import Denoiser, require_kind, require_levels
 from dis_lightning.proximity import first_guess, misfit
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Measurement, State
@@ -68,6 +68,7 @@ class REDDiff(Solver):
         super().__init__(operator, denoiser, **common)
         require_kind(self, "denoiser", denoiser, "posterior mean")
         self._require("levels", levels, Levels)
+        require_levels(self, denoiser, levels[:-1])
         require_numbers(self, weight=weight, learning_rate=learning_rate)
         if not 0 < weight < math.inf:
             raise InvalidValueError(f"REDDiff needs a finite weight > 0, but got {weight}.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import require_whole
 from dis_lightning.guidance import Convention, Reduction, SigmaScale, guide_clean_image, guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -79,11 +79,7 @@ class TFG(AnnealedSolver):
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
-        require_numbers(self, iterations=iterations, visits=visits, monte_carlo_samples=monte_carlo_samples)
-        if iterations < 1 or visits < 1:
-            raise InvalidValueError(
-                f"TFG needs iterations >= 1 and visits >= 1, but got iterations={iterations} and visits={visits}."
-            )
+        require_whole(self, 1, iterations=iterations, visits=visits, monte_carlo_samples=monte_carlo_samples)
         self.variance_scale = self._finite("variance_scale", variance_scale)
         self.mean_scale = self._finite("mean_scale", mean_scale)
         self.iterations, self.visits = iterations, visits

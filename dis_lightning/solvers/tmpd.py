@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.conjugate_gradients import conjugate_gradients
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import require_whole
 from dis_lightning.guidance import pullback
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -53,9 +53,7 @@ class TMPD(AnnealedSolver):
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
         require_linear(self, operator)
-        require_numbers(self, iterations=iterations)
-        if iterations < 1:
-            raise InvalidValueError(f"TMPD needs iterations >= 1, but got {iterations}.")
+        require_whole(self, 1, iterations=iterations)
         self.iterations = iterations
 
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:

@@ -142,7 +142,7 @@ def _cost(solver: Solver, device: torch.device) -> Cost:
 def _table(found: dict[Job, Cost], network: str) -> Table:
     table = Table(title=f"Whole jobs of one image with the {network} network")
     table.add_column("job", no_wrap=True)
-    for column in ("samples", "evaluations", "seconds", "a sample", "GiB", "paper (A100)"):
+    for column in ("samples", "evaluations", "gradients", "seconds", "a sample", "GiB", "paper (A100)"):
         table.add_column(column, justify="right")
     for job, cost in found.items():
         number = job.num_samples or 1

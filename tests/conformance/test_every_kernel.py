@@ -153,5 +153,10 @@ def test_a_number_that_is_none_or_out_of_range_is_named(name: str) -> None:
     for argument in numbers:
         with pytest.raises(TypeError, match=rf"{name} needs a number as `{argument}`, but got none \(null\)"):
             kind(**needed | {argument: None})
+        if plain[argument].annotation is int:
+            with pytest.raises(
+                ValueError, match=f"{name} needs {argument} >= .*a whole number, but got {argument}=1.5"
+            ):
+                kind(**needed | {argument: 1.5})
         with pytest.raises(ValueError, match=f"{name} needs .*{argument}"):
             kind(**needed | {argument: -math.inf})

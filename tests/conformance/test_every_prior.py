@@ -153,7 +153,7 @@ def test_labels_are_bound_to_a_copy_row_by_row(kind: type[Denoiser]) -> None:
 
 
 @for_every_prior
-def test_a_number_that_is_none_is_named(name: str) -> None:
+def test_a_number_that_is_none_or_not_whole_is_named(name: str) -> None:
     kind = getattr(priors, name)
     plain = inspect.signature(kind).parameters
     given = {"network": small_unet(), "denoiser": built("GaussianPrior"), "prior": built("GaussianPrior")}
@@ -161,3 +161,6 @@ def test_a_number_that_is_none_is_named(name: str) -> None:
     for argument in [argument for argument in plain if plain[argument].annotation in (int, float)]:
         with pytest.raises(TypeError, match=rf"{name} needs a number as `{argument}`, but got none \(null\)"):
             kind(**parts, **{argument: None})
+        if plain[argument].annotation is int:
+            with pytest.raises(ValueError, match=r" needs .*steps >= .*a whole number, but got .*steps=1.5"):
+                kind(**parts, **{argument: 1.5})

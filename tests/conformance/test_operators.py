@@ -143,11 +143,16 @@ def test_the_repr_says_how_an_operator_was_built(name: str) -> None:
 
 
 @for_every_operator
-def test_a_number_that_is_none_is_named(name: str) -> None:
+def test_a_number_that_is_none_or_not_whole_is_named(name: str) -> None:
     plain = inspect.signature(getattr(operators, name)).parameters
     for argument in [argument for argument in plain if plain[argument].annotation in (int, float)]:
         with pytest.raises(TypeError, match=rf"{name} needs a number as `{argument}`, but got none \(null\)"):
             built(name, **{argument: None})
+        if plain[argument].annotation is int:
+            with pytest.raises(
+                ValueError, match=f"{name} needs {argument} >= .*a whole number, but got {argument}=1.5"
+            ):
+                built(name, **{argument: 1.5})
 
 
 @for_every_operator

@@ -208,12 +208,17 @@ def test_a_measurement_of_another_shape_is_refused_with_both(name: str) -> None:
 
 
 @for_every_solver
-def test_a_number_that_is_none_is_named(name: str) -> None:
+def test_a_number_that_is_none_or_not_whole_is_named(name: str) -> None:
     plain = inspect.signature(getattr(solvers, name)).parameters
     numbers = [argument for argument in plain if plain[argument].annotation in (int, float)] + ["num_samples", "seed"]
     for argument in numbers:
         with pytest.raises(TypeError, match=rf"{name} needs a number as `{argument}`, but got none \(null\)"):
             build(name, **{argument: None})
+        if argument in ("num_samples", "seed") or plain[argument].annotation is int:
+            with pytest.raises(
+                ValueError, match=f"{name} needs {argument} >= .*a whole number, but got {argument}=1.5"
+            ):
+                build(name, **{argument: 1.5})
 
 
 @for_every_solver

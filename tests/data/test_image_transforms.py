@@ -134,5 +134,5 @@ def test_what_is_too_wide_or_too_high_is_cut_in_the_middle(random_pixels):
 
 @pytest.mark.parametrize("size", [(24, 0), (24, 24, 3), "24", (24.0, 24)])
 def test_a_size_that_is_no_pair_is_refused(size):
-    with pytest.raises(ValueError, match="ExactResize needs size >= 1, a whole number, but got size="):
+    with pytest.raises((TypeError, ValueError), match=r"ExactResize needs .*size.*but got"):
         ExactResize(size)

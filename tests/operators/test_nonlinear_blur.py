@@ -110,6 +110,13 @@ def test_the_gradient_with_respect_to_the_image_is_finite_and_not_zero(
     assert (x.grad.flatten(1).norm(dim=1) > 1e-3).all()
 
 
+def test_a_picture_of_ones_own_needs_the_kernel_that_it_was_blurred_with() -> None:
+    noise = NoiseSource(7, [0, 1])
+    with pytest.raises(ValueError, match="give the kernel_seed"):
+        blur().adopt(images([0, 1]), noise, (3, 16, 16))
+    assert torch.equal(blur(kernel_seed=1).adopt(images([0, 1]), noise, (3, 16, 16)), images([0, 1]))
+
+
 def test_a_solver_gives_every_sample_the_kernel_of_its_image() -> None:
     prior = GaussianPrior(torch.zeros(3, 16, 16), 0.2 * torch.eye(3 * 16 * 16))
     operator, noise = blur(), NoiseSource(7, [3, 8])

@@ -22,7 +22,7 @@ from scalar_gaussian import (
 )
 from scalar_gaussian import Y as SCALAR_Y
 
-from dis_lightning.kernels import HMC, EulerMaruyama, Kernel
+from dis_lightning.kernels import HMC, Adam, EulerMaruyama, Kernel
 from dis_lightning.levels import KarrasLevels, Levels, karras
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import MatrixOperator, PhaseRetrieval
@@ -58,6 +58,14 @@ def test_the_clean_image_is_drawn_from_what_is_known_of_it(kernel: Kernel | None
     drawn, shift = solver.guide(x_t.expand(DRAWS, 2), 1.5, Y.expand(DRAWS, 3), noise)
     assert shift is None
     assert_law(drawn, *law(x_0, 1.5, weight))
+
+
+def test_a_descent_ends_at_the_mean_of_that_law() -> None:
+    x_t = torch.tensor([[1.0, -2.0]])
+    solver = DAPS(LINEAR, PRIOR, Levels([1.5, 0.0]), kernel=Adam(0.05), moves=600, flow_steps=3)
+    x_0 = solver._flow()(x_t, 1.5, NoiseSource(0, [0])).samples[0][0]
+    found, _ = solver.guide(x_t, 1.5, Y, NoiseSource(0, [0]))
+    torch.testing.assert_close(found[0].double(), law(x_0, 1.5, 1.0)[0], rtol=0.01, atol=0.01)
 
 
 def paper(steps: int) -> Array:
