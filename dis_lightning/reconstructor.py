@@ -46,6 +46,7 @@ def as_deepinv(solver: Solver) -> Any:
 
     Raises:
         ModuleNotFoundError: if DeepInverse is not installed.
+        TypeError: if it is no solver.
         ValueError: when called, if the noise of the physics is not Gaussian, or the prior's images have another shape.
     """
     try:

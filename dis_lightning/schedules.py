@@ -11,7 +11,8 @@ is told the nearest one that it knows.
 
     linear           beta from 1e-4 to 0.02 at T = 1000 (Ho et al., 2020), as guided-diffusion scales it for other T
     scaled_linear    sqrt(beta) linear, from 0.00085 to 0.012 (Rombach et al., 2022)
-    cosine           abar_t = cos^2((t / T + 0.008) / 1.008 pi / 2), beta at most 0.999 (Nichol and Dhariwal, 2021)
+    cosine           abar_t = f(t + 1) / f(0),  f(t) = cos^2((t / T + 0.008) / 1.008 pi / 2), beta at most 0.999
+                     (Nichol and Dhariwal, 2021)
 """
 
 import math

@@ -138,8 +138,8 @@ def gibbs(
 class GibbsDenoiser(Denoiser):
     """The posterior mean of noisy walks by a Gibbs sampler, and its products with the Jacobian.
 
-    The numbers it draws are the same at every call, so that the same noisy walk has the same mean; what the sampler
-    misses falls with the root of the sweeps.
+    The numbers it draws are the same at every call, so that the same batch of noisy walks has the same means; what the
+    sampler misses falls with the root of the sweeps.
 
     Args:
         law: of the increments.

@@ -59,7 +59,7 @@ def commands(file: Path, text: Callable[[Study, Runs], str], arguments: list[str
         """Choose the step sizes anew, on rooms that are not in the table, and write them down.
 
         Args:
-            folder: where the run folders `PROBLEM/SOLVER/FACTOR` come to be.
+            folder: where the sweeps `PROBLEM/SOLVER` come to be.
         """
         for problem, solver, choice in tune(file, folder):
             tried = ", ".join(f"{factor:g}: {value:.4g}" for factor, value in sorted(choice.scores.items()))

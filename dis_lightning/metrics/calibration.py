@@ -15,7 +15,7 @@ __all__ = ["Calibration"]
 
 
 class Calibration(SetMetric):
-    """Coverage of the clean image by the intervals of the samples, pixel by pixel; see `metrics.coverage`.
+    """Coverage of the clean image by the intervals of the samples, pixel by pixel; see `metrics.functional.coverage`.
 
     `coverage` is that of the range of all S samples, which should be `(S - 1) / (S + 1)`; `calibration_error` is the
     mean of the absolute differences between coverage and level over all intervals. The curve itself is the section

@@ -10,11 +10,11 @@ from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.base import Metric
 from dis_lightning.metrics.functional.overlap import confusion
-from dis_lightning.metrics.per_sample import repeated, sample_rows
+from dis_lightning.metrics.per_sample import sample_rows
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator, Operator, TextOperator, tensor
 from dis_lightning.solvers.base import Solver
-from dis_lightning.types import Reconstruction
+from dis_lightning.types import Reconstruction, repeat
 from dis_lightning.weights import LazyNetwork
 from dis_lightning.weights.digests import weights_digest
 
@@ -69,7 +69,7 @@ class Judge(Described):
 
     def targets(self, reconstruction: Reconstruction) -> Tensor:
         """The measured classes of all samples, likewise."""
-        targets = repeated(reconstruction.measurement, reconstruction.draws.samples.shape[1])
+        targets = repeat(reconstruction.measurement, reconstruction.draws.samples.shape[1])
         assert isinstance(targets, Tensor)
         return targets
 

@@ -12,12 +12,12 @@ from dis_lightning.guidance import gradient
 from dis_lightning.metrics.base import Direction, ImageMetric, Value
 from dis_lightning.metrics.functional.stein import stein_discrepancy
 from dis_lightning.metrics.judges import ready
-from dis_lightning.metrics.per_sample import repeated, sample_rows
+from dis_lightning.metrics.per_sample import sample_rows
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import GaussianOperator
+from dis_lightning.operators.base import require_density
 from dis_lightning.priors.base import Denoiser, require_kind
 from dis_lightning.solvers.base import Solver
-from dis_lightning.types import Measurement, Reconstruction
+from dis_lightning.types import Measurement, Reconstruction, repeat
 
 __all__ = ["KernelSteinDiscrepancy"]
 
@@ -76,15 +76,10 @@ class KernelSteinDiscrepancy(ImageMetric):
                 f"KernelSteinDiscrepancy needs a prior of the run's images {tuple(solver.denoiser.shape)}, but got one "
                 f"of {tuple(prior.shape)}."
             )
-        operator = solver.operator
-        if isinstance(operator, GaussianOperator) and operator.noise_std == 0:
-            raise InvalidValueError(
-                f"KernelSteinDiscrepancy needs the density of the measurement, but {type(operator).__name__} has "
-                "noise_std 0: set it above 0, or take the metric out of the callbacks."
-            )
+        require_density(self, solver.operator)
         prior.to(device).requires_grad_(False).eval()
         prior.load(device)
-        ready(operator, solver, device)
+        ready(solver.operator, solver, device)
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
@@ -99,7 +94,7 @@ class KernelSteinDiscrepancy(ImageMetric):
             assert reconstruction.labels is not None  # or nothing could have been sampled
             prior = prior.given(reconstruction.labels.repeat_interleave(number))
         # As the run did: sample by sample of an image, so that a pass is no larger than one of the run.
-        scores = self._scores(x, repeated(reconstruction.measurement, number), prior, solver)
+        scores = self._scores(x, repeat(reconstruction.measurement, number), prior, solver)
         shape = (-1, number, *x.shape[1:])
         kept = ~reconstruction.draws.diverged
         length = self.length * math.sqrt(2 * x[0].numel())

@@ -9,10 +9,10 @@ from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import quantise
 from dis_lightning.metrics.base import Direction, ImageMetric, Value
 from dis_lightning.metrics.judges import asked, ready
-from dis_lightning.metrics.per_sample import over_samples, repeated, sample_rows
+from dis_lightning.metrics.per_sample import over_samples, sample_rows
 from dis_lightning.operators.base import GaussianOperator, Operator
 from dis_lightning.solvers.base import Solver
-from dis_lightning.types import Reconstruction
+from dis_lightning.types import Reconstruction, repeat
 
 __all__ = ["MeasurementDistance", "MeasurementMSE"]
 
@@ -53,7 +53,7 @@ class MeasurementDistance(ImageMetric):
     @torch.no_grad()
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
-        y = repeated(reconstruction.measurement, reconstruction.draws.samples.shape[1])
+        y = repeat(reconstruction.measurement, reconstruction.draws.samples.shape[1])
         return over_samples(self.name, self._operator(solver).distance(sample_rows(reconstruction), y), reconstruction)
 
     def define(self, name: str) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class MeasurementMSE(ImageMetric):
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
-        y = repeated(reconstruction.measurement, reconstruction.draws.samples.shape[1])
+        y = repeat(reconstruction.measurement, reconstruction.draws.samples.shape[1])
         assert isinstance(solver.operator, GaussianOperator)  # see `prepare`
         measured, seen = solver.operator.compare(sample_rows(reconstruction), y)
         difference = quantise(measured).double() - quantise(seen).double()

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from dis_lightning.images import dequantise
-from dis_lightning.types import Measurement, Reconstruction
+from dis_lightning.types import Reconstruction
 
-__all__ = ["over_samples", "repeated", "sample_rows", "which_samples", "without_diverged"]
+__all__ = ["over_samples", "sample_rows", "which_samples", "without_diverged"]
 
 WHICH = {
     "_of_mean": "of the mean of the samples, which is not rounded",
@@ -18,13 +18,6 @@ WHICH = {
 def sample_rows(reconstruction: Reconstruction) -> Tensor:
     """All samples of a batch, image by image, in [-1, 1] on the batch's device, `(B * S, 3, H, W)`."""
     return dequantise(reconstruction.draws.samples.flatten(0, 1).to(reconstruction.device))
-
-
-def repeated(measurement: Measurement, times: int) -> Measurement:
-    """Give every sample the measurement of its image."""
-    if isinstance(measurement, Tensor):
-        return measurement.repeat_interleave(times, dim=0)
-    return [caption for caption in measurement for _ in range(times)]
 
 
 def without_diverged(values: Tensor, reconstruction: Reconstruction) -> Tensor:

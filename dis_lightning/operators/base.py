@@ -38,7 +38,7 @@ class Operator(Described, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x_0: Tensor) -> Tensor:
-        """Measure without noise: `A(x_0)` for images `(B, 3, H, W)`."""
+        """Measure without noise: `A(x_0)` for images `(B, *shape)`, mostly `(B, 3, H, W)`."""
 
     @abstractmethod
     def measure(self, x_0: Tensor, noise: NoiseSource) -> Measurement:
@@ -76,7 +76,7 @@ class Operator(Described, nn.Module, ABC):
         """Refuse images of a shape that cannot be measured; called before anything is read.
 
         Args:
-            shape: shape of one image, `(3, H, W)`.
+            shape: shape of one image, mostly `(3, H, W)`.
 
         Raises:
             ValueError: if such images cannot be measured.
@@ -180,11 +180,17 @@ class GaussianOperator(Operator):
 
 
 class LinearOperator(GaussianOperator):
-    """A linear measurement `y = A x_0 + noise_std n`."""
+    """A linear measurement `y = A x_0 + noise_std n`.
+
+    Attributes:
+        tolerance: singular values below this share of the largest count as 0 in the pseudo-inverse without damping.
+    """
+
+    tolerance: float = 1e-6
 
     @abstractmethod
     def adjoint(self, y: Tensor) -> Tensor:
-        """`A^T y`: images `(B, 3, H, W)` with `<A x, y> = <x, A^T y>`."""
+        """`A^T y`: images `(B, *shape)` with `<A x, y> = <x, A^T y>`."""
 
     @abstractmethod
     def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
@@ -254,7 +260,12 @@ class LabelOperator(Operator):
     Args:
         classes: names of the K classes.
         palette: colours of the classes, `(K, 3)`, 8 bit; by default, colours that are easy to tell apart.
+
+    Attributes:
+        softmax_twice: whether the distance takes probabilities for logits, as the code of Xu et al. 2024 does.
     """
+
+    softmax_twice: bool = False
 
     def __init__(self, classes: Sequence[str], palette: Tensor | None = None) -> None:
         super().__init__()
@@ -269,7 +280,8 @@ class LabelOperator(Operator):
 
     def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
         """Cross-entropy of the classes, its mean over the positions, per image."""
-        return self._cross_entropy(self(x_0), y).mean(dim=1)
+        logits = self(x_0)
+        return self._cross_entropy(logits.softmax(dim=1) if self.softmax_twice else logits, y).mean(dim=1)
 
     def energy(self, x_0: Tensor, y: Measurement) -> Tensor:
         """Cross-entropy of the classes, its sum over the positions, per image."""
@@ -328,6 +340,20 @@ def require_density(owner: object, operator: Operator) -> None:
             f"{type(owner).__name__} needs noise on the measurement, but {type(operator).__name__} has noise_std=0; "
             "set it to the noise assumed."
         )
+
+
+def require_linear(owner: object, operator: Operator) -> LinearOperator:
+    """Refuse an operator that is not linear.
+
+    Raises:
+        TypeError: if it is not; it says what takes any operator.
+    """
+    if not isinstance(operator, LinearOperator):
+        raise InvalidTypeError(
+            f"{type(owner).__name__} needs a LinearOperator as `operator`, but got {type(operator).__name__}: take "
+            "DPS, LGD or DAPS, which take any operator, or another operator."
+        )
+    return operator
 
 
 def tensor(y: Measurement) -> Tensor:

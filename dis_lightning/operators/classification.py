@@ -90,12 +90,6 @@ class Classification(LabelOperator):
         chosen = [self.targets[index % len(self.targets)] for index, *_ in noise.keys]
         return torch.tensor(chosen, device=x_0.device)
 
-    def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
-        """Cross-entropy of the class, per image."""
-        if not self.softmax_twice:
-            return super().distance(x_0, y)
-        return self._cross_entropy(self(x_0).softmax(dim=1), y).mean(dim=1)
-
     @torch.no_grad()
     def _read(self) -> nn.Module:
         network = self.classifier.build()

@@ -64,7 +64,7 @@ class MatrixOperator(LinearOperator):
         self.register_buffer("matrix_", matrix, persistent=False)
         self._whole: tuple[Tensor, Tensor, Tensor] | None = None
         # What is next to nothing in the type of the matrix is its rounding, not its content.
-        self._rounding = max(matrix.shape) * torch.finfo(matrix.dtype).eps
+        self.tolerance = max(matrix.shape) * torch.finfo(matrix.dtype).eps
         parts = torch.linalg.svd(matrix.double(), full_matrices=False)
         for name, part in zip(("_left", "_values", "_right"), parts, strict=True):
             self.register_buffer(name, part.to(matrix), persistent=False)
@@ -87,21 +87,26 @@ class MatrixOperator(LinearOperator):
 
     def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
         """`V S / (S^2 + damping) U^T y`, `(B, *shape)`."""
-        inverse = spectral_inverse(self._values, damping, self._rounding).to(y)
+        inverse = spectral_inverse(self._values, damping, self.tolerance).to(y)
         return torch.unflatten(y @ self._left.to(y) * inverse @ self._right.to(y), 1, self.shape)
 
     def decomposition(self, x: Tensor, y: Tensor) -> Decomposition:
         """See `LinearOperator.decomposition`."""
-        if self._whole is None:
-            self._whole = torch.linalg.svd(self.matrix_.double(), full_matrices=True)
-        left, values, right = self._whole
+        left, values, right = self._bases(x)
         extent = len(right)
         return Decomposition(
-            F.pad(values, (0, extent - len(values))).to(x),
+            F.pad(values, (0, extent - len(values))),
             lambda x: x.flatten(1) @ right.T.to(x),
             lambda c: torch.unflatten(c @ right.to(c), 1, self.shape),
             lambda y: F.pad((y @ left.to(y))[:, :extent], (0, max(0, extent - left.shape[1]))),
         )
+
+    def _bases(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`U`, `S` and `V^T`, whole, in the type of the images: made once, for solvers ask at every step."""
+        if self._whole is None or (self._whole[0].dtype, self._whole[0].device) != (x.dtype, x.device):
+            left, values, right = torch.linalg.svd(self.matrix_.double(), full_matrices=True)
+            self._whole = left.to(x), values.to(x), right.to(x)
+        return self._whole
 
     def picture(self, y: Measurement) -> Tensor:
         """The pseudo-inverse, since the measurement itself is a list of numbers."""

@@ -4,7 +4,7 @@
 
 with zeros all around (`P`) and the unitary Fourier transform of each channel, frequency 0 in the middle. What the zeros
 let it tell apart is an image up to a shift, up to a turn by 180 degrees, and, for a range that is symmetric about 0, up
-to its sign: see `dis_lightning.callbacks.AlignedFidelity`.
+to its sign: see `dis_lightning.metrics.AlignedPSNR`.
 
 Several conventions go by one name. Purohit et al. 2024 measure images in [-1, 1] with `oversample=1`, Chung et al. 2023
 (DPS) images in [-1, 1] with `oversample=2`, Zhang et al. 2024 (DAPS) images in [0, 1] with `oversample=2`.

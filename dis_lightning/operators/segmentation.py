@@ -8,7 +8,6 @@ from torch import Tensor
 from dis_lightning.operators.base import LabelOperator
 from dis_lightning.operators.networks.mobilenet_c1 import MobileNetC1
 from dis_lightning.operators.networks.segmentation import SegmentationNetwork
-from dis_lightning.types import Measurement
 
 __all__ = ["Segmentation"]
 
@@ -32,12 +31,6 @@ class Segmentation(LabelOperator):
         """Logits, `(B, 150, H, W)`, of images `(B, 3, H, W)` in [-1, 1]."""
         logits: Tensor = self.network(x_0)
         return logits
-
-    def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
-        """Cross-entropy of the classes, its mean over the pixels, per image."""
-        if not self.softmax_twice:
-            return super().distance(x_0, y)
-        return self._cross_entropy(self(x_0).softmax(dim=1), y).mean(dim=1)
 
 
 def ade20k_classes() -> list[str]:

@@ -39,7 +39,7 @@ from dis_lightning.weights import (
     write_tensors,
 )
 
-__all__ = ["KINDS", "PICKLES", "Source", "build", "find", "load_network", "read_json", "save_network"]
+__all__ = ["KINDS", "PICKLES", "Source", "build", "find", "known_order", "load_network", "read_json", "save_network"]
 
 INDEX = "model_index.json"
 """What a whole pipeline of diffusers says about itself."""
@@ -96,10 +96,10 @@ def load_network(
         ValueError: if the file is damaged, is no plain file of tensors and no pickle of NVlabs, or holds another
             network.
     """
-    check_order(attention_order)
     origin = find(source)
+    order = known_order(source, origin, attention_order)
     network = build(arguments or origin.arguments(), as_dtype(dtype))
-    weights = _ordered(source, origin, network.arguments, attention_order)
+    weights = _ordered(source, origin, network.arguments, order)
     return fill(network, weights, source, network.arguments, device)
 
 
@@ -150,26 +150,41 @@ def save_network(
     write_tensors(network.state_dict(), expanded(path), metadata)
 
 
+def known_order(source: str | Path, origin: "Source", given: AttentionOrder | None) -> AttentionOrder | None:
+    """How the channels of the attention are ordered, if it is given or a card says it; before weights are read.
+
+    Args:
+        source: what was asked for.
+        origin: the place that it is.
+        given: what a user says, or None.
+
+    Raises:
+        ValueError: if it is no order, or the card says the other.
+    """
+    check_order(given)
+    card = origin.card()
+    known: AttentionOrder | None = card.attention_order if card else None  # type: ignore[assignment] # one of ours
+    if None not in (known, given) and known != given:
+        raise InvalidValueError(f"{source} has attention_order {known}, as its card says, but got {given}.")
+    return given or known
+
+
 def _ordered(
     source: str | Path, origin: "Source", arguments: Mapping[str, Any], order: AttentionOrder | None
 ) -> dict[str, Tensor]:
     """The weights, with the channels of their attention as `UNet` has them."""
-    weights, card = origin.weights(), origin.card()
-    known = card.attention_order if card else None
-    if known not in (None, order) and order is not None:
-        raise InvalidValueError(f"{source} has attention_order {known}, as its card says, but got {order}.")
+    weights = origin.weights()
     if order == "legacy" and origin.ours():
         raise InvalidValueError(
             f"{source} was written by save_network and has the order of UNet: leave attention_order."
         )
-    told = order or known
-    if told is None and is_guided(weights):
+    if order is None and is_guided(weights):
         raise InvalidValueError(
             f"{source} is of guided-diffusion, in which the channels of the attention have one of two orders that no "
             'file says: give attention_order "legacy" (use_new_attention_order False, as all networks of 256 pixels '
             'have it) or "new".'
         )
-    return weights if told is None else from_guided(weights, arguments, told, source)  # type: ignore[arg-type] # checked
+    return weights if order is None else from_guided(weights, arguments, order, source)
 
 
 class Source(ABC):

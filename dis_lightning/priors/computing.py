@@ -9,7 +9,7 @@ import torch
 __all__ = ["Compile", "keep_compiled"]
 
 Compile = Literal["default", "cuda_graphs", "both"]
-"""See `Preconditioned`."""
+"""See `NetworkPrior`."""
 
 
 def keep_compiled() -> None:

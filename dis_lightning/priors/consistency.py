@@ -37,8 +37,8 @@ class ConsistencyModel(Preconditioned):
         sigma_data: see `Preconditioned`.
         sigma_min: the level at which the model is exactly the identity.
         edm_scalings: evaluate the network with the scalings of `EDM`, without the offset `sigma_min`. So did the code
-            of Xu et al., "Consistency Model is an Effective Posterior Sample Approximation for Diffusion Inverse
-            Solvers", 2024, with networks that were trained with the offset; the two differ at levels near `sigma_min`.
+            of Xu et al., "Consistency Models Improve Diffusion Inverse Solvers", 2024, with networks that were trained
+            with the offset; the two differ at levels near `sigma_min`.
         arguments: see `Preconditioned`.
         attention_order: see `Preconditioned`.
         compile: see `Preconditioned`.

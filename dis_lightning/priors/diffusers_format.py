@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dis_lightning.files import expanded
+from dis_lightning.files import expanded, write_atomically
 from dis_lightning.priors.diffusers_config import config_from
 from dis_lightning.priors.sizes import level_heights
 from dis_lightning.priors.unet import UNet
@@ -93,7 +93,7 @@ def save_diffusers(network: UNet, folder: str | Path) -> None:
     folder = expanded(folder)
     state = to_diffusers(network.state_dict(), network.arguments)
     write_tensors({key: tensor.float() for key, tensor in state.items()}, folder / WEIGHTS[0])
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
 
 def _matrix(weight: Tensor) -> Tensor:

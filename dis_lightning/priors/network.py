@@ -87,7 +87,7 @@ class RawNetwork(Described, nn.Module, ABC):
         heights = level_heights(self.arguments)
         if strangers := set(attention_resolutions) - set(heights):
             raise InvalidValueError(
-                f"attention_resolutions must be among the levels' sizes {heights}, but got {sorted(strangers)}."
+                f"attention_resolutions must be among the levels' heights {heights}, but got {sorted(strangers)}."
             )
         if (time := self.arguments["time_input"]) not in get_args(TimeInput):
             raise InvalidValueError(f"time_input must be one of {', '.join(get_args(TimeInput))}, but got {time!r}.")

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from dis_lightning.priors.checkpoints import build, find, load_network
-from dis_lightning.priors.guided_format import AttentionOrder, check_order
+from dis_lightning.priors.checkpoints import build, find, known_order, load_network
+from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.weights import LazyNetwork
 
@@ -36,6 +36,7 @@ class PretrainedUNet(LazyNetwork[RawNetwork]):
 
     Raises:
         FileNotFoundError: if nothing is known under that name.
+        ValueError: if the card of the weights says another `attention_order`.
     """
 
     def __init__(
@@ -47,9 +48,9 @@ class PretrainedUNet(LazyNetwork[RawNetwork]):
     ) -> None:
         told = partial(load_network, arguments=arguments, attention_order=attention_order)
         super().__init__(partial(told, source, dtype=dtype), source)
-        check_order(attention_order)
         self._changes: list[Callable[[RawNetwork], object]] = []
         origin = find(source)
+        known_order(source, origin, attention_order)  # refused now rather than after a download
         plan = build(arguments or origin.arguments())
         self.shape = plan.shape
         self.out_channels = plan.out_channels

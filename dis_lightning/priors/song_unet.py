@@ -44,7 +44,7 @@ class SongUNet(RawNetwork):
         image_size: side of the images it was made for, or height and width.
         model_channels: channels of the first level.
         num_res_blocks: residual blocks per level on the way down; one more on the way up.
-        attention_resolutions: the sizes, in pixels, of the levels that have attention.
+        attention_resolutions: the heights, in pixels, of the levels that have attention.
         channel_mult: channels of each level, in units of `model_channels`; a level has half the size of the one before.
         channel_mult_emb: length of the embedding, in units of `model_channels`.
         channel_mult_noise: length of the embedding of the noise level alone, likewise; 1 in DDPM++, 2 in NCSN++.

@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dis_lightning.runs.configuration import FREE, leaves
 from dis_lightning.runs.finished import Run
 
 __all__ = ["Key", "Line", "Plot", "calibration_plot", "cost_lines", "cost_plots"]
@@ -176,11 +177,8 @@ def _explain(line: Line, unit: str) -> str:
 
 def _without_samples(configuration: dict[str, Any]) -> str:
     """What a run is made of, apart from how many images and samples, as text."""
-    kept = {key: value for key, value in configuration.items() if key not in ("trainer", "writer")}
-    for key, leaf in (("model", "num_samples"), ("data", "num_images")):
-        if isinstance(part := kept.get(key), dict):
-            arguments = {name: value for name, value in part.get("init_args", {}).items() if name != leaf}
-            kept[key] = {**part, "init_args": arguments}
+    left_out = (*FREE, "model.init_args.num_samples", "data.init_args.num_images")
+    kept = {key: value for key, value in leaves(configuration) if not key.startswith(left_out)}
     return json.dumps(kept, sort_keys=True, default=str)
 
 

@@ -8,13 +8,13 @@ from torch import Tensor
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.base import Direction, ImageMetric, Value
 from dis_lightning.metrics.judges import asked, ready
-from dis_lightning.metrics.per_sample import over_samples, repeated, sample_rows
+from dis_lightning.metrics.per_sample import over_samples, sample_rows
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.texts import texts
 from dis_lightning.rooms.captions import known_facts
 from dis_lightning.rooms.operators import RoomsCaption
 from dis_lightning.solvers.base import Solver
-from dis_lightning.types import Reconstruction
+from dis_lightning.types import Reconstruction, repeat
 
 __all__ = ["CaptionAccuracy"]
 
@@ -68,7 +68,7 @@ class CaptionAccuracy(ImageMetric):
         rows, number = sample_rows(reconstruction), reconstruction.draws.samples.shape[1]
         noise = NoiseSource(0, reconstruction.indices, rows.device, use="judge " + self.name).samples(number)
         seen = known_facts(self._asked.measure(rows + self.noise_std * noise.like(rows), noise))
-        told = known_facts(texts(repeated(reconstruction.measurement, number), len(rows)))
+        told = known_facts(texts(repeat(reconstruction.measurement, number), len(rows)))
         return over_samples(self.name, (seen == told).double().mean(dim=1), reconstruction)
 
     def define(self, name: str) -> dict[str, Any]:

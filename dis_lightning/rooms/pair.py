@@ -36,8 +36,8 @@ def rooms_edm(
     Args:
         clip: whether to clamp estimates to [-1, 1]. Pixels that are clamped pass no gradient.
         dtype: precision of the network's torso; None for float32.
-        compile: how it is compiled; see `Preconditioned`.
-        fused: whether it takes fused layers; see `Preconditioned`.
+        compile: how it is compiled; see `NetworkPrior`.
+        fused: whether it takes fused layers; see `NetworkPrior`.
     """
     return EDM(str(WEIGHTS / "rooms_edm.safetensors"), clip, dtype, compile=compile, fused=fused)
 

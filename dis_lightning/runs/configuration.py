@@ -12,7 +12,7 @@ from dis_lightning.files import expanded, write_atomically
 from dis_lightning.runs.ledger import Ledger
 from dis_lightning.shards import places_of
 
-__all__ = ["check_configuration", "expected_images", "fingerprint", "leaves", "read_configuration"]
+__all__ = ["FREE", "check_configuration", "expected_images", "fingerprint", "leaves", "read_configuration"]
 
 FREE = ("trainer.", "writer.", "data.init_args.num_workers")
 """Keys that change nothing in the images: where and how fast a run is done."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dis_lightning.errors import InvalidValueError, MissingFileError
-from dis_lightning.runs.configuration import expected_images, leaves, read_configuration
+from dis_lightning.runs.configuration import FREE, expected_images, leaves, read_configuration
 from dis_lightning.runs.ledger import Ledger
 from dis_lightning.runs.summary import Summary, read_results, read_summary, sections
 
@@ -113,7 +113,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
     """What the runs do not share: one text per run, by dotted key of the configuration."""
     flat = [dict(leaves(run.configuration)) for run in runs]
-    keys = dict.fromkeys(key for one in flat for key in one if not key.startswith(("trainer.", "writer.")))
+    keys = dict.fromkeys(key for one in flat for key in one if not key.startswith(FREE))
     texts = {key: [str(one.get(key, "")) for one in flat] for key in keys}
     return {key: row for key, row in texts.items() if len(set(row)) > 1}
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import LinearOperator, tensor
+from dis_lightning.operators.base import LinearOperator, require_linear, tensor
 from dis_lightning.priors.base import Denoiser, require_kind
 from dis_lightning.proximity import first_guess
 from dis_lightning.solvers.annealed import AnnealedSolver
@@ -82,7 +82,7 @@ class CM4IR(AnnealedSolver):
         require_numbers(self, ridge=ridge, eta=eta)
         super().__init__(operator, denoiser, levels, transition=_Injection(eta), **common)
         require_kind(self, "denoiser", denoiser, "consistency map")
-        self._require("operator", operator, LinearOperator)
+        require_linear(self, operator)
         if not 0 <= eta <= 1:
             raise InvalidValueError(f"CM4IR needs eta in [0, 1], but got {eta}.")
         self.ridge = self._finite("ridge", ridge)

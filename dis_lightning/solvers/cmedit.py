@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import LinearOperator
+from dis_lightning.operators.base import LinearOperator, require_linear
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.noise_space import Generator, NoiseSpaceSolver
 from dis_lightning.types import Measurement
@@ -48,7 +48,7 @@ class CMEdit(NoiseSpaceSolver):
 
     def __init__(self, operator: LinearOperator, denoiser: Denoiser, levels: Levels, **common: Any) -> None:
         super().__init__(operator, denoiser, levels, **common)
-        self._require("operator", operator, LinearOperator)
+        require_linear(self, operator)
 
     @property
     def length(self) -> int:

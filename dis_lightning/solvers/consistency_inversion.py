@@ -1,7 +1,7 @@
 """Consistency inversion: find the noise of which a consistency model makes an image that explains the measurement.
 
-Xu, Zhu, Li, He, Wang, Sun, Li, Qin, Wang, Liu, Zhang, "Consistency Model is an Effective Posterior Sample Approximation
-for Diffusion Inverse Solvers", 2024, https://arxiv.org/abs/2403.12063, algorithm 4 ("Proposed II").
+Xu et al., "Consistency Models Improve Diffusion Inverse Solvers", 2024, https://arxiv.org/abs/2403.12063, algorithm 4
+("Proposed II").
 """
 
 import math

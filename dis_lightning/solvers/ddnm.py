@@ -13,11 +13,11 @@ from torch import Tensor
 from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import LinearOperator, Operator
+from dis_lightning.operators.base import LinearOperator, Operator, require_linear
 from dis_lightning.operators.spectrum import Decomposition
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.annealed import AnnealedSolver
-from dis_lightning.solvers.spectral import SpectralSolver, require_linear, seen
+from dis_lightning.solvers.spectral import SpectralSolver, seen
 from dis_lightning.transitions import AncestralEuler
 from dis_lightning.types import Guided, Measurement
 

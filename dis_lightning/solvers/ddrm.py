@@ -13,10 +13,10 @@ from torch import Tensor
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import Operator, tensor
+from dis_lightning.operators.base import Operator, require_linear, tensor
 from dis_lightning.operators.spectrum import Decomposition
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.solvers.spectral import SpectralSolver, require_linear, seen
+from dis_lightning.solvers.spectral import SpectralSolver, seen
 from dis_lightning.types import Measurement
 
 __all__ = ["DDRM"]

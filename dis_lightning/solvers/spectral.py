@@ -9,17 +9,17 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import LinearOperator, Operator, tensor
+from dis_lightning.operators.base import LinearOperator, Operator, require_linear, tensor
 from dis_lightning.operators.spectrum import Decomposition
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.annealed import AnnealedSolver
 from dis_lightning.transitions import ProbabilityFlow
 from dis_lightning.types import Guided, Measurement
 
-__all__ = ["SpectralSolver", "require_linear", "seen"]
+__all__ = ["SpectralSolver", "seen"]
 
 ROUNDING = 1e-6
 """Singular values below this share of the largest are rounding."""
@@ -92,21 +92,7 @@ class SpectralSolver(AnnealedSolver):
         return Guided(x_0, mean - x_next)
 
 
-def require_linear(owner: object, operator: Operator) -> LinearOperator:
-    """Refuse an operator that is not linear.
-
-    Raises:
-        TypeError: if it is not; it says what takes any operator.
-    """
-    if not isinstance(operator, LinearOperator):
-        raise InvalidTypeError(
-            f"{type(owner).__name__} needs a LinearOperator as `operator`, but got {type(operator).__name__}: take "
-            "DPS, LGD or DAPS, which take any operator, or another operator."
-        )
-    return operator
-
-
 def seen(operator: LinearOperator, values: Tensor) -> Tensor:
     """Which directions are measured. Without noise, those too weak for the operator's own pseudo-inverse are not."""
-    floor = ROUNDING if operator.noise_std else getattr(operator, "tolerance", ROUNDING)
+    floor = ROUNDING if operator.noise_std else operator.tolerance
     return values > floor * values.max()

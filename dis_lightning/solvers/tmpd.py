@@ -14,10 +14,9 @@ from dis_lightning.errors import require_whole
 from dis_lightning.guidance import pullback
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import Operator
+from dis_lightning.operators.base import Operator, require_linear
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.annealed import AnnealedSolver
-from dis_lightning.solvers.spectral import require_linear
 from dis_lightning.types import Guided, Measurement
 
 __all__ = ["TMPD"]

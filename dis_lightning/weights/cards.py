@@ -23,7 +23,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from dis_lightning.errors import InvalidValueError, UnusablePathError, UserError
-from dis_lightning.files import expanded
+from dis_lightning.files import expanded, write_atomically
 from dis_lightning.weights.sources import missing, unreachable
 
 __all__ = ["FileCard", "check_source", "fetch", "file_cards", "file_sha256", "read_cards"]
@@ -84,7 +84,8 @@ class FileCard:
                 if not self.path.exists():
                     self._download()
                 if not record.exists():
-                    record.write_text(json.dumps({"url": self.url, "sha256": file_sha256(self.path)}, indent=1))
+                    said = json.dumps({"url": self.url, "sha256": file_sha256(self.path)}, indent=1)
+                    write_atomically(record, said.encode())
         except UserError:
             raise
         except OSError as error:

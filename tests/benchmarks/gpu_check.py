@@ -283,8 +283,8 @@ def kernels(findings: Findings, device: Any, tiny: bool) -> None:
             y, plain = conv2d(x, weight, None, (1, 1)), F.conv2d(x, weight, padding=1)
             slope = torch.randn_like(plain)
             ours, theirs = (torch.autograd.grad(each, x, slope)[0] for each in (y, plain))
-            same = torch.equal(ours, theirs) and torch.equal(y, plain)
-            findings.check(f"convolution {dtype}", same or off(ours, theirs) < 1e-2, f"{off(ours, theirs):.1e}")
+            worst = max(off(y, plain), off(ours, theirs))
+            findings.check(f"convolution {dtype}", worst < 1e-2, f"{worst:.1e}")
 
     guarded(findings, "convolution", convolution)
     _networks(findings, device, tiny)
@@ -441,9 +441,7 @@ def guided(denoiser: Any, batch: int, device: Any, consistency: Any = None) -> I
     return solver.iterate(y, noise)
 
 
-def timed(
-    findings: Findings, name: str, states: Iterator[Any], batch: int, device: Any, rounds: int = 4, held: int = 0
-) -> None:
+def timed(findings: Findings, name: str, states: Iterator[Any], batch: int, device: Any, rounds: int = 4) -> None:
     """Time guided steps: the first, then rounds of several."""
     import torch
 
@@ -474,7 +472,7 @@ def timed(
         ms=median(each),
         spread=each[-1] - each[0],
         first=first,
-        memory=max(0, memory - held) / 2**30,
+        memory=memory / 2**30,
         reserved=reserved / 2**30,
     )
 

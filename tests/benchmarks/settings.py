@@ -18,8 +18,8 @@ class Setting:
     Attributes:
         batch: images at a time.
         dtype: precision of the network's torso.
-        compile: see `Preconditioned`.
-        fused: see `Preconditioned`.
+        compile: see `NetworkPrior`.
+        fused: see `NetworkPrior`.
     """
 
     batch: int

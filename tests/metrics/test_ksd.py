@@ -72,8 +72,14 @@ def test_a_consistency_map_or_a_measurement_without_density_is_refused() -> None
         KernelSteinDiscrepancy().prepare(flow, torch.device("cpu"))
     KernelSteinDiscrepancy(prior=law).prepare(flow, torch.device("cpu"))
     exact = Unguided(AveragePool(factor=2), law, KarrasLevels(2), num_samples=2)
-    with pytest.raises(ValueError, match="noise_std 0"):
+    with pytest.raises(ValueError, match="needs noise on the measurement, but AveragePool has noise_std=0"):
         KernelSteinDiscrepancy().prepare(exact, torch.device("cpu"))
+
+
+def test_the_definition_says_whose_score_it_is() -> None:
+    assert KernelSteinDiscrepancy().define("ksd")["score"] == "the run's own denoiser"
+    score = KernelSteinDiscrepancy(prior=prior()).define("ksd")["score"]
+    assert score["class_path"] == "dis_lightning.priors.gaussian.GaussianPrior"
 
 
 def test_numbers_that_are_not_positive_are_refused() -> None:

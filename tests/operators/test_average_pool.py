@@ -34,7 +34,7 @@ def test_a_flat_image_stays_flat() -> None:
 
 
 def test_a_factor_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="factor >= 1, but got 0"):
+    with pytest.raises(ValueError, match=r"factor >= 1, .* but got factor=0"):
         AveragePool(0)
 
 

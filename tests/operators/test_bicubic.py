@@ -58,7 +58,7 @@ def test_the_pseudo_inverse_is_a_right_inverse(factor: int) -> None:
 
 
 def test_a_factor_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="BicubicDownsample needs factor >= 1, but got 0"):
+    with pytest.raises(ValueError, match=r"BicubicDownsample needs factor >= 1, .* but got factor=0"):
         BicubicDownsample(0)
 
 

@@ -96,7 +96,7 @@ def test_guidance_finds_its_way_through_the_compression() -> None:
 
 @pytest.mark.parametrize("quality", [0, 101, -5])
 def test_a_quality_out_of_range_is_refused(quality: int) -> None:
-    with pytest.raises(ValueError, match=rf"JPEG needs a quality in 1 \.\. 100, but got {quality}"):
+    with pytest.raises(ValueError, match=rf"JPEG needs .*quality.* but got .*{quality}"):
         JPEG(quality)
 
 

@@ -146,7 +146,7 @@ def test_labels_reach_the_denoiser() -> None:
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"sigma_min": 0.0}, {"sigma_min": math.nan}, {"rho": 0.0}])
 def test_wrong_arguments_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="FlowMap needs steps >= 1, sigma_min > 0 and rho > 0, but got"):
+    with pytest.raises(ValueError, match=f"FlowMap needs .*{next(iter(wrong))}.* but got"):
         FlowMap(GAUSSIAN, **wrong)
 
 

@@ -132,7 +132,7 @@ def test_a_prior_is_compiled_once_for_all_levels() -> None:
     ("arguments", "told"),
     [
         ({"image_size": 15}, "cannot be halved"),
-        ({"attention_resolutions": [4]}, "must be among the levels' sizes"),
+        ({"attention_resolutions": [4]}, "must be among the levels' heights"),
         ({"embedding_type": "wavelet"}, "embedding_type must be one of positional, fourier"),
         ({"encoder_type": "both"}, "encoder_type must be one of standard, skip, residual"),
         ({"decoder_type": "residual"}, "decoder_type must be one of standard, skip"),

@@ -103,7 +103,7 @@ def test_it_compiles_as_one_graph_and_once_for_all_levels(imagenet):
         ({"image_size": 15}, "image_size=15 cannot be halved .* multiple of 2"),
         ({"channel_mult": []}, "0 levels"),
         ({"model_channels": 48}, "multiple of 32, but got 48"),
-        ({"attention_resolutions": [8, 4]}, r"sizes \[16, 8\], but got \[4\]"),
+        ({"attention_resolutions": [8, 4]}, r"heights \[16, 8\], but got \[4\]"),
         ({"num_head_channels": 48}, "Attention on 64 channels cannot have heads of 48"),
         ({"resblock_updown": False}, "resblock_updown=True"),
     ],

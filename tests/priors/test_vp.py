@@ -223,6 +223,11 @@ def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
         VP(tmp_path / "cut.pt", **said("gd_legacy_tiny")).load()
 
 
+def test_an_order_that_is_not_the_cards_is_refused_before_a_download() -> None:
+    with pytest.raises(ValueError, match="attention_order legacy, as its card says, but got new"):
+        VP("imagenet256_uncond", attention_order="new")
+
+
 def test_a_network_that_is_built_already_takes_no_arguments() -> None:
     with pytest.raises(ValueError, match="built already"):
         VP(tiny(), attention_order="new")

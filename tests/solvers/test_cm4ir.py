@@ -75,7 +75,7 @@ def test_levels_are_those_of_the_authors() -> None:
     floor = GrowingSignalLevels(150, 0.2)
     np.testing.assert_allclose(floor[2:4], 0.01, rtol=2e-6)
     for wrong in ((-1, 0.2), (999, 0.2), (250, 0.0)):
-        with pytest.raises(ValueError, match=r"GrowingSignalLevels needs start in 0 \.\. 998"):
+        with pytest.raises(ValueError, match="GrowingSignalLevels needs start"):
             GrowingSignalLevels(*wrong)
 
 
@@ -141,5 +141,5 @@ def test_arguments_out_of_range_are_refused(wrong: dict[str, object]) -> None:
 
 
 def test_an_operator_that_is_not_linear_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"CM4IR needs a `operator` of type LinearOperator, but got HDR"):
+    with pytest.raises(TypeError, match=r"CM4IR needs a LinearOperator as `operator`, but got HDR"):
         CM4IR(HDR(), FiniteAtomPrior(torch.zeros(1, 3, 8, 8)).consistency_map(), LEVELS)

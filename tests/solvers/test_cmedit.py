@@ -124,5 +124,5 @@ class Clipped(GaussianOperator):
 
 
 def test_an_operator_that_is_not_linear_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"CMEdit needs a `operator` of type LinearOperator, but got Clipped"):
+    with pytest.raises(TypeError, match=r"CMEdit needs a LinearOperator as `operator`, but got Clipped"):
         CMEdit(Clipped(0.1), MAP, LEVELS)

@@ -110,7 +110,7 @@ def test_labels_reach_the_network() -> None:
         ({"scale": math.nan}, "LGD needs a finite scale >= 0, but got nan"),
         ({"spread": -0.1}, "spread is finite and >= 0, but got -0.1"),
         ({"spread": math.inf}, "spread is finite and >= 0, but got inf"),
-        ({"monte_carlo_samples": 0}, "one Monte Carlo sample is needed, but got 0"),
+        ({"monte_carlo_samples": 0}, "LGD needs monte_carlo_samples >= 1, .* but got monte_carlo_samples=0"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments: dict[str, float], message: str) -> None:

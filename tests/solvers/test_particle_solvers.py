@@ -179,7 +179,10 @@ def test_particles_that_diverge_weigh_nothing() -> None:
         (lambda op, law: TDS(op, law.consistency_map(), KarrasLevels(5)), "posterior mean"),
         (lambda op, law: NoiseSpaceSMC(op, law, ONE_STEP), "consistency map"),
         (lambda op, law: NoiseSpaceSMC(op, law.consistency_map(), Levels([80.0, 1.0, 0.002])), "one step"),
-        (lambda op, law: NoiseSpaceSMC(op, law.consistency_map(), ONE_STEP, stages=0), "stages, moves"),
+        (
+            lambda op, law: NoiseSpaceSMC(op, law.consistency_map(), ONE_STEP, stages=0),
+            "NoiseSpaceSMC needs stages >= 1",
+        ),
         (lambda op, law: NoiseSpaceSMC(op, law.consistency_map(), ONE_STEP, step_size=5.0), "step_size in"),
         (
             lambda op, law: NoiseSpaceSMC(AveragePool(2), law.consistency_map(), ONE_STEP),

@@ -4,8 +4,8 @@
     mean cosine          mean_(i < j) f_i . f_j / (|f_i| |f_j|)
 
 where k-means cuts the features `f_i` of the samples into clusters `a` with centres `c_a`. The score is the ratio of
-distances between and within clusters that Purohit et al., "Consistency Models as Plug-and-Play Priors for Inverse
-Problems", 2024, report with 6 clusters; they give no formula, and this is its plain reading. It knows no scale: nearly
+distances between and within clusters that Purohit et al., "Posterior sampling via Langevin dynamics based on generative
+priors", 2024, report with 6 clusters; they give no formula, and this is its plain reading. It knows no scale: nearly
 equal samples can have a large score, and a random walk has a larger one than independent samples. Report a spread
 beside it.
 """
