@@ -1,11 +1,10 @@
-"""Ending a run early, cleanly: on a signal, on an error, or when the process that started this one is gone.
+"""Ending a run early, cleanly: on a signal or on an error.
 
 Lightning's prediction loop takes no notice of SIGTERM, and with several processes its handler can wait for ever in a
 collective operation. A run needs no goodbye: what is finished is in the run folder, and the same command goes on from
 there.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -19,10 +18,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from dis_lightning.processes import leave_word
 
-__all__ = ["Termination", "exit_with_parent"]
-
-PARENT = "DIS_LIGHTNING_PARENT"
-"""Environment variable through which a process tells those that it starts who it is."""
+__all__ = ["Termination"]
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """What ends a run beside Ctrl-C: a system or a person, a cluster's warning, a terminal that is closed."""
@@ -84,25 +80,6 @@ class Termination(Callback):
 
         for number in self._before:
             signal.signal(number, end)
-
-
-def exit_with_parent() -> None:
-    """Exit when the process that started this one as one of several is gone.
-
-    To be called before anything that can wait for the other processes.
-    """
-    parent = os.environ.get(PARENT)
-    os.environ[PARENT] = str(os.getpid())
-    # Lightning numbers the processes that it starts from 1; number 0 is the one that starts them.
-    if parent is None or int(os.environ.get("LOCAL_RANK", "0")) == 0:
-        return
-
-    def watch() -> None:
-        while os.getppid() == int(parent):
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _say_how_to_go_on(how: str) -> None:

@@ -10,7 +10,7 @@ from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.files import expanded
 from dis_lightning.renamed import nearest
 
-__all__ = ["choices", "find", "named"]
+__all__ = ["choices", "find", "locate", "named"]
 
 _PACKAGE = Path(dis_lightning.__file__).parent
 FOLDER = next(folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir())
@@ -32,8 +32,26 @@ def named(kind: str) -> str:
     return f"--config configs/{kind}/NAME.yaml, NAME one of {', '.join(choices(kind))}"
 
 
+def locate(name: str | Path) -> Path:
+    """Where a configuration is that is named by a path or for short: one on the disk, else one that ships.
+
+    Args:
+        name: a path, with its ending or without, or a choice such as `configs/solvers/dps.yaml` or, for short,
+            `solvers/dps`. A choice of the current folder goes before that of the project.
+
+    Returns:
+        The file or, where there is none, the path as it was given.
+    """
+    path = expanded(name)
+    short = f"{_short(str(name))}.yaml"
+    places = [path, Path(f"{path}.yaml")]
+    if ".." not in path.parts:
+        places += [Path("configs") / short, FOLDER / short]
+    return next((place for place in places if place.is_file()), path)
+
+
 def find(name: str) -> Path:
-    """The file that `--config` names: one on the disk, else one that ships with the project.
+    """The file that `--config` names; see `locate`.
 
     Args:
         name: a path, or a choice such as `configs/solvers/dps.yaml` or, for short, `solvers/dps`.
@@ -45,18 +63,20 @@ def find(name: str) -> Path:
         FileNotFoundError: if there is none.
         ValueError: if it is a folder, no UTF-8, no YAML, or holds no keys.
     """
-    path = expanded(name)
-    short = name.removeprefix("configs/").removesuffix(".yaml").strip("/")
-    shipped = FOLDER / f"{short}.yaml"
-    if not path.is_file() and ".." not in Path(name).parts and shipped.is_file():
-        path = shipped
+    path = locate(name)
     if path.is_dir():
         files = ", ".join(sorted(file.name for file in path.glob("*.y*ml"))) or "none that ends in .yaml"
         raise InvalidValueError(f"--config {name} is a folder; give one of its files: {files}.")
     if not path.exists():
-        raise MissingFileError(f"--config {name}: there is neither such a file nor such a choice. {_others(short)}")
+        raise MissingFileError(
+            f"--config {name}: there is neither such a file nor such a choice. {_others(_short(name))}"
+        )
     _check(path)
     return path
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("configs/").removesuffix(".yaml").strip("/")
 
 
 def _others(short: str) -> str:

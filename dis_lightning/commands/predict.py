@@ -15,7 +15,6 @@ from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from dis_lightning.callbacks import SamplingProgress, Termination, Writer
-from dis_lightning.callbacks.termination import exit_with_parent
 from dis_lightning.commands.messages import fewer_rows, sufficient_memory
 from dis_lightning.commands.parser import Parser, raised_in
 from dis_lightning.commands.parts import PARTS, add_parts
@@ -25,6 +24,7 @@ from dis_lightning.commands.trainer import add_trainer, refused, repeat_bits
 from dis_lightning.data import ImageData
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics import default_metrics
+from dis_lightning.parents import exit_with_parent
 from dis_lightning.processes import require_slurm_tasks, waiting_aloud
 from dis_lightning.report import report
 from dis_lightning.solvers import Solver

@@ -40,7 +40,13 @@ class Definition(NamedTuple):
     """All else that another number of that name may differ in."""
 
 
-def report(folders: Sequence[Path], output: Path, max_images: int = 100, max_samples: int = 8) -> Path:
+def report(
+    folders: Sequence[Path],
+    output: Path,
+    max_images: int = 100,
+    max_samples: int = 8,
+    labels: Sequence[str] | None = None,
+) -> Path:
     """Write a report of finished runs: the page, and its tables as Markdown and LaTeX beside it.
 
     Args:
@@ -48,6 +54,7 @@ def report(folders: Sequence[Path], output: Path, max_images: int = 100, max_sam
         output: where the page goes, `.html`; the tables have its name with `.md` and `.tex`.
         max_images: number of images to show, the first ones.
         max_samples: number of posterior samples of each to show.
+        labels: what the runs are called, each otherwise; by default the ends of their paths.
 
     Returns:
         The page's path.
@@ -62,7 +69,7 @@ def report(folders: Sequence[Path], output: Path, max_images: int = 100, max_sam
         raise InvalidValueError(
             f"A report needs at least one image and one sample, but got {max_images}, {max_samples}."
         )
-    runs = read_runs(folders)
+    runs = read_runs(folders, labels)
     tables = make_tables(runs)
     # A file name of a data set may hold bytes that are no text.
     write_atomically(output, render(runs, max_images, max_samples).encode(errors="backslashreplace"))

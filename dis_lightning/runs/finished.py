@@ -95,11 +95,12 @@ class Run:
         return str(part["class_path"]).rpartition(".")[2] if isinstance(part, dict) else ""
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
+def read_runs(folders: Sequence[Path], labels: Sequence[str] | None = None) -> list[Run]:
     """Read finished runs.
 
     Args:
         folders: the run folders, each once.
+        labels: what they are called; by default the ends of their paths.
 
     Raises:
         FileNotFoundError: if a folder is not there, or a file of one is gone.
@@ -107,7 +108,8 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """
     if not folders:
         raise InvalidValueError("A report needs at least one run folder.")
-    return [_read(folder, label) for folder, label in zip(folders, _labels(folders), strict=True)]
+    ends = _labels(folders)
+    return [_read(folder, label) for folder, label in zip(folders, labels or ends, strict=True)]
 
 
 def differences(runs: Sequence[Run]) -> dict[str, list[str]]:

@@ -28,11 +28,13 @@ class FolderLock:
     """The right to write into a run folder.
 
     Args:
-        folder: the run folder; made if it is not there.
+        folder: the run folder, or that of a sweep; made if it is not there.
+        option: by which another folder is named.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, option: str = "--writer.folder") -> None:
         self.folder = folder
+        self._other = f"another folder ({option})"
         self._owner = folder / ".owner"
         self._lease = SoftFileLease(folder / ".lock", lease_duration=LEASE, thread_local=False)
 
@@ -45,7 +47,7 @@ class FolderLock:
         Raises:
             UnusablePathError: if the folder cannot be written to, or another command is at work there.
         """
-        with usable(self.folder, "Give another folder (--writer.folder)."):
+        with usable(self.folder, f"Give {self._other}."):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 self._lease.acquire(timeout=0)
@@ -73,8 +75,7 @@ class FolderLock:
             self._lease.acquire(timeout=-1 if wait else 1.5 * LEASE if elsewhere else 0)
         except Timeout as error:
             raise UnusablePathError(
-                f"{self._whom()} is at work in {self.folder}; wait until it ends, or choose another folder "
-                "(--writer.folder)."
+                f"{self._whom()} is at work in {self.folder}; wait until it ends, or choose {self._other}."
             ) from error
 
     def _whom(self) -> str:

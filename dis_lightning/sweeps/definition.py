@@ -4,7 +4,9 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +15,28 @@ from typing import Any
 import yaml
 
 from dis_lightning.errors import InvalidValueError, MissingFileError
+from dis_lightning.files import expanded
+from dis_lightning.renamed import nearest
 
 __all__ = ["Hyperband", "Sweep", "choices", "interval", "read_sweep"]
 
 METHODS = ("grid", "random", "bayes")
+KEYS = {
+    "": {
+        *("program", "command", "method", "metric", "parameters", "early_terminate", "run_cap", "name"),
+        *("description", "project", "entity"),  # of W&B's pages alone
+    },
+    "metric": {"name", "goal", "target"},
+    "parameters": {"value", "values", "min", "max", "distribution"},
+    "early_terminate": {"type", "min_iter", "max_iter", "s", "eta"},
+}
+"""What is known in a sweep's file, and in its parts."""
+EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+"""A number that YAML takes for a text, for want of a point or a sign."""
 BANDS = 20
 """More rounds of trials than anyone has."""
+MOST = 10**12
+"""More batches than anyone has."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +89,13 @@ class Sweep:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve digits that another definition does not share; how many trials are run is no part of it."""
-        content = [self.method, self.metric, self.maximize, self.parameters, self.command]
-        content += [asdict(self.hyperband)] if self.hyperband else []
+        """Twelve digits that no other trials share: of their values and their command, with the files it names.
+
+        How many trials there are is no part of it, nor the metric, unless values or early ends depend on it.
+        """
+        content: list[Any] = [self.method, self.parameters, self.command, _contents(self.command)]
+        if self.method == "bayes" or self.hyperband:
+            content += [self.metric, self.maximize, self.hyperband and asdict(self.hyperband)]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def values(self, seed: int) -> Iterator[dict[str, Any]]:
@@ -117,16 +139,28 @@ def read_sweep(file: Path) -> Sweep:
         raise InvalidValueError(f"{file} is no YAML file: {error}") from error
     if not isinstance(content, dict):
         raise InvalidValueError(f"{file} needs keys such as method, metric and parameters.")
+    _require_known(file, "", content)
     metric, parameters, command = (content.get(key) for key in ("metric", "parameters", "command"))
     if content.get("method") not in METHODS:
         raise InvalidValueError(f"{file}: method is {content.get('method')!r}; take one of {', '.join(METHODS)}.")
     if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
-        raise InvalidValueError(f"{file} needs metric.name, a name that loggers get, such as x/psnr.")
+        raise InvalidValueError(f"{file} needs metric.name, a name that loggers get, such as metrics/psnr.")
+    _require_known(file, "metric", metric)
     if (goal := metric.get("goal", "minimize")) not in ("minimize", "maximize"):
         raise InvalidValueError(f"{file}: metric.goal is {goal!r}; take minimize or maximize.")
     if not isinstance(parameters, dict) or not all(isinstance(one, dict) for one in parameters.values()):
         raise InvalidValueError(f"{file} needs parameters: by dotted key, each with value, values, or min and max.")
-    for key in parameters:
+    try:
+        json.dumps(parameters)
+    except TypeError as error:
+        raise InvalidValueError(f"{file}: parameters take numbers, texts and lists of them ({error}).") from error
+    for key, parameter in parameters.items():
+        if not isinstance(key, str):
+            raise InvalidValueError(
+                f"{file}: parameters are named by dotted keys, such as model.scale, but got {key!r}."
+            )
+        _require_known(file, "parameters", parameter)
+        parameters[key] = {name: _number(value) for name, value in parameter.items()}
         if inner := next((other for other in parameters if other.startswith(f"{key}.")), None):
             raise InvalidValueError(
                 f"{file}: parameters has {key} and {inner}, which is a part of it; give one of them."
@@ -136,14 +170,40 @@ def read_sweep(file: Path) -> Sweep:
     cap = content.get("run_cap")
     if cap is None and content["method"] != "grid":
         raise InvalidValueError(f"{file} needs run_cap, the number of trials: {content['method']} has no end.")
-    if cap is not None and (not isinstance(cap, int) or cap < 1):
+    if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
         raise InvalidValueError(f"{file}: run_cap is {cap!r}; take a whole number from 1 on.")
     words = [word.replace("${program}", str(content.get("program", ""))) for word in map(str, command)]
-    name = str(content.get("name", file.stem))
+    name = str(content.get("name") or file.stem)
+    if name in (".", "..") or set(name) & set("/\\\0"):
+        raise InvalidValueError(f"{file}: name is that of a folder, and cannot be {name!r}.")
     early = _hyperband(file, content.get("early_terminate"))
     sweep = Sweep(name, content["method"], metric["name"], goal == "maximize", parameters, words, cap, early)
     next(sweep.values(0))  # what cannot be drawn is told now
     return sweep
+
+
+def _require_known(file: Path, part: str, content: dict[str, Any]) -> None:
+    """Refuse what would not be heeded."""
+    for key in content:
+        if key not in KEYS[part]:
+            known = ", ".join(sorted(KEYS[part]))
+            where = f"{part}: " if part else ""
+            meant = nearest(str(key), KEYS[part])
+            raise InvalidValueError(f"{file}: {where}{key} is not known here. {meant}Known: {known}.")
+
+
+def _number(value: Any) -> Any:
+    """A value, in which texts such as 1e-3 are the numbers that they were meant to be."""
+    if isinstance(value, list):
+        return [_number(one) for one in value]
+    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
+
+
+def _contents(command: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of the files that a command names, by their names."""
+    names = {word.rpartition("=")[2] for word in command}
+    files = {name: expanded(name) for name in sorted(names) if name and os.path.isfile(expanded(name))}
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
 
 
 def _hyperband(file: Path, content: Any) -> Hyperband | None:
@@ -152,20 +212,21 @@ def _hyperband(file: Path, content: Any) -> Hyperband | None:
         return None
     if not isinstance(content, dict) or content.get("type") != "hyperband":
         raise InvalidValueError(f"{file}: early_terminate is {content!r}; give type hyperband, and min_iter.")
+    _require_known(file, "early_terminate", content)
     eta = content.get("eta", 3)
     least, most, brackets = (content.get(key) for key in ("min_iter", "max_iter", "s"))
     counts: list[Any] = [least] if least is not None else [most, brackets]
-    whole = all(isinstance(number, int) and number >= 1 for number in counts)
+    whole = all(isinstance(number, int) and not isinstance(number, bool) and 1 <= number < MOST for number in counts)
     if not whole or not isinstance(eta, int | float) or not 1 < eta < math.inf:
         raise InvalidValueError(
             f"{file}: early_terminate needs min_iter, or max_iter and s, whole numbers from 1 on, and eta above "
             f"1, but is {content!r}."
         )
     if least is not None:
-        found = [least * eta**k for k in range(BANDS)]
+        found = [least * min(eta, MOST) ** k for k in range(BANDS)]
     else:
-        found = [counts[0] / eta**k for k in range(1, counts[1] + 1)]
-    return Hyperband(tuple(sorted({int(band) for band in found if band >= 1})), float(eta))
+        found = [counts[0] / eta**k for k in range(1, min(counts[1], BANDS) + 1)]
+    return Hyperband(tuple(sorted({int(band) for band in found if 1 <= band < MOST})), float(eta))
 
 
 def choices(key: str, parameter: dict[str, Any]) -> list[Any]:
@@ -188,8 +249,11 @@ def interval(key: str, parameter: dict[str, Any]) -> tuple[str, Any, Any]:
         ValueError: if it has none that is known.
     """
     low, high = parameter.get("min"), parameter.get("max")
-    if not isinstance(low, int | float) or not isinstance(high, int | float) or low > high:
-        raise InvalidValueError(f"parameters: {key} needs value, values, or numbers min <= max.")
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high))
+    if low is None or high is None or not numbers or not -math.inf < low <= high < math.inf:
+        raise InvalidValueError(
+            f"parameters: {key} needs value, values, or finite numbers min <= max, but got {low!r} and {high!r}."
+        )
     whole = isinstance(low, int) and isinstance(high, int)
     kind = parameter.get("distribution", "int_uniform" if whole else "uniform")
     if not {"int_uniform": whole, "uniform": True, "log_uniform_values": low > 0}.get(str(kind), False):

@@ -44,8 +44,26 @@ def write_results(sweep: Sweep, trials: Sequence[Trial]) -> list[tuple[Trial, En
     if ending.entry is not None:
         write_atomically(folder / "best.yaml", yaml.safe_dump(_nested(best.values), sort_keys=False).encode())
     if finished := [trial.folder for trial, ending in found if ending.finished]:
-        report(finished, folder / "report.html")
+        labels = [_label(sweep, trial) for trial, ending in found if ending.finished]
+        report(finished, folder / "report.html", labels=labels if len(set(labels)) == len(labels) else None)
     return found
+
+
+def short_keys(sweep: Sweep) -> list[str]:
+    """The last words of the parameters' keys, or all of them where these are not enough."""
+    last = [key.rpartition(".")[2] for key in sweep.parameters]
+    return last if len(set(last)) == len(last) else list(sweep.parameters)
+
+
+def shown(value: Any) -> str:
+    """A value for people."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _label(sweep: Sweep, trial: Trial) -> str:
+    """What a trial is called on the page: the values that others may not share."""
+    parts = zip(short_keys(sweep), sweep.parameters.values(), trial.values.values(), strict=True)
+    return ", ".join(f"{key}={shown(value)}" for key, parameter, value in parts if "value" not in parameter)
 
 
 def _plot(sweep: Sweep, key: str, found: Sequence[tuple[Trial, Ending]], folder: Path, logarithmic: bool) -> None:
@@ -67,7 +85,11 @@ def _plot(sweep: Sweep, key: str, found: Sequence[tuple[Trial, Ending]], folder:
 
 def _nested(values: dict[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
+    whole = {key.split(".init_args.")[0] for key in values if ".init_args." in key}
     for key, value in values.items():
+        head, _, rest = key.partition(".")
+        if head in whole and not rest.startswith(("init_args.", "class_path")):  # in one spelling, as a file must be
+            key = f"{head}.init_args.{rest}"
         *parents, last = key.split(".")
         part = nested
         for parent in parents:

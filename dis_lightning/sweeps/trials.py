@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dis_lightning.errors import UserError
+from dis_lightning.errors import InvalidValueError, UserError
 from dis_lightning.files import write_atomically
+from dis_lightning.parents import PARENT
+from dis_lightning.renamed import nearest
 from dis_lightning.runs.finished import read_runs
 from dis_lightning.sweeps.definition import Hyperband, Sweep
 from dis_lightning.sweeps.search import Bayes, Listed, Search, Values
@@ -68,7 +70,8 @@ class Trial:
     def all(cls, folder: Path) -> list["Trial"]:
         """Those that have begun in the folder of a sweep, by the time they did."""
         files = sorted(folder.glob("*.values.json"), key=lambda file: (file.stat().st_mtime_ns, file.name))
-        return [cls.of(json.loads(file.read_text(encoding="utf-8")), folder) for file in files]
+        found = [cls.of(values, folder) for file in files if (values := _read(file)) is not None]
+        return [trial for trial in found if trial._values.exists()]  # a file of another name was changed
 
     @property
     def log(self) -> Path:
@@ -85,17 +88,23 @@ class Trial:
         """Says why it was ended early; not there where it was not."""
         return self.folder.with_suffix(".stopped")
 
+    @property
+    def _values(self) -> Path:
+        return self.folder.with_suffix(".values.json")
+
     def begin(self) -> None:
         """Write its values down, once."""
-        file = self.folder.with_suffix(".values.json")
-        if not file.exists():
-            write_atomically(file, json.dumps(self.values).encode())
+        if _read(self._values) is None:
+            write_atomically(self._values, json.dumps(self.values).encode())
 
     def ending(self, metric: str) -> Ending:
         """How it has ended.
 
         Args:
             metric: the flattened name of the metric, `section/name`.
+
+        Raises:
+            ValueError: if the run has no metric of that name.
         """
         try:
             run = read_runs([self.folder])[0]
@@ -103,9 +112,11 @@ class Trial:
             return Ending(self.stopped.read_text(encoding="utf-8") if self.stopped.exists() else "failed")
         if lost := run.summary["diverged"]["count"]:
             return Ending(f"finished, {lost} samples diverged", finished=True)
-        section, _, name = metric.partition("/")
-        entry: dict[str, Any] | None = run.sections.get(section, {}).get(name)
-        return Ending("finished", True, None if entry is None or entry["mean"] is None else entry)
+        known = {f"{section}/{name}": entry for section, part in run.sections.items() for name, entry in part.items()}
+        if metric not in known:
+            meant = nearest(metric, known) or nearest(f"metrics/{metric}", known)
+            raise InvalidValueError(f"{self.folder} has no metric {metric!r}. {meant}It has {', '.join(known)}.")
+        return Ending("finished", True, None if known[metric].get("mean") is None else known[metric])
 
     def so_far(self, sweep: Sweep) -> list[float]:
         """The running means of the sweep's metric, one for each batch; the worst where all samples have diverged."""
@@ -160,8 +171,10 @@ def run_trials(
 
     Returns:
         All trials of the sweep, in the order in which they were chosen.
+
+    Raises:
+        ValueError: if a trial that is finished has no such metric, or the command is no program.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     search, earlier = _search(sweep, folder, seed)
     chosen = {trial.folder: trial for trial in earlier}
     at_work: dict[Path, Future[Ending]] = {}
@@ -225,12 +238,17 @@ def as_process(words: list[str], log: Path, stop: Callable[[], str | None]) -> i
         Its exit status, or why it was ended.
     """
     # A file that logs to W&B needs no account here, unless its user says otherwise.
-    environment = {"WANDB_MODE": "disabled", **os.environ}
+    environment = {"WANDB_MODE": "disabled", **os.environ, PARENT: str(os.getpid())}
     with log.open("wb") as told:
         # In a session of its own: what a terminal sends is for the sweep, which ends its trials.
-        process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=told, stderr=told, env=environment, start_new_session=True
-        )
+        try:
+            process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=told, stderr=told, env=environment, start_new_session=True
+            )
+        except OSError as error:
+            raise InvalidValueError(
+                f"The sweep's command cannot be run, {words[0]}: {error.strerror}; begin it with dis-lightning."
+            ) from error
         while True:
             try:
                 return process.wait(LOOK)
@@ -239,6 +257,15 @@ def as_process(words: list[str], log: Path, stop: Callable[[], str | None]) -> i
                     process.send_signal(signal.SIGTERM)
                     process.wait()
                     return reason
+
+
+def _read(file: Path) -> Values | None:
+    """What a file of values holds; None where there is none, or it is damaged."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+        return None
+    return values if isinstance(values, dict) else None
 
 
 def _run(

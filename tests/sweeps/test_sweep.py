@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -17,6 +18,7 @@ from small_run import ROOT, SMALL
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.runs.finished import read_runs
 from dis_lightning.sweeps import read_sweep
+from dis_lightning.sweeps.results import _nested
 
 GRID = {
     "name": "small",
@@ -74,11 +76,43 @@ def test_failing_trial_reports_itself_and_a_killed_sweep_goes_on(tmp_path: Path)
     assert printed["model"]["init_args"]["scale"] == best["model"]["init_args"]["scale"]
 
 
+def test_numbers_that_yaml_takes_for_texts_are_numbers(tmp_path: Path) -> None:
+    sweep = read_sweep(written(tmp_path, parameters={"a": {"values": ["1e-3", "x", 2]}}))
+    assert [values["a"] for values in sweep.values(0)] == [0.001, "x", 2]
+
+
+def test_another_file_in_the_command_is_another_sweep_and_another_metric_of_a_grid_is_not(tmp_path: Path) -> None:
+    base = tmp_path / "base.yaml"
+    command = ["dis-lightning", "predict", f"--config={base}", "${args}"]
+    found = []
+    for content, metric in (("threads: 1", "psnr"), ("threads: 1", "ssim"), ("threads: 2", "psnr")):
+        base.write_text(content)
+        changes = {"command": command, "metric": {"name": f"metrics/{metric}"}}
+        found.append(read_sweep(written(tmp_path, **changes)).fingerprint)
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_metric_that_no_run_has_ends_the_sweep_at_its_first_trial(tmp_path: Path) -> None:
+    ended = start(written(tmp_path, metric={"name": "psnr"}, parameters={"model.scale": {"values": [1.0, 2.0]}}))
+    output = ended.communicate()[0]
+    assert ended.returncode == 2
+    assert "has no metric 'psnr'. Did you mean `metrics/psnr`?" in output
+    assert len(list(tmp_path.glob("out/*/*/metrics.json"))) == 1
+
+
+def test_best_values_are_written_in_one_spelling() -> None:
+    values = {"model.num_samples": 2, "model.init_args.scale": 3.0, "data.size": 8}
+    assert _nested(values) == {"model": {"init_args": {"num_samples": 2, "scale": 3.0}}, "data": {"size": 8}}
+
+
 def test_a_sweep_that_is_ended_ends_its_trials_and_the_next_goes_on_with_them(tmp_path: Path) -> None:
     long = ["${env}", "dis-lightning", "predict", *SMALL, "--data.batch_size=1", "--data.num_images=500", "${args}"]
     first = start(written(tmp_path, command=long))
     while not list(tmp_path.glob("out/*/*/records/*")) and first.poll() is None:
         time.sleep(0.1)
+    second = start(tmp_path / "sweep.yaml")
+    assert "is at work in" in second.communicate()[0]
+    assert second.returncode == 2
     first.terminate()
     output = first.communicate()[0]
     assert first.returncode == 130
@@ -86,6 +120,15 @@ def test_a_sweep_that_is_ended_ends_its_trials_and_the_next_goes_on_with_them(tm
     (log,) = tmp_path.glob("out/*/*.log")
     assert "ended by SIGTERM" in log.read_text()
     assert not log.with_suffix(".stopped").exists()
+
+    third = start(tmp_path / "sweep.yaml")
+    while "images: 0/500" not in log.read_text() and third.poll() is None:
+        time.sleep(0.1)
+    third.kill()
+    third.communicate()
+    while "ended by SIGTERM" not in log.read_text():  # with the sweep, not with its 500 images
+        assert "images: 500/500" not in log.read_text()
+        time.sleep(0.1)
 
 
 def test_random_draws_are_those_of_the_seed_and_a_longer_sweep_begins_with_them(tmp_path: Path) -> None:
@@ -117,6 +160,14 @@ def test_random_draws_are_those_of_the_seed_and_a_longer_sweep_begins_with_them(
         ({"command": ["predict"]}, "args"),
         ({"parameters": {"a": {"min": 1, "max": 2}}}, "in a grid"),
         ({"parameters": {"a": {"value": 1}, "a.b": {"value": 2}}}, "a.b, which is a part"),
+        ({"parameters": {1: {"value": 1}}}, "named by dotted keys"),
+        ({"parameters": {"a": {"values": [date(2026, 1, 1)]}}}, "numbers, texts and lists"),
+        ({"parameters": {"a": {"values": [1], "distrbution": "uniform"}}}, "Did you mean .distribution"),
+        ({"metric": {"name": "metrics/psnr", "gaol": "maximize"}}, "Did you mean .goal"),
+        ({"runcap": 3}, "Did you mean .run_cap"),
+        ({"run_cap": True}, "run_cap is True"),
+        ({"name": "../up"}, "name is that of a folder"),
+        ({"method": "random", "run_cap": 2, "parameters": {"a": {"min": float("nan"), "max": 1.0}}}, "finite numbers"),
     ],
 )
 def test_what_is_no_sweep_is_refused(tmp_path: Path, changes: dict[str, object], told: str) -> None:
