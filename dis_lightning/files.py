@@ -13,6 +13,10 @@ __all__ = ["expanded", "flush", "usable", "write_atomically"]
 REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your share of the disk is used up",
+    errno.EFBIG: "a file may not become so large there",
+    errno.EIO: "the disk has an error",
+    errno.ESTALE: "it is no longer connected",
+    errno.ELOOP: "it is a link in a circle",
     errno.EACCES: "you may not write there",
     errno.EPERM: "you may not write there",
     errno.EROFS: "it is read-only",

@@ -5,7 +5,9 @@ import select
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TextIO
 
 from dis_lightning import __version__
@@ -52,15 +54,20 @@ def main(args: list[str] | None = None) -> None:
         SystemExit: with status 2 and one message on a user's mistake. The environment variable `DIS_LIGHTNING_DEBUG`
             shows the traceback instead.
     """
-    if not sys.flags.safe_path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # `python -m` does so too: classes of one's own are found there
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may have letters that a terminal does not know
+    with suppress(FileNotFoundError):  # a folder that was removed
+        if not sys.flags.safe_path and os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())  # `python -m` does so too: classes of one's own are found there
     try:
         try:
             _command(sys.argv[1:] if args is None else args)
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # as it is where the shell has closed it
+                sys.stdout.flush()
     except BrokenPipeError:
-        unread = [stream for stream in (sys.stdout, sys.stderr) if _unread(stream)]
+        unread = [stream for stream in (sys.stdout, sys.stderr) if stream is not None and _unread(stream)]
         if not unread:
             raise
         for stream in unread:  # what Python still writes there when it ends

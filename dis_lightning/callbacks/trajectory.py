@@ -1,6 +1,7 @@
 """How an image comes to be: the moving image and the estimate of the clean one, step by step."""
 
 import io
+import sys
 from fractions import Fraction
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -73,6 +74,7 @@ class Trajectory(Callback):
         self.film = film
         self._rows: dict[int, int] = {}
         self._frames: list[Tensor] = []
+        self._missed: list[int] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the run folder."""
@@ -104,13 +106,23 @@ class Trajectory(Callback):
     ) -> None:
         """Write the films."""
         self._look_away(pl_module)
-        if not self._frames:
+        if not self._frames:  # it was finished before
+            self._missed += [index for index in self._rows if not self._folder.trajectory(index, self.film).exists()]
             return
         for index, film in zip(self._rows, torch.stack(self._frames, dim=1), strict=True):
             content = _mp4(film, self.milliseconds) if self.film == "mp4" else _gif(film, self.milliseconds)
             write_atomically(self._folder.trajectory(index, self.film), content)
             for logger in trainer.loggers:
                 log_picture(logger, f"trajectory/{index:05d}", torch.cat(list(film), dim=2))
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell of films that could not be made."""
+        if self._missed:
+            print(
+                f"dis-lightning: no films of {len(self._missed)} images, which were finished before; to have them, "
+                "choose another folder (--writer.folder)",
+                file=sys.stderr,
+            )
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Let go of the solver."""

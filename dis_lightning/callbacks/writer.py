@@ -14,7 +14,8 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from dis_lightning.callbacks.loggers import log_picture
-from dis_lightning.data.base import data_of
+from dis_lightning.data import FolderData, MeasurementData
+from dis_lightning.data.base import ImageData, data_of
 from dis_lightning.described import description
 from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.files import expanded
@@ -25,6 +26,7 @@ from dis_lightning.operators.base import LabelOperator, Operator
 from dis_lightning.processes import meet, require_slurm_tasks
 from dis_lightning.runs.companions import Companions, by_first
 from dis_lightning.runs.configuration import check_configuration, fingerprint
+from dis_lightning.runs.contents import check_contents, contents
 from dis_lightning.runs.folder import Kept, RunFolder, read_png
 from dis_lightning.runs.grid import draw_grid
 from dis_lightning.runs.lock import FolderLock
@@ -83,6 +85,8 @@ class Writer(Callback):
             raise InvalidValueError(
                 f"A grid needs at least one image and one sample, but got {grid_images}, {grid_samples}."
             )
+        if str(folder).strip() in ("", "null"):
+            raise InvalidValueError(f"A run needs a folder, but got --writer.folder={str(folder)!r}; name one.")
         self.folder = RunFolder(expanded(folder))
         self.grid_images = grid_images
         self.grid_samples = grid_samples
@@ -104,11 +108,13 @@ class Writer(Callback):
                 "fewer images instead (--data.num_images)."
             )
         require_slurm_tasks(trainer.world_size)
+        _require_outside(self.folder.path, data_of(trainer))
         self._open(trainer)
         if self.configuration is None:
             pl_module.load(trainer.strategy.root_device)  # so that it is described the same whoever has read it before
         configuration = self.configuration or _describe(pl_module, trainer)
         check_configuration(self.folder, configuration, write=trainer.is_global_zero)
+        check_contents(self.folder, contents(configuration), write=trainer.is_global_zero)
         self._made_by = fingerprint(configuration)
         pl_module.recall = self._recall
         self._indices, self._reused = [], set()
@@ -131,8 +137,9 @@ class Writer(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Let go of the folder and the solver; a run that made nothing leaves no configuration either."""
-        if self._lock.mine and not self.folder.indices():
+        if self._lock.mine and not self.folder.indices() and not self.folder.samples.exists():
             self.folder.configuration.unlink(missing_ok=True)
+            self.folder.contents.unlink(missing_ok=True)
         if self._companions is not None:
             self._companions.leave(early=True)
         self._let_go(pl_module)
@@ -151,6 +158,9 @@ class Writer(Callback):
         for index, image in zip(indices, kept, strict=True):
             self._indices.append(index)
             self._check_same(index, image)
+        if not self._reused.issuperset(indices):
+            for index in indices:  # the whole batch is new, as it was the first time
+                self.folder.forget(index)
         self.folder.write(indices, kept, outputs.draws, self._made_by)
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -184,6 +194,7 @@ class Writer(Callback):
             self._companions = Companions(self.folder.path, group, first_here=trainer.local_rank == 0)
 
     def _take(self) -> None:
+        self.folder.require_own()
         self._lock.acquire()
         self.folder.sweep()
 
@@ -208,11 +219,9 @@ class Writer(Callback):
         return _Share(indices, found, sum(part.reused for part in shares))
 
     def _recall(self, indices: Tensor) -> Draws | None:
-        """Read a finished batch back; forget a broken one, which is then computed whole, as it was the first time."""
+        """Read a finished batch back; one that is not whole is computed whole, as it was the first time."""
         draws = self.folder.recall(indices.tolist())
         if draws is None:
-            for index in indices.tolist():
-                self.folder.forget(index)
             self.folder.metrics.unlink(missing_ok=True)
         else:
             self._reused.update(indices.tolist())
@@ -235,6 +244,18 @@ class Writer(Callback):
         if self._on_step in solver.observers:
             solver.observers.remove(self._on_step)
         self._lock.release()
+
+
+def _require_outside(run: Path, data: ImageData | None) -> None:
+    """Refuse a run folder among the pictures of its data, where its own would be taken for images the next time."""
+    if not isinstance(data, FolderData | MeasurementData):
+        return
+    place, images = run.resolve(), expanded(data.root).resolve()
+    if images in (place, *place.parents):
+        raise InvalidValueError(
+            f"The run folder {run} lies among the images of the data, {data.root}, and its pictures would be taken for "
+            "some of them; choose a folder elsewhere (--writer.folder)."
+        )
 
 
 def _kept(outputs: Reconstruction, operator: Operator) -> list[Kept]:

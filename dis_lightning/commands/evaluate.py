@@ -59,6 +59,8 @@ def _device(name: str) -> str:
     import torch
 
     try:
-        return str(torch.zeros(0, device=name).device)
-    except (AssertionError, RuntimeError) as error:
+        probe = torch.zeros(1, device=name)
+        probe.tolist()  # which `meta` cannot
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"device {name} cannot be used here; take cpu, or a device of this machine.") from error
+    return str(probe.device)

@@ -244,10 +244,10 @@ class File(Source):
     def arguments(self) -> dict[str, Any]:
         """Those that `save_network` wrote into the file, or those of the card that the file is named after."""
         if self.ours():
-            written: dict[str, Any] = json.loads(read_metadata(self.path)["arguments"])
-            return written
+            return _written(self.path, read_metadata(self.path)["arguments"])
         if card := self.card():
             return card.arguments
+        self.weights()  # what is damaged, or holds no weights, is told so first
         raise InvalidValueError(
             f"Nothing says how the network in {self.path} is built. Give its arguments (those of UNet; for a file of "
             "guided-diffusion also attention_order), or write it with save_network to a file that says them; or name "
@@ -277,6 +277,19 @@ class File(Source):
     def weights(self) -> dict[str, Tensor]:
         """See `Source`."""
         return read_tensors(self.path)
+
+
+def _written(path: Path, text: str) -> dict[str, Any]:
+    """The arguments that `save_network` has written into a file."""
+    try:
+        arguments = json.loads(text)
+    except json.JSONDecodeError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise InvalidValueError(
+            f"{path} is damaged: its `arguments` are {text[:40]!r}; write it with save_network again."
+        )
+    return arguments
 
 
 @dataclass(frozen=True)

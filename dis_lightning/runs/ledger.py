@@ -1,6 +1,7 @@
 """The run folder: a ledger with one record per finished image. Every file of it is named here.
 
     config.yaml               the whole configuration
+    contents.json             SHA-256 of the files that it names: weights, masks, one's own code
     samples/00017_00.png      posterior sample 0 of image 17, 8 bit; none for a sample that diverged
     sources/00017.png         the clean image
     measurements/00017.png    the measurement, as a picture; a map of classes is an indexed one, in the classes' colours
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dis_lightning.errors import InvalidValueError, MissingFileError
+from dis_lightning.errors import InvalidValueError, MissingFileError, UnusablePathError
 
 __all__ = ["Ledger", "digest_of"]
 
@@ -40,6 +41,11 @@ class Ledger:
     def configuration(self) -> Path:
         """What the run is made of."""
         return self.path / "config.yaml"
+
+    @property
+    def contents(self) -> Path:
+        """What is in the files that the configuration names."""
+        return self.path / "contents.json"
 
     @property
     def metrics(self) -> Path:
@@ -84,7 +90,24 @@ class Ledger:
 
     def indices(self) -> list[int]:
         """The images that have a record, in order."""
-        return sorted(int(file.stem) for file in self._records.glob("*.json"))
+        return sorted(int(file.stem) for file in self._records.glob("*.json") if file.stem.isdecimal())
+
+    def require_own(self) -> None:
+        """Refuse a folder that is of no run, but holds files that a run would write over.
+
+        Raises:
+            UnusablePathError: if there are such files.
+        """
+        if self.configuration.exists() or self.indices():
+            return
+        tables = [self.page.with_suffix(ending) for ending in (".md", ".tex")]
+        folders = [self.samples, self.path / "sources", self.path / "measurements"]
+        for place in (self.metrics, self.results, self.grid, self.page, *tables, *folders):
+            if place.exists():
+                raise UnusablePathError(
+                    f"{self.path} is no run folder, and its {place.name} would be written over; choose a new folder "
+                    "(--writer.folder), or remove what is not needed there."
+                )
 
     def finished(self, index: int) -> bool:
         """Whether an image has a record that is whole."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.files import flush, write_atomically
 from dis_lightning.runs.configuration import FREE, SHARD, check_configuration, leaves, read_configuration
+from dis_lightning.runs.contents import check_contents, read_contents
 from dis_lightning.runs.folder import RunFolder
 from dis_lightning.runs.grid import draw_grid
 from dis_lightning.runs.lock import FolderLock
@@ -54,12 +55,15 @@ def merge(runs: Sequence[Path], output: Path) -> RunFolder:
     whole["data"]["init_args"]["shard"] = None
     whole["writer"]["folder"] = str(output)
     folder = RunFolder(output)
+    folder.require_own()
     check_configuration(folder, whole, write=False)
-    lock = FolderLock(output)
+    check_contents(folder, read_contents(parts[0].folder), write=False)
+    lock = FolderLock(output, "--output")
     lock.acquire()
     try:
         folder.sweep()
         check_configuration(folder, whole, write=True)
+        check_contents(folder, read_contents(parts[0].folder), write=True)
         for part in parts:
             _copy(part, output)
         first = [folder.require(index) for part in parts for index in part.indices][: whole["writer"]["grid_images"]]
@@ -91,6 +95,7 @@ def _require_same(parts: Sequence[_Part]) -> None:
     """Refuse runs whose images or metrics are not made alike: those of one run are."""
     settings = [
         {key: value for key, value in leaves(part.configuration) if key == "trainer.callbacks" or not _free(key)}
+        | {f"content of {key}": digest for key, digest in read_contents(part.folder).items()}
         for part in parts
     ]
     for part, given in zip(parts[1:], settings[1:], strict=True):
