@@ -1,12 +1,13 @@
 """The command line in one process: composition, overrides, and what a user's mistakes get."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from small_run import SMALL
+from small_run import ROOT, SMALL
 
 from dis_lightning.main import main
 
@@ -48,7 +49,7 @@ def test_a_missing_part_is_named_with_the_remedy(name: str, capsys: pytest.Captu
         ("--operator=AveragePol", "AveragePool"),
         ("--config=configs/none.yaml", "configs/none.yaml"),
         ("--operator.factor=two", "two"),
-        ("--operator.factor=0", "factor >= 1, but got 0"),
+        ("--operator.factor=0", "factor >= 1, a whole number, but got factor=0"),
         ("--model.scale=-1", "scale >= 0, but got -1"),
         ("--model.num_samples=0", "num_samples >= 1"),
         ("--model.levels.steps=0", "steps >= 1"),
@@ -97,6 +98,18 @@ def test_a_folder_of_another_configuration_is_refused(tmp_path: Path, capsys: py
     assert "model.init_args.scale: 20.0 there, 3.0 now" in message
     assert "data.init_args.num_images: 5 there, 4 now" in message
     assert "--writer.folder" in message
+
+
+def test_a_closed_stream_a_folder_that_is_gone_and_a_terminal_of_few_letters_are_no_errors(tmp_path: Path) -> None:
+    place, call = tmp_path / "gone", f"{sys.executable} -m dis_lightning"
+    script = (
+        f"mkdir {place} && cd {place} && rmdir {place} && {call} --version >&- && {call} --version && {call} h\u00fc"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout.startswith("dis-lightning ")
+    assert done.stderr.startswith("dis-lightning: there is no command 'h\\xfc'")
 
 
 @pytest.mark.parametrize("command", [["-m", "dis_lightning"], [str(Path(sys.executable).with_name("dis-lightning"))]])

@@ -1,11 +1,12 @@
 """What the user is told of a mistake: what came, what was needed, and what to do, in one message."""
 
+import ast
 import inspect
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pydoc import locate
 from typing import NamedTuple, cast
 
@@ -181,6 +182,12 @@ def _other_class(complaint: Complaint, name: str, keys: Iterable[str]) -> str:
 
 
 def _no_class(complaint: Complaint, kind: str, keys: Iterable[str]) -> str:
+    with suppress(ValueError, SyntaxError):
+        given = ast.literal_eval(complaint.value)
+        if isinstance(given, dict) and "class_path" not in given:
+            slip = next((key for key in map(str, given) if nearest(key, ["class_path"])), None)
+            if slip:
+                return f"{complaint.key}: there is no `{slip}`. {nearest(slip, ['class_path'])}"
     named = re.search(r"'class_path': '([^']+)'", complaint.value)
     value = named[1] if named else complaint.value
     came = f", but got {value}" if value and "NestedArg" not in value else ""

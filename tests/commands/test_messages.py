@@ -107,6 +107,10 @@ def test_a_mistake_on_the_command_line(argument: str, expected: str, capsys: pyt
         ({"model": {"init_args": {"levels": {"init_args": {"step": 3}}}}}, "model.levels.step: KarrasLevels has no"),
         ({"data": {"class_path": "RoomsData", "size": 8}}, "the arguments of RoomsData stand below `init_args`"),
         ({"data": {"class_path": "RoomsData", "int_args": {"size": 8}}}, "Did you mean `init_args`?"),
+        (
+            {"data": {"clas_path": "X", "init_args": {"a": {"class_path": "Y"}}}},
+            "`clas_path`. Did you mean `class_path`?",
+        ),
         ({"data": [1]}, "data needs the name of a class that can be built, but got [1]"),
         ({"model": 3}, "model needs the name of a class that can be built, but got 3"),
         ({"model": {"init_args": {"seed": None}}}, "model.seed needs a whole number, but got null"),
