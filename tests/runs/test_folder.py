@@ -284,8 +284,13 @@ def test_the_home_folder_is_meant_by_its_sign(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "writer.yaml").write_text("writer: {folder: ~/runs/a}\n")
     main(["predict", *SMALL, "--config", str(tmp_path / "writer.yaml")])
     assert (tmp_path / "runs" / "a" / "metrics.json").exists()
-    main(["report", "~/runs/a", "--output=~/page.html"])
+    for _ in range(2):
+        main(["report", "~/runs/a", "--output=~/page.html"])
     assert (tmp_path / "page.html").exists()
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", "~/runs/a", "--output=~/README.html"])
+    assert (tmp_path / "README.md").read_text() == "mine"
     main(["evaluate", "~/runs/a", "--device=cpu"])
     assert not Path("~").exists()
 
