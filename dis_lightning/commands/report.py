@@ -37,8 +37,9 @@ def report_command(args: Sequence[str]) -> None:
     options = read_arguments(parser, args)
     from dis_lightning.report import report  # late: its pictures need what the help does without
 
+    if options.output:
+        _require_free(options.output)
     output = options.output or _beside(options.runs)
-    _require_free(output)
     print(f"Report:   {report(options.runs, output, options.max_images, options.max_samples)}")
 
 
