@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ def contents(configuration: dict[str, Any]) -> dict[str, str]:
         configuration: nested keys and plain values.
 
     Returns:
-        Digests by dotted key. What ships with a package is told by its version, what a card names by its own digest.
+        Digests by dotted key; of a folder, one of all the files in it. What ships with a package is told by its
+        version, what a card names by its own digest; a script that is run may change, for it says what is run too.
     """
     parts = {key: configuration[key] for key in PARTS if key in configuration}
-    files = {key: file for key, value in leaves(parts) if (file := _file(key, value)) is not None}
-    return {key: _digest(file) for key, file in files.items()}
+    named = {key: _code(value) if key.endswith("class_path") else _place(value) for key, value in leaves(parts)}
+    return {key: _digest(place) for key, place in named.items() if place is not None}
 
 
 def check_contents(folder: Ledger, now: dict[str, str], *, write: bool) -> None:
@@ -62,26 +64,26 @@ def read_contents(folder: Ledger) -> dict[str, str]:
     return known
 
 
-def _file(key: str, value: Any) -> Path | None:
-    """The file that a value names, if it does."""
+def _place(value: Any) -> Path | None:
+    """The file or folder that a value names, if it does."""
     if not isinstance(value, str) or not value:
         return None
-    if not key.endswith("class_path"):
-        file = expanded(value)
-        return file if _is_file(file) else None
-    module = sys.modules.get(value.rpartition(".")[0])
-    code = getattr(module, "__file__", None)
-    own = code is not None and not value.startswith("dis_lightning.") and "site-packages" not in Path(code).parts
-    return Path(code) if own and code else None
+    place = expanded(value)
+    return place if os.path.isfile(place) or os.path.isdir(place) else None  # which take any text
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a text that is no name of a file
-        return False
+def _code(class_path: Any) -> Path | None:
+    """The file of a class that comes with no package."""
+    name = str(class_path).rpartition(".")[0]
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None or name == "__main__" or name.split(".")[0] == "dis_lightning":
+        return None
+    return None if "site-packages" in Path(file).parts else Path(file)
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
+def _digest(place: Path) -> str:
+    if place.is_dir():
+        files = sorted(file for file in place.iterdir() if file.is_file() and not file.name.startswith("."))
+        return hashlib.sha256(json.dumps([[file.name, _digest(file)] for file in files]).encode()).hexdigest()
+    with place.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -54,6 +54,18 @@ def test_a_mask_that_changes_under_its_name_is_noticed(tmp_path: Path, capsys: p
     predict(tmp_path / "run", *more, "--data.num_images=6")
 
 
+def test_a_mask_of_a_folder_that_changes_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "masks").mkdir()
+    white = np.full((8, 8), 255, dtype=np.uint8)
+    for index in range(5):
+        Image.fromarray(np.tril(white)).save(tmp_path / "masks" / f"{index}.png")
+    more = [*SMALL, "--config=operators/mask_inpainting", f"--operator.file={tmp_path / 'masks'}"]
+    predict(tmp_path / "run", *more)
+    predict(tmp_path / "run", *more)
+    Image.fromarray(np.triu(white)).save(tmp_path / "masks" / "4.png")
+    assert "by the same names: operator.init_args.file" in refused(capsys, tmp_path / "run", *more)
+
+
 def test_weights_and_code_that_change_under_their_names_are_noticed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
