@@ -9,6 +9,7 @@ from dis_lightning.errors import InvalidTypeError
 from dis_lightning.priors import ExactPrior, FiniteAtomPrior, GaussianMixturePrior, GaussianPrior
 
 __all__ = [
+    "coverage",
     "density_coverage",
     "log_density",
     "moment_errors",
@@ -109,6 +110,25 @@ def moment_errors(samples: Tensor, mean: Tensor, covariance: Tensor) -> tuple[fl
     samples = samples.flatten(1).double()
     shift = (samples.mean(0) - mean).norm() / covariance.trace().sqrt()
     return float(shift), float((torch.cov(samples.T) - covariance).norm() / covariance.norm())
+
+
+def coverage(samples: Tensor, truths: Tensor, level: float = 0.9) -> float:
+    """Share of the truths in the ellipsoid, in the shape of the samples, that holds the share `level` of them.
+
+    For truths from the posterior this is `level` if the samples are too. It is less if they are too narrow or far off.
+
+    Args:
+        samples: `(S, *shape)`, with S above the number of values.
+        truths: `(N, *shape)`.
+        level: share of the samples in the ellipsoid, in (0, 1).
+    """
+    samples, truths = samples.flatten(1).double(), truths.flatten(1).double()
+    precision = torch.linalg.inv(torch.cov(samples.T).reshape(len(samples[0]), -1))
+
+    def depth(x: Tensor) -> Tensor:
+        return torch.einsum("nd, de, ne -> n", x - samples.mean(0), precision, x - samples.mean(0))
+
+    return float((depth(truths) <= torch.quantile(depth(samples), level)).double().mean())
 
 
 def density_coverage(samples: Tensor, truths: Tensor, level: float = 0.9) -> float:

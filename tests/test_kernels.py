@@ -280,7 +280,7 @@ def test_other_values_out_of_range_are_refused() -> None:
         Adam(0.1, betas=(0.9, 1.0))
     with pytest.raises(ValueError, match="finite epsilon > 0"):
         Adam(0.1, epsilon=0.0)
-    with pytest.raises(ValueError, match="leapfrog_steps >= 1, but got 0"):
+    with pytest.raises(ValueError, match="leapfrog_steps >= 1, a whole number, but got leapfrog_steps=0"):
         HMC(0.1, leapfrog_steps=0)
     with pytest.raises(ValueError, match="finite prior_pull"):
         EulerMaruyama(0.1, prior_pull=math.nan)

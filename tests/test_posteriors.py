@@ -134,7 +134,7 @@ def test_no_draws_and_no_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="samples >= 1, a whole number, but got samples=0"):
         GaussianPosterior(PRIOR, 0.2, samples=0)
     for steps, sigma_min in ((0, 0.002), (2, 0.0)):
-        with pytest.raises(ValueError, match=f"steps >= 1 and sigma_min > 0, but got {steps} and {sigma_min}"):
+        with pytest.raises(ValueError, match=r"FlowPosterior needs (steps >= 1|sigma_min > 0), "):
             FlowPosterior(PRIOR, steps, sigma_min)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors import ExactPrior, FiniteAtomPrior, GaussianMixturePrior, GaussianPrior
 from studies.scores import (
+    coverage,
     density_coverage,
     log_density,
     moment_errors,
@@ -81,6 +82,16 @@ def test_errors_of_moments_are_relative_to_the_size_of_the_law() -> None:
     mean, covariance = torch.zeros(2).double(), torch.diag(torch.tensor([1.0, 3.0])).double()
     expected = (3 / 2, math.sqrt((1 + 9) / (1 + 9)))
     assert moment_errors(samples, mean, covariance) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("spread", "shift"), [(1.0, 0.0), (0.5, 0.0), (0.5, 3.0)])
+def test_coverage_tells_samples_that_are_too_narrow_or_far_off(spread: float, shift: float) -> None:
+    truths, samples = torch.randn(2, 20_000, 1, generator=torch.Generator().manual_seed(0))
+    cdf = torch.distributions.Normal(0, 1).cdf
+    # Samples hold 90 % within 1.645 of their standard deviations.
+    low, high = cdf(shift + 1.6449 * spread * torch.tensor([-1, 1]))
+    error = 5 * math.sqrt(2 * 0.9 * 0.1 / 20_000)
+    assert abs(coverage(shift + spread * samples, truths) - float(high - low)) < error
 
 
 @pytest.mark.parametrize("number", [9, 19, 59])
