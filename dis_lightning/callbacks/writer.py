@@ -228,14 +228,14 @@ class Writer(Callback):
         return draws
 
     def _check_same(self, index: int, image: Kept) -> None:
-        """Refuse an image whose place in the folder another one has."""
-        record = self.folder.record(index)
-        if record is None or self.folder.shows(index, image):
+        """Refuse an image whose place in the folder another one has; one that is damaged is made anew."""
+        whole = index in self._reused or self.folder.whole(index)
+        if not whole or self.folder.shows(index, image):
             return
         raise InvalidValueError(
             f"{image.name} is image {index} of the data now, but the folder {self.folder.path} holds the "
-            f"reconstruction of another one, {record['name']}; choose another folder (--writer.folder), or restore the "
-            "data."
+            f"reconstruction of another one, {self.folder.require(index)['name']}; choose another folder "
+            "(--writer.folder), or restore the data."
         )
 
     def _let_go(self, solver: LightningModule) -> None:

@@ -122,6 +122,11 @@ class Ledger:
         known = isinstance(content, dict) and content.pop("digest", None) == digest_of(content)
         return content if known else None
 
+    def whole(self, index: int) -> bool:
+        """Whether an image has a record, and all its files are as they were written."""
+        record = self.record(index)
+        return record is not None and not self._wrong(record)
+
     def require(self, index: int) -> dict[str, Any]:
         """The record of an image that must be there, with all its files as they were written.
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -157,7 +158,7 @@ def test_a_folder_says_from_the_start_how_many_images_its_run_has(tmp_path: Path
     assert expected_images(RunFolder(tmp_path / "whole")) == 3
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut short", "no record"])
+@pytest.mark.parametrize("damage", ["gone", "cut short", "no record", "no source", "another measurement"])
 def test_a_broken_image_has_its_batch_computed_again(tmp_path: Path, damage: str) -> None:
     run(tmp_path)
     before = contents(tmp_path, "*/*.png")
@@ -167,6 +168,10 @@ def test_a_broken_image_has_its_batch_computed_again(tmp_path: Path, damage: str
         broken.unlink()
     elif damage == "cut short":
         broken.write_bytes(broken.read_bytes()[:-20])
+    elif damage == "no source":
+        (tmp_path / "sources" / "00003.png").unlink()
+    elif damage == "another measurement":
+        shutil.copy(tmp_path / "measurements" / "00000.npy", tmp_path / "measurements" / "00003.npy")
     else:
         (tmp_path / "records" / "00003.json").unlink()
         broken.write_bytes(b"half a fi")
