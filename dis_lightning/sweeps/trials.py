@@ -188,16 +188,22 @@ def run_trials(
                     return
                 trial = Trial.of(values, folder)
                 chosen.setdefault(trial.folder, trial)
-                ended = at_work.get(trial.folder)  # by another, where the same values are asked for twice
-                mine = at_work.setdefault(trial.folder, Future())
-            if ended is None:
-                ending = _run(sweep, trial, lambda: list(chosen.values()), start or as_process, interrupted)
-                say(f"{trial.folder.name} {ending.words}")
-                mine.set_result(ending)
+                mine = trial.folder not in at_work  # or the same values were asked for twice
+                ended = at_work.setdefault(trial.folder, Future())
+            if mine:
+                try:
+                    ended.set_result(
+                        _run(sweep, trial, lambda: list(chosen.values()), start or as_process, interrupted)
+                    )
+                except BaseException as error:
+                    interrupted.set()
+                    ended.set_exception(error)
+                    raise
+                say(f"{trial.folder.name} {ended.result().words}")
+            mean = ended.result().mean
             with lock:
-                at_work.pop(trial.folder, None)
-            mean = mine.result().mean
-            with lock:
+                if mine:
+                    at_work.pop(trial.folder)
                 search.tell(values, mean)
 
     pool = ThreadPoolExecutor(jobs)

@@ -1,5 +1,7 @@
 """Which values a sweep tries next, and which trials it ends early."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 import yaml
 
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.sweeps import Sweep, read_sweep
+from dis_lightning.sweeps import Sweep, read_sweep, run_trials
 from dis_lightning.sweeps.definition import Hyperband
 from dis_lightning.sweeps.search import Bayes, Values
 
@@ -74,6 +76,33 @@ def test_bayes_may_ask_for_the_same_twice_before_it_is_told(tmp_path: Path) -> N
         assert values is not None
         search.tell(values, float(values["kind"]))
     assert search.ask() is None
+
+
+@pytest.mark.parametrize("error", [False, True])
+def test_values_that_are_at_work_are_not_run_twice_at_a_time(tmp_path: Path, error: bool) -> None:
+    at_once, most, begun = 0, 0, 0
+
+    def start(words: list[str], log: Path, stop: Callable[[], str | None]) -> int:
+        nonlocal at_once, most, begun
+        begun += 1
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.1)
+        at_once -= 1
+        if error:
+            raise InvalidValueError("no such program")
+        return 1
+
+    one = sweep(tmp_path, 6, parameters={"kind": {"value": 1}})
+    if error:
+        with pytest.raises(InvalidValueError, match="no such program"):
+            run_trials(one, tmp_path / "out", 0, 3, lambda _: None, start)
+        assert begun == 1
+    else:
+        (trial,) = run_trials(one, tmp_path / "out", 0, 3, lambda _: None, start)
+        assert trial.values == {"kind": 1}
+        assert 1 <= begun <= 6
+    assert most == 1
 
 
 def test_hyperband_has_the_bands_that_its_file_says(tmp_path: Path) -> None:
