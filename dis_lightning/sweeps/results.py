@@ -45,7 +45,7 @@ def write_results(sweep: Sweep, trials: Sequence[Trial]) -> list[tuple[Trial, En
         write_atomically(folder / "best.yaml", yaml.safe_dump(_nested(best.values), sort_keys=False).encode())
     if finished := [trial.folder for trial, ending in found if ending.finished]:
         labels = [_label(sweep, trial) for trial, ending in found if ending.finished]
-        report(finished, folder / "report.html", labels=labels if len(set(labels)) == len(labels) else None)
+        report(finished, folder / "report.html", labels=labels if len({*labels, ""}) > len(labels) else None)
     return found
 
 
@@ -63,7 +63,7 @@ def shown(value: Any) -> str:
 def _label(sweep: Sweep, trial: Trial) -> str:
     """What a trial is called on the page: the values that others may not share."""
     parts = zip(short_keys(sweep), sweep.parameters.values(), trial.values.values(), strict=True)
-    return ", ".join(f"{key}={shown(value)}" for key, parameter, value in parts if "value" not in parameter)
+    return " ".join(f"{key}={shown(value)}" for key, parameter, value in parts if "value" not in parameter)
 
 
 def _plot(sweep: Sweep, key: str, found: Sequence[tuple[Trial, Ending]], folder: Path, logarithmic: bool) -> None:

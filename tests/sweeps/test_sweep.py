@@ -68,6 +68,7 @@ def test_failing_trial_reports_itself_and_a_killed_sweep_goes_on(tmp_path: Path)
         assert float(row["standard_error"]) == pytest.approx(stdev(values) / math.sqrt(5), rel=1e-12)
     assert float(rows[0]["metrics/psnr"]) > float(rows[1]["metrics/psnr"])
     assert (folder / "model.init_args.scale.png").stat().st_size > 0
+    assert ">scale=4<" in (folder / "report.html").read_text()
     best = yaml.safe_load((folder / "best.yaml").read_text())
     assert best == {"model": {"init_args": {"scale": float(rows[0]["model.init_args.scale"])}}}
     more = ["--config", str(folder / "best.yaml"), "--print_config"]
