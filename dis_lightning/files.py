@@ -1,6 +1,7 @@
 """Files that are never half written, and what is said where a place on a disk cannot be used."""
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from dis_lightning.errors import UnusablePathError
 
-__all__ = ["expanded", "flush", "usable", "write_atomically"]
+__all__ = ["expanded", "file_sha256", "flush", "usable", "write_atomically"]
 
 REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -31,6 +32,12 @@ REASONS = {
 def expanded(path: str | Path) -> Path:
     """A path with a leading `~` replaced by the home folder, and `${NAME}` by an environment variable that is set."""
     return Path(os.path.expanduser(os.path.expandvars(path)))  # Path.expanduser raises where there is no such home
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits: what is published of files."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

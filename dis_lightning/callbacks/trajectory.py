@@ -82,6 +82,7 @@ class Trajectory(Callback):
         if not writers:
             raise InvalidValueError("Trajectory writes into the run folder; add a Writer to the callbacks.")
         self._folder = writers[0].folder
+        self._missed = []
 
     def on_predict_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0

@@ -109,12 +109,12 @@ class Writer(Callback):
             )
         require_slurm_tasks(trainer.world_size)
         _require_outside(self.folder.path, data_of(trainer))
-        self._open(trainer)
+        group = self._open(trainer)
         if self.configuration is None:
             pl_module.load(trainer.strategy.root_device)  # so that it is described the same whoever has read it before
         configuration = self.configuration or _describe(pl_module, trainer)
         check_configuration(self.folder, configuration, write=trainer.is_global_zero)
-        check_contents(self.folder, contents(configuration), write=trainer.is_global_zero)
+        by_first(lambda: check_contents(self.folder, contents(configuration)), group)
         self._made_by = fingerprint(configuration)
         pl_module.recall = self._recall
         self._indices, self._reused = [], set()
@@ -182,8 +182,8 @@ class Writer(Callback):
         if self._summary is not None:
             print_summary(self._summary, self.folder, self._reused_in_all)
 
-    def _open(self, trainer: Trainer) -> None:
-        """Take the folder, and see that all processes look at the same one."""
+    def _open(self, trainer: Trainer) -> torch.distributed.ProcessGroup | None:
+        """Take the folder, and see that all processes look at the same one; give their group, if there are several."""
         group = None
         if trainer.world_size > 1:
             meet()  # before what nobody could leave who waits for one that is gone
@@ -192,6 +192,7 @@ class Writer(Callback):
         by_first(self._take, group)
         if group is not None:
             self._companions = Companions(self.folder.path, group, first_here=trainer.local_rank == 0)
+        return group
 
     def _take(self) -> None:
         self.folder.require_own()

@@ -40,7 +40,7 @@ def sweep_command(args: Sequence[str]) -> None:
 
     from dis_lightning.commands.choices import locate
     from dis_lightning.errors import InvalidValueError
-    from dis_lightning.runs.lock import FolderLock
+    from dis_lightning.runs.lock import held
     from dis_lightning.sweeps import read_sweep, run_trials, sweep_folder, write_results
     from dis_lightning.sweeps.results import short_keys, shown
 
@@ -49,13 +49,9 @@ def sweep_command(args: Sequence[str]) -> None:
             signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the trials that run are ended too
     sweep = read_sweep(locate(options.file))
     folder = sweep_folder(sweep, options.output, options.seed)
-    lock = FolderLock(folder, "--output")
-    lock.acquire()
-    try:
+    with held(folder, "--output", wait=False):
         trials = run_trials(sweep, folder, options.seed, options.jobs, lambda line: print(line, flush=True))
         found = write_results(sweep, trials)
-    finally:
-        lock.release()
     table = Table("trial", *map(escape, short_keys(sweep)), escape(sweep.metric), "standard error", "state")
     for trial, ending in found:
         numbers = (ending.entry["mean"], ending.entry["standard_error"]) if ending.entry else ("", "")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.files import expanded, write_atomically
+from dis_lightning.files import expanded, file_sha256, write_atomically
 from dis_lightning.runs.configuration import leaves
 from dis_lightning.runs.ledger import Ledger
 
@@ -33,13 +33,12 @@ def contents(configuration: dict[str, Any]) -> dict[str, str]:
     return {key: _digest(place) for key, place in named.items() if place is not None}
 
 
-def check_contents(folder: Ledger, now: dict[str, str], *, write: bool) -> None:
+def check_contents(folder: Ledger, now: dict[str, str]) -> None:
     """Compare files with what they held when a folder was made, and keep that there.
 
     Args:
         folder: the run folder.
         now: what `contents` gives.
-        write: whether this process is the one that writes.
 
     Raises:
         ValueError: if a file has changed since.
@@ -51,7 +50,7 @@ def check_contents(folder: Ledger, now: dict[str, str], *, write: bool) -> None:
             f"names: {', '.join(changed)}. Choose another folder (--writer.folder), restore the files, or remove the "
             "folder."
         )
-    if write and now:
+    if now:
         write_atomically(folder.contents, json.dumps(now, indent=1).encode())
 
 
@@ -85,5 +84,4 @@ def _digest(place: Path) -> str:
     if place.is_dir():
         files = sorted(file for file in place.iterdir() if file.is_file() and not file.name.startswith("."))
         return hashlib.sha256(json.dumps([[file.name, _digest(file)] for file in files]).encode()).hexdigest()
-    with place.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(place)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from dis_lightning.errors import InvalidValueError, MissingFileError, UnusablePathError
+from dis_lightning.files import file_sha256
 
 __all__ = ["Ledger", "digest_of"]
 
@@ -177,7 +178,7 @@ class Ledger:
 
 
 def _sha256(file: Path) -> str | None:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
+    return file_sha256(file) if file.exists() else None
 
 
 def digest_of(record: dict[str, Any]) -> str:

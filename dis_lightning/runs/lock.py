@@ -86,10 +86,10 @@ class FolderLock:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold a run folder for a while; waits for another command to end."""
-    lock = FolderLock(folder)
-    lock.acquire(wait=True)
+def held(folder: Path, option: str = "--writer.folder", *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder for a while; arguments as for `FolderLock`, waits for another command to end unless told not to."""
+    lock = FolderLock(folder, option)
+    lock.acquire(wait=wait)
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from dis_lightning.runs.configuration import FREE, SHARD, check_configuration, l
 from dis_lightning.runs.contents import check_contents, read_contents
 from dis_lightning.runs.folder import RunFolder
 from dis_lightning.runs.grid import draw_grid
-from dis_lightning.runs.lock import FolderLock
+from dis_lightning.runs.lock import held
 from dis_lightning.runs.summary import read_summary
 from dis_lightning.shards import parts_of
 
@@ -57,19 +57,14 @@ def merge(runs: Sequence[Path], output: Path) -> RunFolder:
     folder = RunFolder(output)
     folder.require_own()
     check_configuration(folder, whole, write=False)
-    check_contents(folder, read_contents(parts[0].folder), write=False)
-    lock = FolderLock(output, "--output")
-    lock.acquire()
-    try:
+    with held(output, "--output", wait=False):
         folder.sweep()
         check_configuration(folder, whole, write=True)
-        check_contents(folder, read_contents(parts[0].folder), write=True)
+        check_contents(folder, read_contents(parts[0].folder))
         for part in parts:
             _copy(part, output)
         first = [folder.require(index) for part in parts for index in part.indices][: whole["writer"]["grid_images"]]
         draw_grid(folder, first, whole["writer"]["grid_samples"])
-    finally:
-        lock.release()
     return folder
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from dis_lightning.errors import InvalidValueError, MissingFileError
-from dis_lightning.files import expanded
+from dis_lightning.files import expanded, file_sha256
 from dis_lightning.renamed import nearest
 
 __all__ = ["Hyperband", "Sweep", "choices", "interval", "read_sweep"]
@@ -203,7 +203,7 @@ def _contents(command: Sequence[str]) -> dict[str, str]:
     """SHA-256 of the files that a command names, by their names."""
     names = {word.rpartition("=")[2] for word in command}
     files = {name: expanded(name) for name in sorted(names) if name and os.path.isfile(expanded(name))}
-    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    return {name: file_sha256(file) for name, file in files.items()}
 
 
 def _hyperband(file: Path, content: Any) -> Hyperband | None:
@@ -248,9 +248,10 @@ def interval(key: str, parameter: dict[str, Any]) -> tuple[str, Any, Any]:
     Raises:
         ValueError: if it has none that is known.
     """
-    low, high = parameter.get("min"), parameter.get("max")
-    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high))
-    if low is None or high is None or not numbers or not -math.inf < low <= high < math.inf:
+    ends: list[Any] = [parameter.get("min"), parameter.get("max")]
+    low, high = ends
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends)
+    if not numbers or not -math.inf < low <= high < math.inf:
         raise InvalidValueError(
             f"parameters: {key} needs value, values, or finite numbers min <= max, but got {low!r} and {high!r}."
         )

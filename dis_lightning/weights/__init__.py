@@ -1,6 +1,6 @@
 """Weights: where they are, how files are read without running anything, and networks that are read when needed."""
 
-from dis_lightning.weights.cards import FileCard, check_source, fetch, file_cards, file_sha256, read_cards
+from dis_lightning.weights.cards import FileCard, check_source, fetch, file_cards, read_cards
 from dis_lightning.weights.checkpoint_files import read_checkpoint
 from dis_lightning.weights.clip import CLIP
 from dis_lightning.weights.filling import fill, misfits
@@ -31,7 +31,6 @@ __all__ = [
     "fetch",
     "fetch_from_hub",
     "file_cards",
-    "file_sha256",
     "fill",
     "is_hub_id",
     "is_path",

@@ -7,7 +7,6 @@ beside its code, in `cards.yaml`.
 """
 
 import functools
-import hashlib
 import json
 import shutil
 import urllib.request
@@ -23,10 +22,10 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from dis_lightning.errors import InvalidValueError, UnusablePathError, UserError
-from dis_lightning.files import expanded, write_atomically
+from dis_lightning.files import expanded, file_sha256, write_atomically
 from dis_lightning.weights.sources import missing, unreachable
 
-__all__ = ["FileCard", "check_source", "fetch", "file_cards", "file_sha256", "read_cards"]
+__all__ = ["FileCard", "check_source", "fetch", "file_cards", "read_cards"]
 
 
 @dataclass(frozen=True)
@@ -158,9 +157,3 @@ def fetch(source: str | Path, cards: Mapping[str, FileCard]) -> Path:
     check_source(source, cards)
     path = expanded(source)
     return path if path.is_file() else cards[str(source)].fetch()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits: what is published of files."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dis_lightning.weights.cards import file_sha256
+from dis_lightning.files import file_sha256
 
 __all__ = ["tensor_digest", "weights_digest", "weights_hashes"]
 
