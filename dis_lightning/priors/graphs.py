@@ -100,6 +100,7 @@ class _Recording:
         self._live: Tensor | None = None
 
         def forward() -> Tensor:
+            self._live = None  # or memory would have to hold what two evaluations keep for the way back
             with torch.set_grad_enabled(differentiable):
                 self._live = network(*self._inputs)
             return self._live.detach()

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,18 @@ def test_a_gradient_may_be_asked_for_twice() -> None:
     for power in (1, 2):
         slopes = [torch.autograd.grad((each**power).sum(), x, retain_graph=True)[0] for each in (found, wanted)]
         assert torch.equal(*slopes)
+
+
+def test_a_recording_holds_one_evaluation_at_a_time() -> None:
+    denoiser = replayed()
+    outputs: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+    network = denoiser._replayed.network
+    network.register_forward_pre_hook(lambda *_: alive.append(sum(each() is not None for each in outputs)))
+    network.register_forward_hook(lambda _, __, output: outputs.append(weakref.ref(output)))
+    denoiser(torch.randn(2, *denoiser.shape, requires_grad=True), 1.0)
+    assert len(alive) > 1
+    assert not any(alive)
 
 
 def test_labels_and_levels_are_inputs_of_one_recording() -> None:
