@@ -7,30 +7,61 @@ evaluations that are alive at the same time.
 """
 
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from dis_lightning.weights import LazyNetwork
 
-__all__ = ["Record", "Replayed", "on_gpu"]
+__all__ = ["Graphs", "Recorder", "Replayed"]
 
 Work = Callable[[], Tensor]
-Record = Callable[[Work], tuple[Tensor, Callable[[], None]]]
-"""Records some work: gives its output, and what repeats it into that same memory."""
 
 WARM_UP = 3
 """Runs before a recording: kernels are chosen, workspaces taken and code compiled."""
 
 
-def on_gpu(work: Work) -> tuple[Tensor, Callable[[], None]]:
-    """Record as a CUDA graph."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        output = work()
-    return output, graph.replay
+class Recorder(Protocol):
+    """Records the work of one evaluation and of its gradient."""
+
+    def record(self, work: Work) -> tuple[Tensor, Callable[[], None]]:
+        """Record some work: give its output, and what repeats it into that same memory."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Where work is done before it is recorded."""
+
+
+class Graphs:
+    """Records CUDA graphs that share memory: they must be replayed in the order in which they were recorded.
+
+    Args:
+        device: the GPU.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        # One stream for all, for a gradient is computed on the stream of its evaluation; of this GPU, which need not be
+        # the current one.
+        self._stream = torch.cuda.Stream(device)
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def record(self, work: Work) -> tuple[Tensor, Callable[[], None]]:
+        """See `Recorder`."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(self._stream.device), torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            output = work()
+        return output, graph.replay
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """On the stream of the recording, as CUDA graphs ask for."""
+        current = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            yield
+        current.wait_stream(self._stream)
 
 
 class Replayed:
@@ -41,26 +72,28 @@ class Replayed:
 
     Args:
         network: the network, of `(x, t)` or `(x, t, y)`.
-        record: how its work is recorded; None for CUDA graphs on a GPU.
+        recorder: makes what records its work on a device; None for `Graphs` on a GPU.
 
     Attributes:
-        recordings: all that were made, by what they are for.
+        recordings: those of the weights where they are now, by what they are for.
     """
 
-    def __init__(self, network: nn.Module, record: Record | None = None) -> None:
+    def __init__(self, network: nn.Module, recorder: Callable[[torch.device], Recorder] | None = None) -> None:
         self.network = network
-        self.record = record
+        self.recorder = recorder
         self.recordings: dict[tuple[Any, ...], list[_Recording]] = {}
+        self._tensors: list[tuple[dict[str, Any], str]] = []
+        self._places: list[int] = []
 
     def __call__(self, x: Tensor, *more: Tensor) -> Tensor:
         """Evaluate the network; differentiable with respect to `x` alone, and once."""
-        record = self.record or (on_gpu if x.is_cuda else None)
-        learns = torch.is_grad_enabled() and any(weight.requires_grad for weight in self.network.parameters())
-        if record is None or learns:
+        recorder = self.recorder or (Graphs if x.is_cuda else None)
+        if recorder is None or (weights := self._weights(x)) is None:
             output: Tensor = self.network(x, *more)
             return output
+        self._keep(weights)
         differentiable = torch.is_grad_enabled() and x.requires_grad
-        recording = self._free(record, differentiable, x, *more)
+        recording = self._free(recorder, differentiable, x, *more)
         if differentiable:
             replayed: Tensor = _Replay.apply(recording, x, *more)
             return replayed
@@ -68,19 +101,38 @@ class Replayed:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has other weights, or is in another process.
-        return {**vars(self), "recordings": {}}
+        return {**vars(self), "recordings": {}, "_tensors": [], "_places": []}
 
-    def _free(self, record: Record, differentiable: bool, *inputs: Tensor) -> "_Recording":
-        if isinstance(self.network, LazyNetwork):
-            self.network.ready(inputs[0])
-        place = next((weight.data_ptr() for weight in self.network.parameters()), None)
+    def _weights(self, x: Tensor) -> list[Tensor] | None:
+        """All tensors of the network; None while one of them learns."""
+        if not self._tensors:
+            if isinstance(self.network, LazyNetwork):
+                self.network.ready(x)
+            # By their places in the modules: to walk through these takes as long as an evaluation's work for the host.
+            for module in self.network.modules():
+                for table in (module._parameters, module._buffers):
+                    self._tensors += [(table, name) for name, tensor in table.items() if tensor is not None]
+        weights = [table[name] for table, name in self._tensors]
+        learns = torch.is_grad_enabled() and any(weight.requires_grad for weight in weights)
+        return None if learns else weights
+
+    def _keep(self, weights: list[Tensor]) -> None:
+        """Keep recordings while the weights are where they were; others would read what is there no longer."""
+        places = [weight.data_ptr() for weight in weights]
+        if places != self._places:
+            self.recordings.clear()
+            self._places = places
+
+    def _free(
+        self, recorder: Callable[[torch.device], Recorder], differentiable: bool, *inputs: Tensor
+    ) -> "_Recording":
         deterministic = torch.are_deterministic_algorithms_enabled()
-        key = (differentiable, place, deterministic, *((each.shape, each.dtype, each.device) for each in inputs))
+        key = (differentiable, deterministic, *((each.shape, each.dtype, each.device) for each in inputs))
         made = self.recordings.setdefault(key, [])
         for recording in made:
             if recording.lease() is None:
                 return recording
-        made.append(_Recording(self.network, record, differentiable, inputs))
+        made.append(_Recording(self.network, recorder(inputs[0].device), differentiable, inputs))
         return made[-1]
 
 
@@ -93,7 +145,9 @@ class _Recording:
 
     # The memory is written again and again, and under inference mode no gradient could ever go through it.
     @torch.inference_mode(False)
-    def __init__(self, network: nn.Module, record: Record, differentiable: bool, inputs: tuple[Tensor, ...]) -> None:
+    def __init__(
+        self, network: nn.Module, recorder: Recorder, differentiable: bool, inputs: tuple[Tensor, ...]
+    ) -> None:
         self.lease: Callable[[], _Lease | None] = lambda: None
         self._inputs = [each.detach().clone(memory_format=torch.contiguous_format) for each in inputs]
         self._inputs[0].requires_grad_(differentiable)
@@ -111,13 +165,15 @@ class _Recording:
             (slope,) = torch.autograd.grad(self._live, self._inputs[0], self._slope, retain_graph=True)
             return slope
 
-        if inputs[0].is_cuda:
-            _warm_up(forward, backward if differentiable else None, self)
-        else:
-            self._slope = torch.zeros_like(forward())
-        self._output, self._replay_forward = record(forward)
+        with recorder.aside():
+            for _ in range(WARM_UP):
+                self._slope = torch.zeros_like(forward())
+                if differentiable:
+                    backward()
+        self._live = None
+        self._output, self._replay_forward = recorder.record(forward)
         if differentiable:
-            self._gradient, self._replay_backward = record(backward)
+            self._gradient, self._replay_backward = recorder.record(backward)
         self._live = None
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -130,19 +186,6 @@ class _Recording:
         self._slope.copy_(slope)
         self._replay_backward()
         return self._gradient.clone()
-
-
-def _warm_up(forward: Work, backward: Work | None, recording: "_Recording") -> None:
-    """Run on another stream, as CUDA graphs ask for."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UP):
-            recording._slope = torch.zeros_like(forward())
-            if backward:
-                backward()
-    torch.cuda.current_stream().wait_stream(stream)
-    recording._live = None
 
 
 class _Replay(torch.autograd.Function):

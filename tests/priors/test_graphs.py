@@ -1,9 +1,11 @@
 """Recordings, without a GPU: each replay computes anew and writes over what it wrote before, as a CUDA graph does."""
 
 import copy
+import gc
 import pickle
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -14,21 +16,29 @@ from torch import Tensor
 from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors import EDM, ConsistencyModel
+from dis_lightning.priors.blocks import fuse
 from dis_lightning.priors.graphs import Replayed
 
 
-def recorded(work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
-    output = work()
+class Repeated:
+    def __init__(self, device: torch.device) -> None:
+        assert device == torch.device("cpu")
 
-    def replay() -> None:
-        output.copy_(work())
+    def record(self, work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
+        output = work()
 
-    return output, replay
+        def replay() -> None:
+            output.copy_(work())
+
+        return output, replay
+
+    def aside(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
-def replayed(prior: type = EDM, **more: Any) -> Any:
-    denoiser = prior(small_unet(**more), compile="cuda_graphs")
-    denoiser._replayed.record = recorded
+def replayed(network: Any = None, prior: type = EDM, **more: Any) -> Any:
+    denoiser = prior(network or small_unet(**more), compile="cuda_graphs")
+    denoiser._replayed.recorder = Repeated
     return denoiser
 
 
@@ -67,7 +77,7 @@ def test_a_gradient_may_be_asked_for_twice() -> None:
 
 
 def test_a_recording_holds_one_evaluation_at_a_time() -> None:
-    denoiser = replayed()
+    denoiser = replayed(copy.deepcopy(small_unet()))
     outputs: list[weakref.ref[Tensor]] = []
     alive: list[int] = []
     network = denoiser._replayed.network
@@ -95,21 +105,24 @@ def test_each_batch_size_has_a_recording() -> None:
     assert recordings(denoiser) == 2
 
 
-def test_weights_that_move_are_recorded_anew() -> None:
-    network = copy.deepcopy(small_unet())
-    denoiser = EDM(network, compile="cuda_graphs")
-    assert denoiser._replayed is not None
-    denoiser._replayed.record = recorded
+@pytest.mark.parametrize("move", [lambda network: network.double().float(), fuse], ids=["all", "some"])
+def test_weights_that_move_are_recorded_anew_and_the_old_recordings_let_go(move: Callable[[Any], Any]) -> None:
+    denoiser = replayed(copy.deepcopy(small_unet()))
     x = torch.randn(1, *denoiser.shape)
-    denoiser(x, 1.0)
-    network.double().float()
-    denoiser(x, 1.0)
-    assert recordings(denoiser) == 2
+    before = denoiser(x, 1.0)
+    assert torch.equal(denoiser(x, 1.0), before)
+    ((first,),) = denoiser._replayed.recordings.values()
+    first = weakref.ref(first)
+    move(denoiser.network)
+    torch.testing.assert_close(denoiser(x, 1.0), before)
+    assert recordings(denoiser) == 1
+    gc.collect()
+    assert first() is None
 
 
 def test_weights_that_learn_get_their_gradients() -> None:
     network = copy.deepcopy(small_unet()).requires_grad_()
-    found = Replayed(network, recorded)(torch.randn(1, 3, 8, 8), torch.ones(1))
+    found = Replayed(network, Repeated)(torch.randn(1, 3, 8, 8), torch.ones(1))
     found.sum().backward()
     assert all(weight.grad is not None for weight in network.parameters())
 
@@ -118,7 +131,7 @@ def test_copies_record_for_themselves() -> None:
     denoiser = replayed()
     x = torch.randn(1, *denoiser.shape)
     denoiser(x, 1.0)
-    denoiser._replayed.record = None
+    denoiser._replayed.recorder = None
     for twin in (copy.deepcopy(denoiser), pickle.loads(pickle.dumps(denoiser))):
         assert recordings(twin) == 0
         assert twin._replayed.network is twin.network
@@ -138,7 +151,7 @@ def test_every_solver_samples_the_same_and_counts_the_same(name: str) -> None:
         return samples, meter.evaluations, meter.gradients
 
     kind = EDM if SOLVERS[name].strict else ConsistencyModel
-    samples, *costs = run(lambda: replayed(kind))
+    samples, *costs = run(lambda: replayed(prior=kind))
     wanted, *plain_costs = run(lambda: kind(small_unet()))
     assert torch.equal(samples, wanted)
     assert costs == plain_costs == [2 * SOLVERS[name].evaluations, 2 * SOLVERS[name].gradients]
