@@ -12,6 +12,7 @@ from jsonargparse.typing import register_type
 # Importing the packages makes the names of their classes known to configurations.
 from dis_lightning import callbacks, data, levels, metrics, operators, priors, rooms, solvers, transitions  # noqa: F401
 from dis_lightning.commands.parser import Parser
+from dis_lightning.commands.reading import read_arguments
 from dis_lightning.data import ImageData, ImageTransform
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators import Operator
@@ -70,10 +71,13 @@ def build_solver(parts: dict[str, Any]) -> Solver:
     Args:
         parts: the keys `model`, `operator`, `denoiser` and, where the solver takes one, `consistency`, as in a
             configuration.
+
+    Raises:
+        ValueError: if a part or an argument of one is wrong.
     """
     parser = Parser()
     add_parts(parser, "model", *LINKED)
-    solver: Solver = parser.instantiate_classes(parser.parse_object(parts))["model"]
+    solver: Solver = parser.instantiate_classes(read_arguments(parser, parts))["model"]
     return solver
 
 
@@ -84,7 +88,7 @@ def build_transform(configuration: dict[str, Any]) -> ImageTransform | None:
         return None
     parser = Parser()
     parser.add_subclass_arguments(ImageTransform, "transform")
-    built: ImageTransform = parser.instantiate_classes(parser.parse_object({"transform": transform}))["transform"]
+    built: ImageTransform = parser.instantiate_classes(read_arguments(parser, {"transform": transform}))["transform"]
     return built
 
 

@@ -65,7 +65,7 @@ def score(parser: Parser, given: Namespace) -> None:
     solver, config = rebuild(given.run)
     named = bool(given.trainer.callbacks)
     if not named:
-        given.update(config["trainer"]["callbacks"] or [], "trainer.callbacks")
+        given.update(config["trainer"].get("callbacks") or [], "trainer.callbacks")
         given = read_arguments(parser, given.as_dict())
     callbacks = parser.instantiate_classes(given).trainer.callbacks
     metrics = [callback for callback in callbacks if isinstance(callback, Metric)]
@@ -74,7 +74,7 @@ def score(parser: Parser, given: Namespace) -> None:
             f"{', '.join(others)} is no metric and has nothing to do where nothing is sampled; name metrics alone, "
             "such as --config configs/callbacks/y_mse.yaml, or give it to dis-lightning predict."
         )
-    torch.set_num_threads(config["threads"])
+    torch.set_num_threads(config.get("threads", torch.get_num_threads()))
     more = [] if named else default_metrics()
     folder = RunFolder(given.run)
     device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -96,13 +96,13 @@ def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
     config = read_configuration(folder)
     if config is None:
         raise MissingFileError(f"{folder.configuration} does not exist; give the folder of a run (--writer.folder).")
-    if "trainer" not in config:
+    if not config.get("trainer"):
         raise InvalidValueError(
             f"{run} was not made by the command line, so its solver is not known here; call "
             "dis_lightning.runs.evaluate(run, metrics, solver) with it."
         )
     prior = {"class_path": f"{UnreadPrior.__module__}.UnreadPrior", "init_args": {"shape": list(folder.shape())}}
-    parts = {"model": config["model"], "operator": config["operator"], "denoiser": prior}
-    if config["consistency"]:
+    parts = {key: config[key] for key in ("model", "operator") if key in config} | {"denoiser": prior}
+    if config.get("consistency"):
         parts["consistency"] = prior
     return build_solver(parts), config

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -30,6 +30,13 @@ IMAGES = "data.init_args.num_images"
 
 SHARD = "data.init_args.shard"
 """The key by which a run is a part of another, whose images come out the same."""
+
+
+PARTS = ("data", "operator", "denoiser", "consistency", "model")
+"""Keys of classes and their arguments."""
+
+KEYS = (*PARTS, "writer", "trainer")
+"""Keys that hold further ones, where there is anything."""
 
 
 def check_configuration(folder: Ledger, configuration: dict[str, Any], *, write: bool) -> None:
@@ -70,17 +77,15 @@ def read_configuration(folder: Ledger) -> dict[str, Any] | None:
         return None
     try:
         content = yaml.safe_load(folder.configuration.read_text(encoding="utf-8"))
+        fault = _fault(content)
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).replace("\n", " ")
+        fault = str(error).replace("\n", " ")
+    if fault:
         raise InvalidValueError(
-            f"{folder.configuration} is damaged ({reason}). Remove it and give the run's command again: if the images "
+            f"{folder.configuration} is damaged ({fault}). Remove it and give the run's command again: if the images "
             "were made by the same configuration, it is written anew."
-        ) from error
-    if not isinstance(content, dict):
-        raise InvalidValueError(
-            f"{folder.configuration} is damaged: it holds no keys. Remove it and give the run's command again."
         )
-    return content
+    return cast(dict[str, Any], content)
 
 
 def fingerprint(configuration: dict[str, Any]) -> str:
@@ -93,7 +98,7 @@ def fingerprint(configuration: dict[str, Any]) -> str:
 def expected_images(folder: Ledger) -> int:
     """How many images the run of a folder has when it is finished; 0 where its configuration does not say."""
     configuration = read_configuration(folder) or {}
-    data = (configuration.get("data") or {}).get("init_args", {})
+    data = _data(configuration)
     images = int(data.get("num_images") or 0)
     if data.get("names"):  # of a list fewer may be taken
         return 0
@@ -107,6 +112,29 @@ def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(value, f"{prefix}{key}.")
     else:
         yield prefix.removesuffix("."), tree
+
+
+def _fault(content: Any) -> str:
+    """What is in a configuration that no run writes; empty where there is nothing."""
+    if not isinstance(content, dict):
+        return "it holds no keys"
+    for key in KEYS:
+        if not isinstance(content.get(key) or {}, dict):
+            return f"{key} has no keys"
+    for key in PARTS:
+        if not isinstance((content.get(key) or {}).get("init_args", {}), dict):
+            return f"{key}.init_args has no keys"
+    if not isinstance((content.get("writer") or {}).get("reported") or {}, dict):
+        return "writer.reported has no keys"
+    counts = {f"data.{name}": _data(content).get(name) for name in ("num_images", "batch_size")}
+    counts = {name: count for name, count in counts.items() if count is not None}
+    counts |= {"threads": content["threads"]} if "threads" in content else {}
+    wrong = [name for name, count in counts.items() if not isinstance(count, int) or count < 1]
+    return f"{wrong[0]} is {counts[wrong[0]]!r}" if wrong else ""
+
+
+def _data(configuration: dict[str, Any]) -> dict[str, Any]:
+    return dict((configuration.get("data") or {}).get("init_args", {}))
 
 
 def _differing(kept: dict[str, Any], given: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:

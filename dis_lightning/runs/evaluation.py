@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from dis_lightning.data import ImageTransform
-from dis_lightning.errors import MissingFileError
+from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.metrics.base import Metric, require_different
 from dis_lightning.runs.configuration import expected_images
 from dis_lightning.runs.folder import RunFolder
@@ -42,7 +42,8 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver, transform: Im
 
     Raises:
         FileNotFoundError: if the folder holds no finished image.
-        ValueError: if a file is gone or damaged, or a metric cannot be computed.
+        ValueError: if a file is gone or damaged, a metric cannot be computed, or the solver has another number of
+            samples.
     """
     folder = RunFolder(run)
     records = [folder.require(index) for index in folder.indices()]
@@ -53,6 +54,11 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver, transform: Im
             f"The run in {run} is not finished: only {len(records)} of its {expected} images are scored, and there is "
             "no report page. Give its command again, which computes what is missing.",
             stacklevel=2,
+        )
+    if (there := len(records[0]["diverged"])) != solver.num_samples:
+        raise InvalidValueError(
+            f"The run in {run} has {there} samples of each image, but its solver here has "
+            f"num_samples={solver.num_samples}; give it the run's number."
         )
     require_different(metrics)
     for metric in metrics:

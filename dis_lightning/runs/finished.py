@@ -91,8 +91,7 @@ class Run:
         return {str(values.pop("source", "a paper")): values} if values else {}
 
     def _class(self, key: str) -> str:
-        part = self.configuration.get(key)
-        return str(part["class_path"]).rpartition(".")[2] if isinstance(part, dict) else ""
+        return str((self.configuration.get(key) or {}).get("class_path", "")).rpartition(".")[2]
 
 
 def read_runs(folders: Sequence[Path], labels: Sequence[str] | None = None) -> list[Run]:

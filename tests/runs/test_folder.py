@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -233,6 +234,35 @@ def test_a_damaged_configuration_is_named(run: Path, capsys: pytest.CaptureFixtu
         for command in ("report", "evaluate"):
             assert "config.yaml is damaged" in refused(capsys, command, str(run))
         assert "config.yaml is damaged" in refused(capsys, "predict", *SMALL, f"--writer.folder={run}")
+
+
+CHANGES: dict[str, tuple[str, str]] = {
+    "  init_args:\n    split: test": ("  init_args: 3\n  old:\n    split: test", "data.init_args has no keys"),
+    "num_images: 5\n": ("num_images: banana\n", "data.num_images is 'banana'"),
+    "  reported: null": ("  reported: 5", "writer.reported has no keys"),
+    "threads: 1": ("threads: -1", "threads is -1"),
+}
+
+
+@pytest.mark.parametrize("before", CHANGES)
+def test_a_configuration_that_no_run_writes_is_named(
+    before: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    after, fault = CHANGES[before]
+    file = run / "config.yaml"
+    assert file.read_text().count(before) == 1
+    file.write_text(file.read_text().replace(before, after))
+    for command in ("report", "evaluate"):
+        assert f"config.yaml is damaged ({fault})" in refused(capsys, command, str(run))
+
+
+def test_a_solver_that_is_not_the_runs_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = run / "config.yaml"
+    whole = file.read_text()
+    file.write_text(whole.replace("num_samples: 2", "num_samples: 3"))
+    assert "has 2 samples of each image, but its solver here has num_samples=3" in refused(capsys, "evaluate", str(run))
+    file.write_text(re.sub(r" scale: .*", " scale: banana", whole))
+    assert "model.scale needs a number, but got 'banana'" in refused(capsys, "evaluate", str(run))
 
 
 def test_nothing_is_lost_when_two_evaluations_meet(run: Path) -> None:
