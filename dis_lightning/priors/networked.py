@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.priors.blocks import fuse
-from dis_lightning.priors.computing import Compile, keep_compiled
+from dis_lightning.priors.computing import Compile, prepare_compiler
 from dis_lightning.priors.graphs import Replayed
 from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork
@@ -94,7 +94,6 @@ class NetworkPrior(Denoiser):
         if fused:
             self.network.prepare(fuse) if isinstance(self.network, PretrainedUNet) else fuse(self.network)
         if compile in ("default", "both"):
-            keep_compiled()
             self.compile(fullgraph=True, dynamic=False)
         self._replayed = Replayed(self.network) if compile in ("cuda_graphs", "both") else None
 
@@ -103,6 +102,7 @@ class NetworkPrior(Denoiser):
 
         The network alone, because a noise level given as a float would be compiled in, and compiled anew at each level.
         """
+        prepare_compiler()
         self.network.compile(*args, **kwargs)
 
     def evaluate(self, x: Tensor, t: Tensor) -> Tensor:

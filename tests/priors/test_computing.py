@@ -76,6 +76,18 @@ def test_a_folder_tells_ways_to_compute_apart(ways: dict[str, Any], tmp_path: Pa
         check_configuration(folder, made_by(**ways), write=True)
 
 
+def test_a_compiled_network_takes_batches_of_many_sizes() -> None:
+    torch._dynamo.reset()
+    network = UNet(4, 32, 1, [], [1], num_head_channels=32).requires_grad_(False).eval()
+    denoiser, plain = EDM(network), EDM(copy.deepcopy(network))
+    with torch._dynamo.config.patch(recompile_limit=8):  # as it is at the start of a process
+        denoiser.compile(backend="eager", fullgraph=True, dynamic=False)
+        for size in range(1, 7):
+            for differentiable in (False, True):
+                x = torch.randn(size, 3, 4, 4, requires_grad=differentiable)
+                assert torch.equal(denoiser(x, 1.0), plain(x, 1.0))
+
+
 @pytest.fixture(scope="module")
 def traced() -> ConsistencyModel:
     """A prior whose network is traced, forward and back, and not translated: which would take a minute on a CPU."""
