@@ -69,7 +69,8 @@ def group_norm(
     Returns:
         `y`, in the memory format of `x`. Differentiable with respect to `x` alone.
     """
-    y: Tensor = _group_norm(x, weight, bias, push, shift, steer, groups, eps, silu, dtype or x.dtype)[0]
+    y: Tensor
+    y, *_ = _Normalisation.apply(x, None, weight, bias, push, shift, steer, groups, eps, silu, dtype or x.dtype)
     return y
 
 
@@ -91,7 +92,7 @@ def fork(
         `y`, and the features themselves, for the other branch, `(N, C, H, W)`. Differentiable with respect to `x` and
         `skip`.
     """
-    y, both, *_ = _Fork.apply(x, skip, weight, bias, groups, eps, silu)
+    y, both, *_ = _Normalisation.apply(x, skip, weight, bias, None, None, None, groups, eps, silu, x.dtype)
     return y, both
 
 
@@ -122,28 +123,30 @@ def double(x: Tensor) -> Tensor:
     return y
 
 
-class _Fork(torch.autograd.Function):
+class _Normalisation(torch.autograd.Function):
     @staticmethod
-    def forward(
-        x: Tensor, skip: Tensor | None, weight: Tensor, bias: Tensor, groups: int, eps: float, silu: bool
-    ) -> tuple[Tensor, ...]:
+    def forward(x: Tensor, skip: Tensor | None, *more: Any) -> tuple[Tensor, ...]:
         both = x.view_as(x) if skip is None else torch.cat([x, skip], dim=1)
-        y, affine, rates = _group_norm(both, weight, bias, None, None, None, groups, eps, silu, both.dtype)
+        y, affine, rates = _group_norm(both, *more)
         return y, both, affine, rates
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        x, skip, *_, ctx.silu = inputs
+        x, skip, *_, ctx.silu, _ = inputs
         _, *kept = output
         ctx.parts = [part.shape[1] for part in (x, skip) if part is not None]
         ctx.mark_non_differentiable(*kept[1:])
         ctx.save_for_backward(*kept)
+        ctx.set_materialize_grads(False)  # zeros for what has no slope would be written for nothing
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *slopes: Tensor | None) -> tuple[Tensor | None, ...]:
         slope, beside, *_ = slopes
-        parts = _group_norm_backward(slope, *ctx.saved_tensors, ctx.silu, beside, ctx.parts)
-        return *parts, *[None] * (7 - len(parts))
+        if slope is not None:
+            parts = _group_norm_backward(slope, *ctx.saved_tensors, ctx.silu, beside, ctx.parts)
+        else:
+            parts = [] if beside is None else list(beside.split(ctx.parts, dim=1))
+        return *parts, *[None] * (11 - len(parts))
 
 
 class _Resizing(torch.autograd.Function):
@@ -244,20 +247,6 @@ def _(
     slope: Tensor, x: Tensor, affine: Tensor, rates: Tensor, silu: bool, beside: Tensor | None, parts: list[int]
 ) -> list[Tensor]:
     return _parts(x, parts)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    x, *_, ctx.silu, _ = inputs
-    _, affine, rates = output
-    ctx.save_for_backward(x, affine, rates)
-
-
-def _pull_back(ctx: Any, slope: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-    x, affine, rates = ctx.saved_tensors
-    return *_group_norm_backward(slope, x, affine, rates, ctx.silu, None, [x.shape[1]]), *[None] * 9
-
-
-_group_norm.register_autograd(_pull_back, setup_context=_keep)
 
 
 @torch.library.custom_op("dis_lightning::add", mutates_args=())

@@ -27,10 +27,14 @@ SHARE = 128
 """Pixels that one program adds up, at most."""
 PARTS = 64
 """Shares that are added up at a time, and that a small image has: it would else leave most of a GPU without work."""
+WIDE = 32
+"""Channels of a group from which on its sums are more than the registers of one warp hold."""
+STAGES: tl.constexpr = tl.constexpr(3)
+"""Tiles that are on their way while one is added up."""
 FEW: dict[str, Any] = {"num_warps": 1, "enable_fp_fusion": True}
 """How a kernel of few numbers is compiled; with products and sums in one, which Triton will not do unless asked."""
 MANY = FEW | {"num_warps": 4}
-"""How a kernel over the pixels is."""
+"""How one of many numbers is."""
 
 
 def forward(
@@ -69,8 +73,7 @@ def forward(
         SHIFTED=shift is not None,
         STEERED=steer is not None,
         PARTS=PARTS,
-        BLOCK=triton.next_power_of_2(plan.channels // plan.groups),
-        **FEW,
+        **plan.group,
     )
     _apply[plan.tiles](x, y, affine, *plan.sizes, *_strides(x), *_strides(y), SILU=silu, **plan.tile)
 
@@ -109,8 +112,7 @@ def backward(
         width,
         *plan.sizes,
         PARTS=PARTS,
-        BLOCK=triton.next_power_of_2(width),
-        **FEW,
+        **plan.group,
     )
     first, *second = slopes
     _apply_slopes[plan.tiles](
@@ -167,6 +169,8 @@ class _Plan:
         rows, added = (min(triton.next_power_of_2(pixels), size // columns) for size in (TILE, ADDED))
         self.tile = MANY | {"ROWS": rows, "COLUMNS": columns}
         self.added = self.tile | {"ROWS": added}
+        block = triton.next_power_of_2(self.channels // self.groups)
+        self.group = (FEW if block < WIDE else MANY) | {"BLOCK": block}
         self.parts = triton.cdiv(pixels, max(min(SHARE, pixels // PARTS), added))
         blocks = triton.cdiv(self.channels, columns)
         self.shares = (self.parts, blocks, images)
@@ -174,8 +178,8 @@ class _Plan:
 
 
 def _strides(x: Tensor) -> tuple[int, int, int]:
-    """From image to image, channel to channel, pixel to pixel."""
-    return x.stride(0), x.stride(1), x.stride(3)
+    """From image to image, channel to channel, pixel to pixel; a column of pixels alone may have any width."""
+    return x.stride(0), x.stride(1), x.stride(3) if x.shape[3] > 1 else x.stride(2)
 
 
 @triton.jit
@@ -215,7 +219,7 @@ def _sum_features(x, sums, parts, images, channels, pixels, x_n, x_c, x_p, ROWS:
     first = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
     second = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
     share = tl.cdiv(pixels, parts)
-    for start in range(0, share, ROWS):
+    for start in tl.range(0, share, ROWS, num_stages=STAGES):
         p = part * share + start + row
         inside = ((start + row < share) & (p < pixels))[:, None] & (c < channels)[None, :]
         distance = tl.where(inside, _read(_at(x, n, c, p, x_n, x_c, x_p), inside) - origin[None, :], 0.0)
@@ -355,7 +359,7 @@ def _sum_slopes(
     first = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
     second = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
     share = tl.cdiv(pixels, parts)
-    for start in range(0, share, ROWS):
+    for start in tl.range(0, share, ROWS, num_stages=STAGES):
         p = part * share + start + row
         inside = ((start + row < share) & (p < pixels))[:, None] & (c < channels)[None, :]
         centred = _read(_at(x, n, c, p, x_n, x_c, x_p), inside) - centre

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dis_lightning.priors import EDM, UNet
 from dis_lightning.priors.fused import add, double, fork, group_norm, halve
@@ -122,6 +123,42 @@ def resized(memory: torch.memory_format, dtype: torch.dtype, device: torch.devic
     return errors
 
 
+def column() -> float:
+    """The error of a normalisation of a column of pixels, whose rows may be any distance apart."""
+    x = torch.randn(2, 8, 1, 6, generator=torch.Generator().manual_seed(0)).transpose(2, 3)
+    assert x.is_contiguous()
+    assert x.stride(3) != 1
+    weight, bias = torch.linspace(0.5, 2, 8), torch.linspace(-1, 1, 8)
+    exact = F.group_norm(x.double(), 4, weight.double(), bias.double(), 1e-5)
+    return off(group_norm(x, weight, bias, None, None, None, 4, 1e-5, False), exact)
+
+
+def one_sided() -> list[float]:
+    """Errors of the slopes of a fork of which one branch is used; and how many zeros were written for the other."""
+    torch.manual_seed(0)
+    x, skip, slope, weight, bias = (torch.randn(size) for size in ((2, 6, 4, 4), (2, 2, 4, 4), (2, 8, 4, 4), 8, 8))
+    x, skip = x.requires_grad_(), skip.requires_grad_()
+    whole = torch.cat([x, skip], dim=1).double()
+    exact = F.group_norm(whole, 4, weight.double(), bias.double(), 1e-5), whole
+    found = []
+    for ours, wanted in zip(fork(x, skip, weight, bias, 4, 1e-5, False), exact, strict=True):
+        with Zeros() as zeros:
+            slopes = torch.autograd.grad(ours, [x, skip], slope, retain_graph=True)
+        pairs = zip(slopes, torch.autograd.grad(wanted, [x, skip], slope.double(), retain_graph=True), strict=True)
+        found += [*(off(*pair) for pair in pairs), zeros.count]
+    return found
+
+
+class Zeros(TorchDispatchMode):
+    """Counts the tensors that are filled with zeros."""
+
+    count = 0
+
+    def __torch_dispatch__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += any(word in str(call) for word in ("zero", "fill"))
+        return call(*args, **(kwargs or {}))
+
+
 def networks() -> dict[str, list[float]]:
     """Errors of a whole network, value and slope: with scale and shift traced as one graph, without as it is."""
     torch.manual_seed(0)
@@ -167,4 +204,5 @@ if __name__ == "__main__":
     sizes = {
         f"{memory}, {dtype}": [str(dtype), *resized(FORMATS[memory], dtype)] for memory in FORMATS for dtype in TYPES
     }
-    print(json.dumps({"cases": cases, "forks": forks, "sums": sums, "sizes": sizes, "networks": networks()}))
+    found = {"cases": cases, "forks": forks, "sums": sums, "sizes": sizes, "networks": networks()}
+    print(json.dumps(found | {"column": column(), "one_sided": one_sided()}))

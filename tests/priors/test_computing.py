@@ -76,6 +76,7 @@ def test_a_folder_tells_ways_to_compute_apart(ways: dict[str, Any], tmp_path: Pa
         check_configuration(folder, made_by(**ways), write=True)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 def test_a_compiled_network_takes_batches_of_many_sizes() -> None:
     torch._dynamo.reset()
     network = UNet(4, 32, 1, [], [1], num_head_channels=32).requires_grad_(False).eval()

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -48,6 +49,17 @@ def test_a_fork_is_that_of_float64_in_one_piece_and_in_two(interpreted: dict[str
     assert len(interpreted["forks"]) == 12
     for name, errors in interpreted["forks"].items():
         assert max(errors) < 1e-5, name
+
+
+def test_a_column_of_pixels_may_have_rows_any_distance_apart(interpreted: dict[str, Any]) -> None:
+    assert interpreted["column"] < 1e-5
+
+
+def test_a_branch_that_is_not_used_costs_nothing_on_the_way_back(interpreted: dict[str, Any]) -> None:
+    found = interpreted["one_sided"]
+    assert len(found) == 6
+    assert max(found) < 1e-5
+    assert found[2] == found[5] == 0
 
 
 def test_a_sum_with_shifts_is_rounded_once(interpreted: dict[str, Any]) -> None:
@@ -117,6 +129,8 @@ def test_every_kernel_compiles_for_a_gpu_and_moves_16_bytes_at_a_time(
     if memory == torch.channels_last:
         for name in ("_apply", "_apply_slopes", "_add", "_resize"):
             assert "st.global.v4.b32" in compiled[name], name
+        for name in ("_sum_features", "_sum_slopes"):  # whose next tiles come while one is added up
+            assert re.search(r"cp\.async\.\w+\.shared\.global \[.*?\], \[.*?\], 0x10", compiled[name]), name
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
