@@ -225,10 +225,18 @@ def gradient(function: Callable[[Tensor], tuple[Tensor, Tensor]], at: Tensor) ->
     Returns:
         The gradient of each row's value with respect to that row of `at`, and what the function gave beside the value,
         detached.
+
+    Raises:
+        ValueError: if the value does not depend on where, as far as PyTorch knows.
     """
     with torch.enable_grad():
         at = at.detach().requires_grad_()
         value, kept = function(at)
+        if not value.requires_grad:
+            raise InvalidValueError(
+                "The distance to the measurement has no gradient with respect to the images: a prior or an operator of "
+                "one's own must not use torch.no_grad() or detach() on the way from its images to its result."
+            )
         (slope,) = torch.autograd.grad(value.sum(), at)
     return slope, kept.detach()
 

@@ -17,15 +17,16 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.priors.base import Denoiser, require_levels
+from dis_lightning.priors.base import Denoiser, Kind, require_kind, require_levels
 from dis_lightning.solvers.base import Solver
 from dis_lightning.transitions import AncestralEuler, Heun, Transition
 from dis_lightning.types import Guided, Measurement, State
@@ -44,10 +45,16 @@ class AnnealedSolver(Solver):
         num_samples: number of posterior samples per image.
         seed: the run's seed.
 
+    Attributes:
+        prior_kind: the kind of prior that its equations are for; None where a consistency map may stand for a posterior
+            mean, as in Purohit et al.'s "DPS-CM".
+
     Raises:
         TypeError: if a part is missing.
-        ValueError: if the levels start above what the prior knows.
+        ValueError: if the levels start above what the prior knows, or the prior is known to be of another kind.
     """
+
+    prior_kind: ClassVar[Kind | None] = "posterior mean"
 
     def __init__(
         self,
@@ -61,6 +68,8 @@ class AnnealedSolver(Solver):
     ) -> None:
         super().__init__(operator, denoiser, num_samples=num_samples, seed=seed)
         self._require("levels", levels, Levels)
+        if self.prior_kind is not None:
+            require_kind(self, "denoiser", denoiser, self.prior_kind)
         require_levels(self, denoiser, levels)
         self.levels = levels
         self.transition = transition or AncestralEuler()
@@ -93,19 +102,31 @@ class AnnealedSolver(Solver):
             for visit in range(self.visits_at(sigma)):
                 if visit > 0:
                     x_t = x_t + math.sqrt(sigma**2 - sigma_next**2) * noise.like(x_t)
-                start, guided = x_t, self.guide(x_t, sigma, y, noise)
+                start, guided = x_t, self._checked(self.guide(x_t, sigma, y, noise), x_t)
                 x_0 = guided.x_0
                 x_t, std = self.transition(x_t, x_0, sigma, sigma_next)
                 if std > 0:
                     x_t = x_t + std * noise.like(x_t)
                 if guided.shift is not None:
                     x_t = x_t - guided.shift
-                if isinstance(self.transition, Heun) and sigma_next > 0:
+                if isinstance(self.transition, Heun) and step < steps:
                     end = self.guide(x_t, sigma_next, y, noise)
                     x_t = self.transition.corrected(start, x_0, x_t, end.x_0, sigma, sigma_next)
                     if guided.shift is not None and end.shift is not None:
                         x_t = x_t - (guided.shift + end.shift) / 2
             yield State(x_t, x_0, sigma, step, steps)
+
+    def _checked(self, guided: Guided, x_t: Tensor) -> Guided:
+        """Refuse what a solver of one's own gives where it would be broadcast."""
+        if not isinstance(guided, Guided):
+            raise InvalidTypeError(f"{type(self).__name__}.guide must give a Guided, but gave {type(guided).__name__}.")
+        for name, value in zip(Guided._fields, guided, strict=True):
+            if value is not None and value.shape != x_t.shape:
+                raise InvalidValueError(
+                    f"{type(self).__name__}.guide must give {name} in the shape of x_t, {tuple(x_t.shape)}, but gave "
+                    f"{tuple(value.shape)}."
+                )
+        return guided
 
     def _finite(self, name: str, value: float) -> float:
         """Refuse an argument that is negative or not finite."""

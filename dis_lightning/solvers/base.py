@@ -23,6 +23,7 @@ from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import Denoiser
+from dis_lightning.rehearsal import rehearse
 from dis_lightning.solvers.batches import require_batch
 from dis_lightning.types import Batch, Draws, Measurement, Reconstruction, State, repeat
 
@@ -57,7 +58,12 @@ class Solver(Described, lightning.LightningModule, ABC):
         self._require("denoiser", denoiser, Denoiser)
         require_whole(self, 1, num_samples=num_samples)
         require_whole(self, 0, seed=seed)
-        operator.accept(tuple(denoiser.shape))  # before anything is read
+        shape = getattr(denoiser, "shape", None)
+        if not isinstance(shape, tuple) or not shape or not all(isinstance(side, int) for side in shape):
+            raise InvalidValueError(
+                f"{type(denoiser).__name__} must have a `shape`, (C, H, W), whole numbers, but has {shape!r}."
+            )
+        operator.accept(shape)  # before anything is read
         self.operator = operator
         self.denoiser = denoiser
         self.num_samples = num_samples
@@ -147,8 +153,8 @@ class Solver(Described, lightning.LightningModule, ABC):
         """Read the networks, and refuse what cannot be measured or is of no class of the prior, before any sampling.
 
         Raises:
-            ValueError: if the trainer would round the operators too, if the operator cannot measure these images, or if
-                their labels are not of the prior's classes.
+            ValueError: if the trainer would round the operators too, if the operator cannot measure these images, if
+                their labels are not of the prior's classes, or if a part of one's own is refused by `rehearse`.
         """
         if self.trainer.precision != "32-true":
             raise InvalidValueError(
@@ -160,6 +166,8 @@ class Solver(Described, lightning.LightningModule, ABC):
                 data.images.require_labels(self.denoiser.num_classes)
             self.operator.require(data.images.every_name)
         self.load(self.device)
+        for network in self._networks():
+            rehearse(self.operator, network, self.device)
 
     def _networks(self) -> list[Denoiser]:
         return [child for child in self.children() if isinstance(child, Denoiser)]
@@ -167,11 +175,21 @@ class Solver(Described, lightning.LightningModule, ABC):
     def _draw(self, y: Measurement, noise: NoiseSource) -> Draws:
         with CostMeter(self._networks(), noise.device) as meter:
             samples = self.solve(y, noise)
+        self._require_samples(samples, len(noise))
         values = samples.flatten(2)
         diverged = ~values.isfinite().all(dim=2)
         clamped = (values.abs() > 1 + HALF_LEVEL).double().mean(dim=2)
         costs = [meter.per_image(len(noise))] * len(noise)
         return Draws(quantise(samples).cpu(), diverged.cpu(), costs, clamped=clamped.cpu())
+
+    def _require_samples(self, samples: Tensor, images: int) -> None:
+        """Refuse what is saved as other samples than it was meant to be."""
+        needed = (images, self.num_samples, *self.denoiser.shape)
+        came = f"{tuple(samples.shape)} of {samples.dtype}" if isinstance(samples, Tensor) else type(samples).__name__
+        if not (isinstance(samples, Tensor) and samples.shape == needed and samples.is_floating_point()):
+            raise InvalidValueError(
+                f"{type(self).__name__}.solve must give float samples of shape {needed}, but gave {came}."
+            )
 
     @contextmanager
     def _given(self, labels: Tensor | None) -> Iterator[None]:

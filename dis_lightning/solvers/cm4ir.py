@@ -15,7 +15,7 @@ from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, require_linear, tensor
-from dis_lightning.priors.base import Denoiser, require_kind
+from dis_lightning.priors.base import Denoiser
 from dis_lightning.proximity import first_guess
 from dis_lightning.solvers.annealed import AnnealedSolver
 from dis_lightning.transitions import Transition
@@ -67,6 +67,7 @@ class CM4IR(AnnealedSolver):
     """
 
     operator: LinearOperator
+    prior_kind = "consistency map"
 
     def __init__(
         self,
@@ -81,7 +82,6 @@ class CM4IR(AnnealedSolver):
     ) -> None:
         require_numbers(self, ridge=ridge, eta=eta)
         super().__init__(operator, denoiser, levels, transition=_Injection(eta), **common)
-        require_kind(self, "denoiser", denoiser, "consistency map")
         require_linear(self, operator)
         if not 0 <= eta <= 1:
             raise InvalidValueError(f"CM4IR needs eta in [0, 1], but got {eta}.")

@@ -61,6 +61,8 @@ class ConsistencyDPS(AnnealedSolver):
             if the two networks are for different images or classes.
     """
 
+    prior_kind = None
+
     def __init__(
         self,
         operator: Operator,

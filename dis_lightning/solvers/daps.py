@@ -16,7 +16,7 @@ from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, Operator, require_density, tensor
 from dis_lightning.posteriors import FlatSpread, FlowPosterior, Spread
-from dis_lightning.priors.base import Denoiser, require_kind
+from dis_lightning.priors.base import Denoiser
 from dis_lightning.proximity import reach
 from dis_lightning.solvers.annealed import AnnealedSolver
 from dis_lightning.transitions import Renoise
@@ -119,7 +119,6 @@ class DAPS(AnnealedSolver):
         super().__init__(operator, denoiser, levels, transition=Renoise(0.0), **common)
         require_whole(self, 1, flow_steps=flow_steps, moves=moves)
         require_numbers(self, flow_sigma_min=flow_sigma_min, likelihood_weight=likelihood_weight)
-        require_kind(self, "denoiser", denoiser, "posterior mean")
         if not 0 < likelihood_weight < math.inf:
             raise InvalidValueError(f"DAPS needs a finite likelihood_weight > 0, but got {likelihood_weight}.")
         if kernel is None and not isinstance(operator, LinearOperator):

@@ -49,6 +49,8 @@ class DPS(AnnealedSolver):
             noise.
     """
 
+    prior_kind = None
+
     def __init__(
         self,
         operator: Operator,

@@ -50,6 +50,8 @@ class FreeDoM(AnnealedSolver):
         ValueError: if `scale` or `visits` is out of range, or if `travel_range` is empty or beside all levels.
     """
 
+    prior_kind = None
+
     def __init__(
         self,
         operator: Operator,

@@ -54,6 +54,8 @@ class LGD(AnnealedSolver):
         ValueError: if `scale`, `spread` or `monte_carlo_samples` is out of range.
     """
 
+    prior_kind = None
+
     def __init__(
         self,
         operator: Operator,

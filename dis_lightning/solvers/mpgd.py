@@ -49,6 +49,8 @@ class MPGD(AnnealedSolver):
         ValueError: if `scale` is negative or not finite.
     """
 
+    prior_kind = None
+
     def __init__(self, operator: Operator, denoiser: Denoiser, levels: Levels, *, scale: float, **common: Any) -> None:
         super().__init__(operator, denoiser, levels, **common)
         self.scale = self._finite("scale", scale)

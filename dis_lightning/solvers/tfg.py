@@ -62,6 +62,8 @@ class TFG(AnnealedSolver):
         ValueError: if an argument is out of range, or densities are followed of a measurement without noise.
     """
 
+    prior_kind = None
+
     def __init__(
         self,
         operator: Operator,

