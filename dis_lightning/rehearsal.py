@@ -92,16 +92,17 @@ def _noise(indices: list[int], device: torch.device | str) -> NoiseSource:
 def _measured(name: str, y: Measurement, x: Tensor) -> Measurement:
     if isinstance(y, list) and len(y) == len(x) and all(isinstance(text, str) for text in y):
         return y
-    return _numbers(name, y, x, whole=True)
+    return _numbers(name, y, x, any_kind=True)
 
 
-def _numbers(name: str, values: object, x: Tensor, *, whole: bool = False) -> Tensor:
-    """Refuse what is no tensor of real, finite numbers with a row for each image; `whole` ones are such too."""
-    kind = "numbers" if whole else "float numbers"
+def _numbers(name: str, values: object, x: Tensor, *, any_kind: bool = False) -> Tensor:
+    """Refuse what is no tensor of finite float numbers, or of numbers of `any_kind`, with a row for each image."""
+    kind = "numbers" if any_kind else "float numbers"
     if not isinstance(values, Tensor):
-        raise InvalidTypeError(f"{name} must give a tensor of {kind}, (B, ...), but gave a {type(values).__name__}.")
-    real = values.is_floating_point() or (whole and not values.is_complex())
-    if not real or values.ndim == 0 or len(values) != len(x) or values.numel() == 0:
+        texts = " or a list of B texts" if any_kind else ""
+        came = type(values).__name__
+        raise InvalidTypeError(f"{name} must give a tensor of {kind}, (B, ...){texts}, but gave a {came}.")
+    if not (any_kind or values.is_floating_point()) or values.ndim == 0 or len(values) != len(x) or values.numel() == 0:
         raise InvalidValueError(
             f"{name} must give a tensor of {kind} with a row for each image, but gave {tuple(values.shape)} of "
             f"{values.dtype} for {len(x)} images."
@@ -123,6 +124,7 @@ def _require_repeatable(name: str, first: Measurement, second: Measurement) -> N
 def _require_independent(name: str, together: Measurement, alone: Measurement) -> None:
     second = together[1:]
     if isinstance(second, Tensor) and isinstance(alone, Tensor):
+        second, alone = (y.cpu().to(torch.complex128) for y in (second, alone))  # which holds numbers of any kind
         same = second.shape == alone.shape and float((second - alone).norm()) <= ROUNDING * float(second.norm())
     else:
         same = second == alone

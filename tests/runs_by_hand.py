@@ -66,7 +66,7 @@ def write_run(
         "results_sha256": hashlib.sha256(results).hexdigest(),
         **more,
     }
-    (folder / "metrics.json").write_text(json.dumps(summary))
+    _seal(folder / "metrics.json", summary)
     model = {"class_path": "dis_lightning.solvers.DPS", "init_args": {"num_samples": samples, "scale": 1.0}}
     whole = {"model": model, "writer": {"folder": str(folder)}, **(configuration or {})}
     (folder / "config.yaml").write_text(yaml.safe_dump(whole))
@@ -123,8 +123,12 @@ def repaint(folder: Path, index: int, *samples: np.ndarray) -> None:
 
 
 def _write_record(folder: Path, record: dict[str, Any]) -> None:
-    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-    (folder / "records" / f"{record['index']:05d}.json").write_text(json.dumps({**record, "digest": digest}))
+    _seal(folder / "records" / f"{record['index']:05d}.json", record)
+
+
+def _seal(file: Path, content: dict[str, Any]) -> None:
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    file.write_text(json.dumps({**content, "digest": digest}))
 
 
 def _mean(numbers: Sequence[float]) -> dict[str, Any]:

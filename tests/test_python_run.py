@@ -41,7 +41,7 @@ def test_the_folder_is_that_of_the_command_line(tmp_path: Path) -> None:
         assert line
     line, python = (json.loads((folder / "metrics.json").read_text()) for folder in folders)
     assert {"psnr", "y_mse"} <= line["metrics"].keys() | line["consistency"].keys()
-    clock = {"cost", "results_sha256"}
+    clock = {"cost", "results_sha256", "digest"}
     assert {key: line[key] for key in line.keys() - clock} == {key: python[key] for key in python.keys() - clock}
     assert (tmp_path / "python" / "report.html").exists()
 

@@ -42,7 +42,7 @@ def images(folder: Path) -> dict[str, bytes]:
 
 def metrics(folder: Path) -> dict[str, Any]:
     summary = json.loads((folder / "metrics.json").read_text())
-    return {key: value for key, value in summary.items() if key not in ("cost", "results_sha256")}
+    return {key: value for key, value in summary.items() if key not in ("cost", "results_sha256", "digest")}
 
 
 def results(folder: Path) -> list[dict[str, str]]:

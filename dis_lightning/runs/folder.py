@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from dis_lightning.files import flush, write_atomically
-from dis_lightning.runs.ledger import Ledger, digest_of
+from dis_lightning.runs.ledger import Ledger, sealed
 from dis_lightning.runs.pictures import CLASSES, read_legend, read_pixels
 from dis_lightning.types import Cost, Draws, Measurement, Reconstruction
 
@@ -99,8 +98,7 @@ class RunFolder(Ledger):
                 "made_by": made_by,
                 "sha256": {self._name(file): hashlib.sha256(some).hexdigest() for file, some in files[index].items()},
             }
-            text = json.dumps({**record, "digest": digest_of(record)}, indent=1)
-            write_atomically(self._record(index), text.encode(), durable=False)
+            write_atomically(self._record(index), sealed(record), durable=False)
 
     def read(self, index: int) -> Draws | None:
         """The draws of one image, `B = 1`, or None while it is not finished or if a file of it is gone or damaged."""

@@ -25,7 +25,7 @@ from typing import Any
 from dis_lightning.errors import InvalidValueError, MissingFileError, UnusablePathError
 from dis_lightning.files import file_sha256
 
-__all__ = ["Ledger", "digest_of"]
+__all__ = ["Ledger", "read_whole", "sealed"]
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,11 @@ class Ledger:
         Raises:
             UnusablePathError: if there are such files.
         """
-        if self.configuration.exists() or self.indices():
+        if self.configuration.exists() or any(self.record(index) for index in self.indices()):
             return
         tables = [self.page.with_suffix(ending) for ending in (".md", ".tex")]
-        folders = [self.samples, self.path / "sources", self.path / "measurements"]
-        for place in (self.metrics, self.results, self.grid, self.page, *tables, *folders):
+        folders = [self.samples, self._records, self.path / "sources", self.path / "measurements"]
+        for place in (self.contents, self.metrics, self.results, self.grid, self.page, *tables, *folders):
             if place.exists():
                 raise UnusablePathError(
                     f"{self.path} is no run folder, and its {place.name} would be written over; choose a new folder "
@@ -116,12 +116,8 @@ class Ledger:
 
     def record(self, index: int) -> dict[str, Any] | None:
         """The record of a finished image; None where there is none, or it is damaged."""
-        try:
-            content: dict[str, Any] = json.loads(self._record(index).read_text(encoding="utf-8"))
-        except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
-            return None
-        known = isinstance(content, dict) and content.pop("digest", None) == digest_of(content)
-        return content if known else None
+        content = read_whole(self._record(index))
+        return content if content is not None and content.get("index") == index else None
 
     def whole(self, index: int) -> bool:
         """Whether an image has a record, and all its files are as they were written."""
@@ -178,9 +174,24 @@ class Ledger:
 
 
 def _sha256(file: Path) -> str | None:
-    return file_sha256(file) if file.exists() else None
+    return file_sha256(file) if file.is_file() else None
 
 
-def digest_of(record: dict[str, Any]) -> str:
-    """SHA-256 of a record, by which damage shows."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+def sealed(content: dict[str, Any]) -> bytes:
+    """A file of nested keys and plain values, with a digest by which damage shows; see `read_whole`."""
+    plain = json.loads(json.dumps(content))  # with keys as they come back
+    return json.dumps({**plain, "digest": _digest(plain)}, indent=1).encode()
+
+
+def read_whole(file: Path) -> dict[str, Any] | None:
+    """What `sealed` has written to a file; None where there is none, or it is damaged."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        whole = isinstance(content, dict) and content.pop("digest", None) == _digest(content)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, RecursionError):
+        return None  # what is no text, no JSON, or nested or long as no file of a run is
+    return content if whole else None
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

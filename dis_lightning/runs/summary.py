@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,8 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from dis_lightning.errors import UserError
-from dis_lightning.files import write_atomically
-from dis_lightning.runs.ledger import Ledger
+from dis_lightning.files import file_sha256, write_atomically
+from dis_lightning.runs.ledger import Ledger, read_whole, sealed
 from dis_lightning.values import SECTIONS
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def sum_up(folder: Ledger, metrics: "Sequence[Metric]", found: Found, indices: l
                 faults.append(error)
                 continue
             _merge(summary, content, metric)
-    _write_metrics(folder.metrics, summary)
+    write_atomically(folder.metrics, sealed(summary))
     if faults:
         raise faults[0]
     return summary
@@ -76,13 +75,10 @@ def sum_up(folder: Ledger, metrics: "Sequence[Metric]", found: Found, indices: l
 
 def read_summary(folder: Ledger) -> Summary | None:
     """What `metrics.json` holds; None where there is none, or it or the `results.csv` that it belongs to is damaged."""
-    try:
-        content = json.loads(folder.metrics.read_text(encoding="utf-8"))
-        results = folder.results.read_bytes()
-    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+    content = read_whole(folder.metrics)
+    if content is None or not folder.results.is_file():
         return None
-    whole = isinstance(content, dict) and content.get("results_sha256") == hashlib.sha256(results).hexdigest()
-    return content if whole else None
+    return content if content.get("results_sha256") == file_sha256(folder.results) else None
 
 
 def flatten(summary: Summary) -> dict[str, float]:
@@ -194,7 +190,3 @@ def _write_results(file: Path, table: dict[int, dict[str, float]], records: list
     content = text.getvalue().encode(errors="backslashreplace")
     write_atomically(file, content)
     return hashlib.sha256(content).hexdigest()
-
-
-def _write_metrics(file: Path, summary: Summary) -> None:
-    write_atomically(file, json.dumps(summary, indent=1).encode())

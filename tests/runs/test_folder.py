@@ -190,7 +190,7 @@ def test_summaries_are_made_anew_from_what_is_there(
     (run / name).write_bytes(damage((run / name).read_bytes()))
     assert "metrics.json is not there, or damaged" in refused(capsys, "report", str(run))
     predict(run)
-    varying = ("cost", "results_sha256")
+    varying = ("cost", "results_sha256", "digest")
     whole, mended = (json.loads((folder / "metrics.json").read_text()) for folder in (finished, run))
     assert {**whole, **dict.fromkeys(varying)} == {**mended, **dict.fromkeys(varying)}
     assert len((run / "results.csv").read_text().splitlines()) == 6
