@@ -4,6 +4,7 @@ Everything else that is raised is a fault of the program, and keeps its tracebac
 that who uses the package from Python can catch either.
 """
 
+import math
 from numbers import Integral
 from typing import SupportsFloat
 
@@ -53,8 +54,12 @@ class LostProcessError(UserError, ConnectionError):
     """Another process of the run that is gone, with its host or without."""
 
 
+LARGEST = 1e38
+"""Above it a number is infinite in float32, in which images are computed."""
+
+
 def require_numbers(owner: object, **values: object) -> None:
-    """Refuse what is no number, such as the `null` of a configuration.
+    """Refuse what is no number, such as the `null` of a configuration, or none that images can be computed with.
 
     Args:
         owner: whose arguments they are, or its name.
@@ -62,28 +67,34 @@ def require_numbers(owner: object, **values: object) -> None:
 
     Raises:
         TypeError: if one is no number.
+        ValueError: if one is finite, but not in float32.
     """
+    needs = owner if isinstance(owner, str) else type(owner).__name__
     for name, value in values.items():
         if not isinstance(value, SupportsFloat):
-            needs = owner if isinstance(owner, str) else type(owner).__name__
             came = "none (null)" if value is None else repr(value)
             raise InvalidTypeError(f"{needs} needs a number as `{name}`, but got {came}.")
+        if not isinstance(value, Integral) and LARGEST < abs(float(value)) < math.inf:
+            raise InvalidValueError(f"{needs} needs {name} between ±{LARGEST:g}, but got {name}={value}.")
 
 
-def require_whole(owner: object, least: int, **values: object) -> None:
-    """Refuse what is no whole number of at least a size.
+def require_whole(owner: object, least: int, most: int = 2**63 - 1, **values: object) -> None:
+    """Refuse what is no whole number in a range.
 
     Args:
         owner: whose arguments they are, or its name.
         least: the smallest number that is taken.
+        most: the largest one.
         **values: the arguments, by name.
 
     Raises:
         TypeError: if one is no number.
-        ValueError: if one is not whole, or too small.
+        ValueError: if one is not whole, too small or too large.
     """
     require_numbers(owner, **values)
     needs = owner if isinstance(owner, str) else type(owner).__name__
     for name, value in values.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
             raise InvalidValueError(f"{needs} needs {name} >= {least}, a whole number, but got {name}={value}.")
+        if int(value) > most:
+            raise InvalidValueError(f"{needs} needs {name} <= {most}, but got {name}={value}.")

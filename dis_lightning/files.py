@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dis_lightning.errors import UnusablePathError
 
-__all__ = ["expanded", "file_sha256", "flush", "usable", "write_atomically"]
+__all__ = ["REASONS", "expanded", "file_sha256", "flush", "usable", "write_atomically"]
 
 REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -18,8 +18,8 @@ REASONS = {
     errno.EIO: "the disk has an error",
     errno.ESTALE: "it is no longer connected",
     errno.ELOOP: "it is a link in a circle",
-    errno.EACCES: "you may not write there",
-    errno.EPERM: "you may not write there",
+    errno.EACCES: "you have no right to it",
+    errno.EPERM: "you have no right to it",
     errno.EROFS: "it is read-only",
     errno.ENOTDIR: "a file stands where a folder is needed",
     errno.EEXIST: "a file stands where a folder is needed",

@@ -10,6 +10,7 @@ Levels are plain floats in double precision: they steer the loop, and a tensor w
 import bisect
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import overload
 
@@ -20,6 +21,10 @@ from dis_lightning.errors import InvalidValueError, require_numbers, require_who
 from dis_lightning.schedules import DiscreteSchedule, Schedule
 
 __all__ = ["GrowingSignalLevels", "KarrasLevels", "Levels", "MultistepLevels", "VPLevels", "karras"]
+
+
+MOST_STEPS = 1_000_000
+"""Steps of a walk; above it is a slip, which would end nowhere."""
 
 
 @overload
@@ -95,7 +100,7 @@ class GrowingSignalLevels(Levels):
 
     def __init__(self, start: int, growth: float, steps: int = 4) -> None:
         require_whole(self, 0, start=start)
-        require_whole(self, 1, steps=steps)
+        require_whole(self, 1, MOST_STEPS, steps=steps)
         require_numbers(self, growth=growth)
         if start > 998 or not 0 < growth < math.inf:
             raise InvalidValueError(
@@ -185,10 +190,16 @@ class MultistepLevels(Levels):
 
 
 def _check_grid(levels: Levels, steps: int, least: int, sigma_min: float, sigma_max: float, rho: float) -> None:
-    require_whole(levels, least, steps=steps)
+    require_whole(levels, least, MOST_STEPS, steps=steps)
     require_numbers(levels, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
     if not 0 < sigma_min < sigma_max < math.inf or not 0 < rho < math.inf:
         raise InvalidValueError(
             f"{type(levels).__name__} needs 0 < sigma_min < sigma_max and rho > 0, none infinite, but got "
             f"sigma_min={sigma_min}, sigma_max={sigma_max}, rho={rho}."
         )
+    with suppress(OverflowError):
+        if sigma_min ** (1 / rho) > 0 and sigma_max ** (1 / rho) < math.inf:
+            return
+    raise InvalidValueError(
+        f"{type(levels).__name__} cannot take so small a rho: the roots of the levels are no numbers at rho={rho}."
+    )

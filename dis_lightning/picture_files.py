@@ -1,7 +1,8 @@
 """Files of pictures: where a user keeps them, and the picture that one holds.
 
 A folder is taken as people leave it. Hidden files and folders (the name starts with a dot, as `.ipynb_checkpoints`) are
-passed over, and so are files that say by their names that they are no pictures: `labels.csv`, `README.md`, `LICENSE`.
+passed over, and so are files that say by their names that they are no pictures (`labels.csv`, `README.md`, `LICENSE`),
+pipes, sockets and devices, of which one cannot see whether they will ever give anything.
 Links are followed, but not to a folder that they lie in, and no file counts twice.
 """
 
@@ -68,7 +69,8 @@ def find_files(folder: Path, also: tuple[str, ...] = ()) -> list[str]:
             continue
         seen.add(place)
         if name and not os.path.isdir(place):
-            if may_be_picture(name) or name.endswith(also):
+            wanted = may_be_picture(name) or name.endswith(also)
+            if wanted and (os.path.isfile(place) or not os.path.exists(place)):  # a link to nothing is told of later
                 found.append(name)
             continue
         for entry in listed(place):

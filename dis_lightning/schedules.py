@@ -65,7 +65,7 @@ class DiscreteSchedule:
         Raises:
             ValueError: if it is not known.
         """
-        require_whole("A schedule", 2, steps=steps)
+        require_whole("A schedule", 2, 1_000_000, steps=steps)
         if name not in get_args(Schedule):
             raise InvalidValueError(f"schedule must be one of {', '.join(get_args(Schedule))}, but got {name!r}.")
         known: dict[str, dict[str, Any]] = {

@@ -26,6 +26,7 @@ def test_what_is_hidden_or_no_picture_by_its_name_is_passed_over(tmp_path: Path)
     pictures = ["a.png", "b.JPEG", "c", "d.jpg_large", "readme.png", "text.csv/e.png", "txt"]
     others = ["labels.csv", "LICENSE", "LICENSE.txt", "README.md", "Thumbs.db", "x/desktop.ini", "y.JSON", "z.tar.gz"]
     touch(tmp_path, *pictures, *others, ".DS_Store", ".ipynb_checkpoints/a.png", "mask.npy")
+    os.mkfifo(tmp_path / "pipe.png")  # which would be waited for
     assert find_files(tmp_path) == pictures
     assert find_files(tmp_path, also=(".npy",)) == sorted([*pictures, "mask.npy"])
 

@@ -103,6 +103,8 @@ def _check(path: Path) -> None:
         line = f", line {mark.line + 1}" if mark else ""
         hint = "; indent by spaces, not by tabs" if "\\t" in str(error.problem) else ""
         raise InvalidValueError(f"{path}{line}: this is no YAML: {error.problem or error.context}{hint}.") from error
+    except RecursionError as error:
+        raise InvalidValueError(f"{path}: its brackets or keys are nested deeper than any configuration.") from error
     except yaml.YAMLError as error:
         raise InvalidValueError(f"{path}: this is no YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(content, dict):

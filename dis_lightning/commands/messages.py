@@ -1,6 +1,7 @@
 """What the user is told of a mistake: what came, what was needed, and what to do, in one message."""
 
 import ast
+import errno
 import inspect
 import os
 import re
@@ -15,9 +16,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from dis_lightning.commands.choices import named
 from dis_lightning.commands.kinds import Maker, hinted, kinds_of, offered
-from dis_lightning.commands.parser import Parser
+from dis_lightning.commands.parser import Parser, raised_in
 from dis_lightning.commands.parts import LINKED, PARTS
 from dis_lightning.errors import UserError
+from dis_lightning.files import REASONS
 from dis_lightning.renamed import nearest, told
 
 __all__ = ["explain", "fewer_rows", "sufficient_memory", "translate"]
@@ -60,6 +62,15 @@ def explain(error: Exception) -> str | None:
             f"a GPU cannot give the same bits each time here: {str(error).partition('.')[0]}. With "
             "--trainer.deterministic=false it gives others in the last places each time; a CPU "
             "(--trainer.accelerator=cpu) gives the same."
+        )
+    if isinstance(error, OSError) and error.filename is not None and not isinstance(error, UserError):
+        reason = {**REASONS, errno.ENOENT: "it is not there, or no longer"}.get(error.errno or 0)
+        return reason and f"{error.filename} cannot be used: {reason}."
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("dis_lightning"):
+        return f"{raised_in(error)} imports {error.name}, which is not installed here; install it: pip install NAME."
+    if type(error).__module__.partition(".")[0] == "wandb":
+        return (
+            f"Weights & Biases: {error} With WANDB_MODE=offline in the environment a run is logged on this disk alone."
         )
     return str(error) if isinstance(error, UserError | MisconfigurationException) else None
 
@@ -149,9 +160,11 @@ def _unknown_argument(complaint: Complaint, name: str, keys: Iterable[str]) -> s
 
 def _unknown_key(complaint: Complaint, name: str, keys: Iterable[str]) -> str:
     name = name.lstrip("-").replace(".init_args.", ".")
-    root = name.partition(".")[0]
+    root, dot, tail = name.partition(".")
     known = list(keys)
-    meant = nearest(name, known) or nearest(root, {key.partition(".")[0] for key in known})
+    roots = {key.partition(".")[0] for key in known}
+    whole = nearest(root, roots) and nearest(name, [f"{one}{dot}{tail}" for one in roots])
+    meant = nearest(name, known) or whole
     return f"There is no `{name}`. {meant}--help shows what there is."
 
 
@@ -178,7 +191,8 @@ def _unknown_class(complaint: Complaint, name: str, keys: Iterable[str]) -> str:
 def _other_class(complaint: Complaint, name: str, keys: Iterable[str]) -> str:
     kind = " or ".join(kind.__name__ for kind in _kinds(complaint))
     came = name or complaint.value
-    return f"{complaint.key} needs a {kind}, and {came} is none; --{complaint.key}.help lists all."
+    article = "an" if kind[:1] in "AEIO" else "a"
+    return f"{complaint.key} needs {article} {kind}, and {came} is none; --{complaint.key}.help lists all."
 
 
 def _no_class(complaint: Complaint, kind: str, keys: Iterable[str]) -> str:
@@ -191,6 +205,9 @@ def _no_class(complaint: Complaint, kind: str, keys: Iterable[str]) -> str:
     named = re.search(r"'class_path': '([^']+)'", complaint.value)
     value = named[1] if named else complaint.value
     came = f", but got {value}" if value and "NestedArg" not in value else ""
+    if lacking := sorted(getattr(locate(value), "__abstractmethods__", ())):
+        methods = ", ".join(f"`{method}`" for method in lacking)
+        return f"{complaint.key}: {value} cannot be built, for it lacks {methods}; define what it lacks."
     return (
         f"{complaint.key} needs the name of a class that can be built{came}; --{complaint.key}.help lists all. "
         f"{_files(complaint.key)}"

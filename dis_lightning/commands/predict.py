@@ -22,11 +22,12 @@ from dis_lightning.commands.quiet import quieten
 from dis_lightning.commands.reading import read_arguments
 from dis_lightning.commands.trainer import add_trainer, refused, repeat_bits
 from dis_lightning.data import ImageData
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.metrics import default_metrics
 from dis_lightning.parents import exit_with_parent
 from dis_lightning.processes import require_slurm_tasks, waiting_aloud
 from dis_lightning.report import report
+from dis_lightning.runs.configuration import MOST_THREADS
 from dis_lightning.solvers import Solver
 
 __all__ = ["predict_command", "run"]
@@ -89,6 +90,7 @@ class CommandLine(LightningCLI):
             require_slurm_tasks(each * self.config.trainer.num_nodes)
         if self.config.consistency and "consistency" not in inspect.signature(cast(type, locate(solver))).parameters:
             raise InvalidValueError(f"{solver} takes no `consistency`; leave it out, or give it as `denoiser`.")
+        require_whole("A run", 1, MOST_THREADS, threads=self.config.threads)
         torch.set_num_threads(self.config.threads)
         # Otherwise Lightning divides the cores by the number of processes.
         os.environ["OMP_NUM_THREADS"] = str(self.config.threads)
@@ -100,7 +102,7 @@ class CommandLine(LightningCLI):
         """Build the trainer; what it has against its arguments is the user's to mend."""
         try:
             trainer: Trainer = super().instantiate_trainer(**kwargs)
-        except (TypeError, ValueError) as error:
+        except (ImportError, TypeError, ValueError) as error:
             if not raised_in(error).startswith("lightning."):
                 raise
             raise InvalidValueError(f"trainer: {error}") from error

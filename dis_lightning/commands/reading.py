@@ -35,6 +35,10 @@ def read_arguments(parser: Parser, given: Sequence[str] | dict[str, Any]) -> Nam
         _help(given)
     try:
         return parser.parse_object(given) if isinstance(given, dict) else parser.parse_args(_files_first(given))
+    except RecursionError as error:
+        raise InvalidValueError(
+            "An argument is nested deeper than any configuration: are there stray brackets?"
+        ) from error
     except ArgumentError as error:
         refused = error
     first = beneath(refused)

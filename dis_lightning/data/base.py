@@ -28,6 +28,10 @@ from dis_lightning.types import Batch
 __all__ = ["ImageData", "ImageSet", "Item", "data_of"]
 
 
+MOST_WORKERS = 1024
+"""Processes that read images; above it is a slip, which would take all the memory of a machine."""
+
+
 class Item(TypedDict):
     """One image and what is known about it; `Batch` is the same for several."""
 
@@ -122,7 +126,7 @@ class ImageData(Described, lightning.LightningDataModule, ABC):
         if num_images is not None:
             require_whole(self, 1, num_images=num_images)
         require_whole(self, 1, batch_size=batch_size)
-        require_whole(self, 0, num_workers=num_workers)
+        require_whole(self, 0, MOST_WORKERS, num_workers=num_workers)
         self.num_images = num_images
         self.batch_size = batch_size
         self.num_workers = num_workers

@@ -50,7 +50,7 @@ class MatrixOperator(LinearOperator):
         self.file = str(matrix) if isinstance(matrix, str | Path) else None
         matrix = _read(matrix) if isinstance(matrix, str | Path) else torch.as_tensor(matrix)
         self.shape = tuple(shape or matrix.shape[-1:])
-        if matrix.ndim != 2 or torch.Size(self.shape).numel() != matrix.shape[1]:
+        if matrix.ndim != 2 or not len(matrix) or torch.Size(self.shape).numel() != matrix.shape[1]:
             raise InvalidValueError(
                 f"A matrix of shape {tuple(matrix.shape)} does not act on images of shape {self.shape}."
             )

@@ -42,9 +42,9 @@ class PhaseRetrieval(GaussianOperator):
         require_numbers(self, oversample=oversample)
         for bound in input_range:
             require_numbers(self, input_range=bound)
-        if not 0 <= oversample < float("inf") or not low < high:
+        if not 0 <= oversample <= 1000 or not low < high:
             raise InvalidValueError(
-                "PhaseRetrieval needs a finite oversample >= 0 and an input_range from low to high, but got "
+                "PhaseRetrieval needs an oversample in 0 .. 1000 and an input_range from low to high, but got "
                 f"oversample={oversample}, input_range={input_range}."
             )
         self.oversample = oversample

@@ -69,6 +69,7 @@ def test_choices_are_those_of_the_folder() -> None:
         ("# é\nthreads: 2".encode("latin-1"), "line 1: this is no UTF-8 text"),
         (b"threads: 2\n# \xff", "line 2: this is no UTF-8 text"),
         ("threads: 2".encode("utf-16"), "this is no UTF-8 text"),
+        (b"threads: " + b"[" * 3000, "nested deeper than any configuration"),
         (b"- a\n- b", "holds a list"),
         (b"hello", "holds the value 'hello'"),
         (b"", "holds nothing"),

@@ -1,5 +1,6 @@
 """Every mistake of the user is one message: what came, what was needed, what to do."""
 
+import errno
 import sys
 from pathlib import Path
 
@@ -35,7 +36,7 @@ MISTAKES = [
     # keys
     ("--model.sclae=3", "model.sclae: DPS has no argument `sclae`. Did you mean `scale`? It takes levels, scale, "),
     ("--model.levels.step=3", "KarrasLevels has no argument `step`. Did you mean `steps`?"),
-    ("--modl.scale=3", "There is no `modl.scale`. Did you mean `model`?"),
+    ("--modl.scale=3", "There is no `modl.scale`. Did you mean `model.scale`?"),
     ("--trainer.acelerator=cpu", "There is no `trainer.acelerator`. Did you mean `trainer.accelerator`?"),
     ("--writer.foldr=x", "There is no `writer.foldr`. Did you mean `writer.folder`?"),
     ("--thread=2", "Did you mean `threads`?"),
@@ -56,6 +57,10 @@ MISTAKES = [
     ("--model=RoomsData", "there is no Solver 'RoomsData'"),
     ("--model=dis_lightning.data.FolderData", "model needs a Solver, and dis_lightning.data.FolderData is none"),
     ("--model=AnnealedSolver", "model needs the name of a class that can be built, but got AnnealedSolver"),
+    (
+        "--model=dis_lightning.solvers.Solver",
+        "model: dis_lightning.solvers.Solver cannot be built, for it lacks `iterate`",
+    ),
     ("--model=own.Solver", "there is no module 'own'. Your own files are found in the current folder"),
     # values
     ("--model.seed=a", "model.seed needs a whole number, but got 'a'"),
@@ -64,8 +69,16 @@ MISTAKES = [
     ("--trainer.detect_anomaly=perhaps", "trainer.detect_anomaly needs true or false, but got 'perhaps'"),
     ("--threads=0", "threads needs a whole number above 0, but got '0'"),
     ("--threads=two", "threads needs a whole number above 0, but got 'two'"),
+    ("--threads=100000000", "A run needs threads <= 1024, but got threads=100000000"),
+    ("--data.num_workers=100000", "RoomsData needs num_workers <= 1024"),
+    ("--model.levels.steps=1000000000", "KarrasLevels needs steps <= 1000000"),
+    ("--model.levels.rho=1e-30", "the roots of the levels are no numbers at rho=1e-30"),
+    ("--model.seed=10000000000000000000000", "DPS needs seed <= 9223372036854775807"),
+    ("--operator.noise_std=1e39", "AveragePool needs noise_std between ±1e+38, but got noise_std=1e+39"),
+    ("--model.scale=1e60", "DPS needs scale between ±1e+38"),
     ("--writer.reported=3", "writer.reported needs keys and values, but got '3'"),
     ("--trainer.accelerator=gpuu", "gpuu"),
+    ("--trainer.accelerator=tpu", "trainer: Requirement 'torch_xla"),
     ("--trainer.devices=x", "trainer: `devices`"),
     ("--trainer.strategy=none", "strategy='none'"),
     # null
@@ -102,7 +115,7 @@ def test_a_mistake_on_the_command_line(argument: str, expected: str, capsys: pyt
     ("content", "expected"),
     [
         ({"model": {"init_args": {"sclae": 3}}}, "model.sclae: DPS has no argument `sclae`. Did you mean `scale`?"),
-        ({"modl": {"init_args": {"scale": 3}}}, "There is no `modl.scale`. Did you mean `model`?"),
+        ({"modl": {"init_args": {"scale": 3}}}, "There is no `modl.scale`. Did you mean `model.scale`?"),
         ({"trainer": {"acelerator": "cpu"}}, "There is no `trainer.acelerator`. Did you mean `trainer.accelerator`?"),
         ({"model": {"init_args": {"levels": {"init_args": {"step": 3}}}}}, "model.levels.step: KarrasLevels has no"),
         ({"data": {"class_path": "RoomsData", "size": 8}}, "the arguments of RoomsData stand below `init_args`"),
@@ -182,6 +195,31 @@ def test_only_what_is_raised_as_the_users_mistake_is_one() -> None:
     assert explain(InvalidValueError("give more")) == "give more"
     assert explain(ValueError("3")) is None
     assert explain(TypeError("3")) is None
+    assert explain(OSError("3")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, "", "a.png"), "a.png cannot be used: the disk is full."),
+        (FileNotFoundError(errno.ENOENT, "", "a.png"), "a.png cannot be used: it is not there, or no longer."),
+        (OSError(errno.EINVAL, "", "a.png"), None),
+        (ModuleNotFoundError("", name="dis_lightning.own"), None),
+    ],
+)
+def test_what_a_system_has_against_a_file_is_one_line(error: Exception, expected: str | None) -> None:
+    assert explain(error) == expected
+
+
+def test_a_package_that_a_file_of_ones_own_needs_is_named(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (elsewhere / "own_needs_more.py").write_text("import a_package_that_nobody_has\n")
+    told = message(capsys, "--operator=own_needs_more.Operator")
+    assert "own_needs_more imports a_package_that_nobody_has, which is not installed here" in told
+
+
+def test_a_logger_without_an_account_is_one_line() -> None:
+    error = type("UsageError", (Exception,), {"__module__": "wandb.errors.errors"})("No API key configured.")
+    assert str(explain(error)).startswith("Weights & Biases: No API key configured. With WANDB_MODE=offline")
 
 
 @pytest.mark.parametrize(

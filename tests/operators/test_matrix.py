@@ -101,6 +101,7 @@ def test_a_matrix_comes_from_a_file_that_is_named_on_the_command_line(
     [
         (b"no array", "cannot be read as an array of numbers"),
         (np.zeros((2, 3, 4)), r"shape \(2, 3, 4\) does not act"),
+        (np.zeros((0, 3)), r"shape \(0, 3\) does not act"),
         (np.full((2, 3), np.nan), "finite real numbers, but got torch.float64 with 6 of 6"),
         (np.zeros((2, 3), complex), "finite real numbers, but got torch.complex128"),
         (np.array([[None]]), "cannot be read as an array of numbers"),
