@@ -14,8 +14,8 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from dis_lightning.callbacks.loggers import log_picture
-from dis_lightning.data import FolderData, MeasurementData
 from dis_lightning.data.base import ImageData, data_of
+from dis_lightning.data.stored import StoredData
 from dis_lightning.described import description
 from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.files import expanded
@@ -249,7 +249,7 @@ class Writer(Callback):
 
 def _require_outside(run: Path, data: ImageData | None) -> None:
     """Refuse a run folder among the pictures of its data, where its own would be taken for images the next time."""
-    if not isinstance(data, FolderData | MeasurementData):
+    if not isinstance(data, StoredData):
         return
     place, images = run.resolve(), expanded(data.root).resolve()
     if images in (place, *place.parents):

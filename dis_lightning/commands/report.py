@@ -6,7 +6,6 @@ from pathlib import Path
 
 from dis_lightning.commands.parser import Parser
 from dis_lightning.commands.reading import read_arguments
-from dis_lightning.errors import UnusablePathError
 from dis_lightning.files import expanded
 
 __all__ = ["report_command"]
@@ -22,7 +21,7 @@ def report_command(args: Sequence[str]) -> None:
 
     Raises:
         FileNotFoundError: if a folder is not there, or a file of one is gone.
-        OSError: if the tables beside the page would be written over other files.
+        OSError: if the page or its tables would be written over other files.
         ValueError: if a folder is no run folder, its run is not finished, or an argument is out of range.
     """
     parser = Parser(prog="dis-lightning report", usage=USAGE, description="Put finished runs side by side on one page.")
@@ -37,19 +36,8 @@ def report_command(args: Sequence[str]) -> None:
     options = read_arguments(parser, args)
     from dis_lightning.report import report  # late: its pictures need what the help does without
 
-    if options.output:
-        _require_free(options.output)
     output = options.output or _beside(options.runs)
     print(f"Report:   {report(options.runs, output, options.max_images, options.max_samples)}")
-
-
-def _require_free(page: Path) -> None:
-    """Refuse a page whose tables would be written over files that are not those of an earlier page."""
-    for table in (page.with_suffix(ending) for ending in (".md", ".tex")):
-        if table.exists() and not page.exists():
-            raise UnusablePathError(
-                f"{table} is there already, and the page's tables would be written over it; choose another --output."
-            )
 
 
 def _beside(runs: Sequence[Path]) -> Path:

@@ -16,6 +16,7 @@ from dis_lightning.report.gallery import make_gallery
 from dis_lightning.report.plots import calibration_plot, cost_plots
 from dis_lightning.report.tables import make_tables
 from dis_lightning.runs.finished import Run, differences, read_runs, same_images
+from dis_lightning.runs.ledger import MARK, require_page
 from dis_lightning.values import Direction
 
 __all__ = ["render", "report"]
@@ -61,6 +62,7 @@ def report(
 
     Raises:
         FileNotFoundError: if a folder is not there, or a file of one is gone.
+        OSError: if the page or its tables would be written over other files.
         ValueError: if a folder is no run folder, its run is not finished, or an argument is out of range.
     """
     if output.suffix != ".html":
@@ -69,6 +71,7 @@ def report(
         raise InvalidValueError(
             f"A report needs at least one image and one sample, but got {max_images}, {max_samples}."
         )
+    require_page(output)
     runs = read_runs(folders, labels)
     tables = make_tables(runs)
     # A file name of a data set may hold bytes that are no text.
@@ -106,6 +109,7 @@ def render(runs: Sequence[Run], max_images: int, max_samples: int) -> str:
         configurations={run.label: run.ledger.configuration.read_text() for run in runs},
         titles={column.name: column.title for column in gallery.columns},
         aria={Direction.HIGHER: "higher is better", Direction.LOWER: "lower is better", Direction.NEITHER: ""},
+        mark=MARK,
         version=__version__,
     )
 

@@ -12,7 +12,16 @@ from dis_lightning.files import expanded, write_atomically
 from dis_lightning.runs.ledger import Ledger
 from dis_lightning.shards import places_of
 
-__all__ = ["FREE", "check_configuration", "expected_images", "fingerprint", "leaves", "read_configuration"]
+__all__ = [
+    "FREE",
+    "MOST_THREADS",
+    "as_written",
+    "check_configuration",
+    "expected_images",
+    "fingerprint",
+    "leaves",
+    "read_configuration",
+]
 
 FREE = ("trainer.", "writer.", "data.init_args.num_workers")
 """Keys that change nothing in the images: where and how fast a run is done."""
@@ -27,6 +36,9 @@ ROUNDING = (
 
 IMAGES = "data.init_args.num_images"
 """The key by which a run may grow."""
+
+MOST_THREADS = 1024
+"""CPU threads of a process; a system gives some thousands, and falls over above."""
 
 SHARD = "data.init_args.shard"
 """The key by which a run is a part of another, whose images come out the same."""
@@ -90,9 +102,12 @@ def read_configuration(folder: Ledger) -> dict[str, Any] | None:
 
 def fingerprint(configuration: dict[str, Any]) -> str:
     """What tells configurations apart by which images come out different; every record carries it."""
-    ignored = (*FREE, *ROUNDING, IMAGES, SHARD)
-    plain = {key: _plain(value) for key, value in leaves(configuration) if not key.startswith(ignored)}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+    return _digest({key: _plain(value) for key, value in _telling(configuration).items()})
+
+
+def as_written(configuration: dict[str, Any]) -> str:
+    """A digest of the same keys by their text alone, wherever it is read; a summary carries it."""
+    return _digest(_telling(configuration))
 
 
 def expected_images(folder: Ledger) -> int:
@@ -128,9 +143,21 @@ def _fault(content: Any) -> str:
         return "writer.reported has no keys"
     counts = {f"data.{name}": _data(content).get(name) for name in ("num_images", "batch_size")}
     counts = {name: count for name, count in counts.items() if count is not None}
-    counts |= {"threads": content["threads"]} if "threads" in content else {}
     wrong = [name for name, count in counts.items() if not isinstance(count, int) or count < 1]
-    return f"{wrong[0]} is {counts[wrong[0]]!r}" if wrong else ""
+    if wrong:
+        return f"{wrong[0]} is {counts[wrong[0]]!r}"
+    threads = content.get("threads", 1)
+    return "" if isinstance(threads, int) and 1 <= threads <= MOST_THREADS else f"threads is {threads!r}"
+
+
+def _telling(configuration: dict[str, Any]) -> dict[str, Any]:
+    """What the images depend on, by dotted key."""
+    ignored = (*FREE, *ROUNDING, IMAGES, SHARD)
+    return {key: value for key, value in leaves(configuration) if not key.startswith(ignored)}
+
+
+def _digest(plain: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _data(configuration: dict[str, Any]) -> dict[str, Any]:

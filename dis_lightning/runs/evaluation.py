@@ -16,10 +16,10 @@ from torch.utils._pytree import tree_map_only
 from dis_lightning.data import ImageTransform
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.metrics.base import Metric, require_different
-from dis_lightning.runs.configuration import expected_images
+from dis_lightning.runs.configuration import expected_images, read_configuration
 from dis_lightning.runs.folder import RunFolder
 from dis_lightning.runs.lock import held
-from dis_lightning.runs.summary import Summary, sum_up
+from dis_lightning.runs.summary import Summary, read_summary, reconfigured, sum_up
 from dis_lightning.solvers import Solver
 from dis_lightning.types import Reconstruction
 
@@ -53,6 +53,11 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver, transform: Im
         warnings.warn(
             f"The run in {run} is not finished: only {len(records)} of its {expected} images are scored, and there is "
             "no report page. Give its command again, which computes what is missing.",
+            stacklevel=2,
+        )
+    if (summary := read_summary(folder)) and reconfigured(summary, read_configuration(folder) or {}):
+        warnings.warn(
+            f"{folder.configuration} is not as it was when the run was summed up, and is taken as it stands now.",
             stacklevel=2,
         )
     if (there := len(records[0]["diverged"])) != solver.num_samples:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.runs.configuration import FREE, expected_images, leaves, read_configuration
 from dis_lightning.runs.ledger import Ledger
-from dis_lightning.runs.summary import Summary, read_results, read_summary, sections
+from dis_lightning.runs.summary import Summary, read_results, read_summary, reconfigured, sections
 
 if TYPE_CHECKING:
     from dis_lightning.runs.folder import RunFolder
@@ -149,9 +149,13 @@ def _read(path: Path, label: str) -> Run:
         )
     summary = read_summary(folder)
     if summary is None:
-        count = len(folder.indices())
+        files = f"{folder.metrics.name} or {folder.results.name}"
+        reason = f"{len(folder.indices())} images have a record, and {files} is not there, or damaged"
+        raise InvalidValueError(_unfinished(path, reason))
+    if reconfigured(summary, configuration):
         raise InvalidValueError(
-            _unfinished(path, f"{count} images have a record, and {folder.metrics.name} is not there, or damaged")
+            f"{folder.configuration} is not as it was when the run was summed up. Put back what was changed there, or "
+            f"have it scored as it stands: dis-lightning evaluate {path}."
         )
     values = read_results(folder.results)
     if len(values) < (expected := expected_images(folder)):

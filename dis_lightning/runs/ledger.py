@@ -25,7 +25,10 @@ from typing import Any
 from dis_lightning.errors import InvalidValueError, MissingFileError, UnusablePathError
 from dis_lightning.files import file_sha256
 
-__all__ = ["Ledger", "read_whole", "sealed"]
+__all__ = ["MARK", "Ledger", "read_whole", "require_page", "sealed"]
+
+MARK = "Made by dis_lightning"
+"""What every page says of itself, so that another's is not taken for one."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,13 @@ class Ledger:
         return sorted(int(file.stem) for file in self._records.glob("*.json") if file.stem.isdecimal())
 
     def require_own(self) -> None:
-        """Refuse a folder that is of no run, but holds files that a run would write over.
+        """Refuse a folder that is of no run, but holds files that a run would write over; or a page that is of none.
 
         Raises:
             UnusablePathError: if there are such files.
         """
         if self.configuration.exists() or any(self.record(index) for index in self.indices()):
+            require_page(self.page)
             return
         tables = [self.page.with_suffix(ending) for ending in (".md", ".tex")]
         folders = [self.samples, self._records, self.path / "sources", self.path / "measurements"]
@@ -171,6 +175,26 @@ class Ledger:
         """The files of an image that are not as they were written."""
         files = {self.path / name: digest for name, digest in record["sha256"].items()}
         return [file for file, digest in files.items() if _sha256(file) != digest]
+
+
+def require_page(page: Path) -> None:
+    """Refuse a place for a page where it, or its tables, would be written over files that are of none.
+
+    Raises:
+        UnusablePathError: if there are such files.
+    """
+    if page.exists():
+        foreign = None if page.is_file() and MARK.encode() in page.read_bytes() else page
+    elif Ledger(page.parent).configuration.exists():
+        foreign = None  # in a run folder the tables are the run's
+    else:
+        tables = [page.with_suffix(ending) for ending in (".md", ".tex")]
+        foreign = next((table for table in tables if table.exists()), None)
+    if foreign:
+        raise UnusablePathError(
+            f"{foreign} is there already and of no report, and would be written over; choose another place for the "
+            "page (--output), or move the file."
+        )
 
 
 def _sha256(file: Path) -> str | None:

@@ -11,13 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from dis_lightning.errors import UserError
 from dis_lightning.files import file_sha256, write_atomically
+from dis_lightning.runs.configuration import as_written, read_configuration
 from dis_lightning.runs.ledger import Ledger, read_whole, sealed
 from dis_lightning.values import SECTIONS
 
 if TYPE_CHECKING:
     from dis_lightning.metrics.base import ImageMetric, Metric
 
-__all__ = ["Found", "Summary", "flatten", "means_so_far", "read_results", "read_summary", "sections", "sum_up"]
+__all__ = [
+    "Found",
+    "Summary",
+    "flatten",
+    "means_so_far",
+    "read_results",
+    "read_summary",
+    "reconfigured",
+    "sections",
+    "sum_up",
+]
 
 Found = list[dict[int, dict[str, Any]]]
 """What each metric has found, by image index and name."""
@@ -55,6 +66,8 @@ def sum_up(folder: Ledger, metrics: "Sequence[Metric]", found: Found, indices: l
             for index, values in rows.items():
                 table[index].update(values)
             _merge(summary, {metric.section: _means(rows)}, metric)
+    if configuration := read_configuration(folder):
+        summary["configuration_sha256"] = as_written(configuration)
     summary["results_sha256"] = _write_results(folder.results, table, records)
     faults = []
     for metric, rows in pairs:
@@ -79,6 +92,11 @@ def read_summary(folder: Ledger) -> Summary | None:
     if content is None or not folder.results.is_file():
         return None
     return content if content.get("results_sha256") == file_sha256(folder.results) else None
+
+
+def reconfigured(summary: Summary, configuration: dict[str, Any]) -> bool:
+    """Whether a configuration is no longer the one that the run was summed up with."""
+    return bool(summary.get("configuration_sha256", as_written(configuration)) != as_written(configuration))
 
 
 def flatten(summary: Summary) -> dict[str, float]:

@@ -73,7 +73,9 @@ def test_weights_and_code_that_change_under_their_names_are_noticed(
     torch.manual_seed(0)
     network = UNet(8, 32, 1, [], [1], num_head_channels=32)
     save_network(network, weights, "posterior mean")
-    code.write_text("from dis_lightning.levels import Levels\n\nclass Few(Levels):\n    pass\n")
+    code.write_text("from dis_lightning.levels import Levels\nimport own_few_of_mine\n\nclass Few(Levels):\n    pass\n")
+    helper = tmp_path / "own_few_of_mine.py"
+    helper.write_text("from math import pi\n")
     monkeypatch.syspath_prepend(tmp_path)
     levels = ["--model.levels=own_levels_of_mine.Few", "--model.levels.sigmas=[1.0,0.0]"]
     words = [*ROOMS, *SOLVER, *levels, "--denoiser=EDM", f"--denoiser.network={weights}"]
@@ -83,13 +85,17 @@ def test_weights_and_code_that_change_under_their_names_are_noticed(
         "model.init_args.levels.class_path",
     ]
     predict(tmp_path / "run", *words)
+    for file, text in ((helper, helper.read_text()), (code, code.read_text())):
+        file.write_text(f"{text}\n# other code\n")
+        assert "names: model.init_args.levels.class_path" in refused(capsys, tmp_path / "run", *words)
+        file.write_text(text)
+    predict(tmp_path / "run", *words)
     code.write_text(f"{code.read_text()}\n# other code\n")
-    assert "model.init_args.levels.class_path" in refused(capsys, tmp_path / "run", *words)
     with torch.no_grad():
         network.out[2].bias += 1
     save_network(network, weights, "posterior mean")
     assert "class_path, denoiser.init_args.network" in refused(capsys, tmp_path / "run", *words)
-    sys.modules.pop("own_levels_of_mine")
+    del sys.modules["own_levels_of_mine"], sys.modules["own_few_of_mine"]
 
 
 @pytest.mark.parametrize("name", ["results.csv", "samples/00000_00.png", "report.md"])
@@ -113,6 +119,11 @@ def test_a_run_lies_elsewhere_than_its_data_and_has_a_name(tmp_path: Path, capsy
     picture(tmp_path / "a.png", 0)
     for folder in (tmp_path, tmp_path / "deep" / "run"):
         assert "lies among the images of the data" in refused(capsys, folder, *pictures(tmp_path))
+    classes = tmp_path / "classes"
+    (classes / "n01440764").mkdir(parents=True)
+    picture(classes / "n01440764" / "a.png", 0)
+    words = [*pictures(classes), "--data=ImageNetData", f"--data.root={classes}"]
+    assert "lies among the images of the data" in refused(capsys, classes / "run", *words)
     for name in ("", "null"):
         with pytest.raises(SystemExit, match="2"):
             main(["predict", *SMALL, f"--writer.folder={name}"])

@@ -57,6 +57,21 @@ def summary(folder: Path) -> dict[str, Any]:
     return content
 
 
+def test_a_configuration_that_was_changed_is_not_shown_as_that_of_the_run(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("threads: 1", "threads: 2"))
+    main(["report", str(run)])
+    (run / "config.yaml").write_text(text.replace("scale: ", "scale: 1"))
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", str(run)])
+    assert "config.yaml is not as it was when the run was summed up" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="is taken as it stands now"):
+        main(["evaluate", str(run)])
+    main(["report", str(run)])
+
+
 def test_all_that_a_run_was_scored_with_comes_out_the_same(run: Path) -> None:
     before = files(run)
     for name in before:

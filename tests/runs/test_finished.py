@@ -82,6 +82,22 @@ def test_a_page_goes_into_the_folder_of_its_run_or_of_its_runs(
     assert all(page.with_suffix(suffix).exists() for page in pages for suffix in (".html", ".md", ".tex"))
 
 
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+@pytest.mark.parametrize("place", ["", "a"])
+def test_a_file_of_ones_own_is_not_taken_for_a_page(
+    name: str, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "a", {"psnr": [1.0]})
+    own = tmp_path / place / name
+    own.write_text("mine")
+    if own == run / "report.md":  # the table of the run, whose page somebody has removed
+        main(["report", str(run)])
+        return
+    output = [] if place else [f"--output={own.with_suffix('.html')}"]
+    assert f"{own} is there already and of no report" in fails(capsys, run, *output)
+    assert own.read_text() == "mine"
+
+
 def test_runs_are_called_by_the_shortest_ends_that_differ(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("blur/dps", "blur/lgd", "pool/dps")]
     for path in paths:

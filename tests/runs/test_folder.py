@@ -188,7 +188,7 @@ def test_summaries_are_made_anew_from_what_is_there(
     name: str, damage: Callable[[bytes], bytes], run: Path, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run / name).write_bytes(damage((run / name).read_bytes()))
-    assert "metrics.json is not there, or damaged" in refused(capsys, "report", str(run))
+    assert "metrics.json or results.csv is not there, or damaged" in refused(capsys, "report", str(run))
     predict(run)
     varying = ("cost", "results_sha256", "digest")
     whole, mended = (json.loads((folder / "metrics.json").read_text()) for folder in (finished, run))
@@ -292,7 +292,7 @@ def test_a_place_that_cannot_be_a_folder_is_named(
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize(("number", "said"), [(28, "the disk is full"), (30, "it is read-only"), (13, "may not write")])
+@pytest.mark.parametrize(("number", "said"), [(28, "the disk is full"), (30, "it is read-only"), (13, "no right")])
 def test_a_disk_that_refuses_is_named_and_leaves_what_was_there(
     number: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
