@@ -4,8 +4,12 @@ import math
 from itertools import pairwise
 
 import pytest
+import torch
 
 from dis_lightning.levels import KarrasLevels, Levels, MultistepLevels, karras
+from dis_lightning.operators import AveragePool
+from dis_lightning.priors import GaussianPrior
+from dis_lightning.solvers import Unguided
 
 THOUSAND = "0:80 1:79.5638 100:45.287 250:17.498 500:2.50397 750:0.16808 900:0.016447 998:0.0020502 999:0.002 1000:0"
 HUNDRED = "0:80 1:75.69 33:9.723 50:2.4037 66:0.470 98:0.002558 99:0.002 100:0"
@@ -121,6 +125,13 @@ def test_levels_that_are_none_or_infinite_are_refused() -> None:
         Levels([math.inf, 1.0])
     with pytest.raises(TypeError, match="MultistepLevels needs a number as `indices`, but got none"):
         MultistepLevels([0, None])
+
+
+def test_a_walk_that_leaves_noise_on_its_samples_is_warned_of() -> None:
+    operator, prior = AveragePool(2), GaussianPrior(torch.zeros(1, 4, 4), torch.eye(16))
+    with pytest.warns(UserWarning, match=r"Unguided end at 0.1, so that its samples keep noise .* 13 grey levels"):
+        Unguided(operator, prior, Levels([2.0, 0.1]))
+    Unguided(operator, prior, Levels([2.0, 0.005]))  # less than a grey level
 
 
 def test_the_level_below_is_where_a_step_goes() -> None:

@@ -14,6 +14,7 @@ acts on the noisy image.
 """
 
 import math
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import pairwise
@@ -32,6 +33,9 @@ from dis_lightning.transitions import AncestralEuler, Heun, Transition
 from dis_lightning.types import Guided, Measurement, State
 
 __all__ = ["AnnealedSolver"]
+
+GREY_LEVEL = 2 / 255
+"""A step of 8-bit pixels where images lie in [-1, 1]."""
 
 
 class AnnealedSolver(Solver):
@@ -71,6 +75,12 @@ class AnnealedSolver(Solver):
         if self.prior_kind is not None:
             require_kind(self, "denoiser", denoiser, self.prior_kind)
         require_levels(self, denoiser, levels)
+        if levels[-1] > GREY_LEVEL:
+            warnings.warn(
+                f"The levels of {type(self).__name__} end at {levels[-1]:.4g}, so that its samples keep noise of that "
+                f"standard deviation, {levels[-1] / GREY_LEVEL:.0f} grey levels of 255; write a last 0.",
+                stacklevel=2,
+            )
         self.levels = levels
         self.transition = transition or AncestralEuler()
 

@@ -120,7 +120,7 @@ def test_at_scale_1_many_draws_of_the_posterior_give_the_exact_mean_given_both(s
     solver = LGD(
         LINEAR,
         prior,
-        Levels([sigma, 0.1]),
+        Levels([sigma, 0.0]),
         scale=1.0,
         spread=PosteriorSpread(),
         monte_carlo_samples=draws,
@@ -144,7 +144,7 @@ def test_widened_by_the_spread_one_point_is_exact_where_lengths_are_kept(sigma: 
         torch.tensor([[1.0, -2.0, 3.0]]),
     )
     convention = LikelihoodScale(PosteriorSpread(0.7))
-    solver = DPS(operator, prior, Levels([sigma, 0.1]), scale=1.0, convention=convention)
+    solver = DPS(operator, prior, Levels([sigma, 0.0]), scale=1.0, convention=convention)
     x_0, _ = solver.guide(x_t, sigma, y, NoiseSource(0, [0]))
     torch.testing.assert_close(x_0, prior.posterior(operator, y)(x_t, sigma), rtol=1e-4, atol=1e-4)
 
