@@ -8,7 +8,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "extensions"), str(HERE.parent)]
 
 project = "dis_lightning"
-author = "The dis_lightning maintainers"
+author = copyright = "The dis_lightning maintainers"
 release = version = version_of("dis-lightning")
 
 extensions = [
@@ -20,7 +20,9 @@ extensions = [
 ]
 html_theme = "furo"
 html_title = "dis_lightning"
-exclude_patterns = ["_build", "extensions"]
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+exclude_patterns = ["_build", "extensions", "static"]
 
 # The notebooks are run by the tests, and shown here as they were.
 nb_execution_mode = "off"
@@ -29,6 +31,7 @@ myst_heading_anchors = 3
 
 # Docstrings write code in single backticks.
 default_role = "code"
+highlight_language = "none"  # equations are no Python
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

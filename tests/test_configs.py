@@ -177,6 +177,7 @@ def test_every_data_file_runs(file: str, tmp_path: Path) -> None:
         for image in ImageList.read(listed).digests:
             shutil.copy(tmp_path / "tree" / "images" / "00000.png", tmp_path / "named" / image)
         where[Path(file).stem] = [f"--data.root={tmp_path / 'named'}", f"--data.transform.size={SIZE}"]
+    assert Path(file).stem in where, f"Say in `where` by which options {file} finds pictures of this test."
     classes(tmp_path / "classes")
     (tmp_path / "measured").mkdir()
     for name in ("a", "b"):

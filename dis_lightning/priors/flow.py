@@ -5,10 +5,10 @@
 by Heun's method (Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, algorithm 1)
 over the levels of their equation 5. Each row has its own levels, so `sigma` may differ from image to image.
 
-Or by DPM-Solver++(2M) (Lu et al., 2022, https://arxiv.org/abs/2211.01095, algorithm 2), which extends the line through
-the last two estimates in `h = log(sigma / sigma_next)` and is exact where `D` is linear in it:
+Or by DPM-Solver++(2M) (Lu et al., 2022, https://arxiv.org/abs/2211.01095, algorithm 2), of second order too: the
+estimate that holds from `sigma` to `sigma_next` is read off the line through the last two, at half way in `log sigma`:
 
-    D' = D + (h / 2 h_before) (D - D_before),    x_next = D' + (sigma_next / sigma) (x - D')
+    h = log(sigma / sigma_next),    D' = D + (h / 2 h_before) (D - D_before),    x_next = D' + e^-h (x - D')
 """
 
 import math
