@@ -110,6 +110,10 @@ class StoredData(ImageData, ABC):
         require_whole(self, 0, skip=skip)
         if not isinstance(root, str | Path):
             raise InvalidTypeError(f"{type(self).__name__} needs a path as root, but got root={root}.")
+        if not str(root).strip():
+            raise InvalidValueError(
+                f"{type(self).__name__} needs a path as root, but got {str(root)!r}; name a folder."
+            )
         self.root = root
         self.transform = transform
         self.channels = channels

@@ -19,9 +19,10 @@ class ChainDiagnostics(ImageMetric):
     `effective_sample_size` (how many independent samples are worth as much, all chains together) and `split_r_hat`
     (1 where the chains have mixed; above 1.01 they have not) are defined in `metrics.functional.chains`. `moved` is the
     share of the samples, each chain's first set aside, that differ from the one before. A chain that moves by less than
-    a grey level is seen to stand still. `acceptance` is the share of the kernel's moves that were accepted, whatever
-    the thinning and burn-in included; 1 for kernels that never reject. Of solvers with particles,
-    `effective_particles` is the least number that was worth as much as all of an image's.
+    a grey level is seen to stand still. `acceptance` is the share of the kernel's moves that were accepted, those of
+    the burn-in and between samples too, but for the first of a chain without a warm start; 1 for kernels that never
+    reject. Of solvers with particles, `effective_particles` is the least number that was worth as much as all of an
+    image's.
 
     The first three come from the 8-bit samples as they are saved and the last from the record, so that a run that was
     resumed reports what an unbroken one does. The three are NaN for an image of which a sample diverged, and the first

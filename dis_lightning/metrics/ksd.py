@@ -1,6 +1,7 @@
 """Whether samples are draws of the posterior, judged by its score alone: nobody need know the clean image."""
 
 import math
+import warnings
 from typing import Any, ClassVar
 
 import torch
@@ -77,6 +78,12 @@ class KernelSteinDiscrepancy(ImageMetric):
                 f"of {tuple(prior.shape)}."
             )
         require_density(self, solver.operator)
+        if solver.num_samples < 2:
+            warnings.warn(
+                "KernelSteinDiscrepancy compares an image's samples with each other, and reports nothing of one; draw "
+                "two or more (--model.num_samples).",
+                stacklevel=2,
+            )
         prior.to(device).requires_grad_(False).eval()
         prior.load(device)
         ready(solver.operator, solver, device)

@@ -116,7 +116,10 @@ def _read(file: Path, invert: bool, alpha: bool) -> Tensor:
 
 def _seen_in_array(file: Path, alpha: bool) -> NDArray[np.bool]:
     with _told_by_name(file):
-        values = np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
+        stored = np.load(file, allow_pickle=False)
+        values = np.asarray(stored.real, dtype=np.float64)
+    if np.iscomplexobj(stored):
+        raise InvalidValueError(f"The mask {file} holds complex numbers; write 0 where a pixel is hidden, 1 elsewhere.")
     values = values.squeeze() if values.ndim > 2 else values
     if values.ndim != 2 or alpha:
         raise InvalidValueError(

@@ -291,6 +291,8 @@ def test_other_numbers_of_channels_are_refused(channels):
 def test_no_root_is_refused():
     with pytest.raises(InvalidTypeError, match="needs a path as root, but got root=None"):
         FolderData(None)
+    with pytest.raises(InvalidValueError, match="needs a path as root, but got ''; name a folder"):
+        FolderData("")
 
 
 def test_shape_is_known_only_after_setup():

@@ -76,6 +76,12 @@ def test_a_consistency_map_or_a_measurement_without_density_is_refused() -> None
         KernelSteinDiscrepancy().prepare(exact, torch.device("cpu"))
 
 
+def test_one_sample_of_each_image_is_warned_of() -> None:
+    alone = Unguided(OPERATOR, prior(), KarrasLevels(2), num_samples=1)
+    with pytest.warns(UserWarning, match=r"reports nothing of one; draw two or more \(--model.num_samples\)"):
+        KernelSteinDiscrepancy().prepare(alone, torch.device("cpu"))
+
+
 def test_the_definition_says_whose_score_it_is() -> None:
     assert KernelSteinDiscrepancy().define("ksd")["score"] == "the run's own denoiser"
     score = KernelSteinDiscrepancy(prior=prior()).define("ksd")["score"]

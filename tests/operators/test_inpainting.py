@@ -433,6 +433,12 @@ def test_a_run_meets_the_mask_of_each_image_whatever_the_batches(tmp_path: Path)
         trainer.predict(solver, RoomsData(size=8, num_images=4))
 
 
+def test_a_mask_of_complex_numbers_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", np.eye(4) * 1j)
+    with pytest.raises(ValueError, match=r"mask\.npy holds complex numbers"):
+        MaskInpainting(tmp_path / "mask.npy")
+
+
 @pytest.mark.parametrize(
     ("mask", "count"),
     [(np.full((4, 4), np.nan), 16), (np.array([[1.0, np.nan], [0.0, 1.0]]), 1), (np.full((1, 4), np.inf), 4)],
