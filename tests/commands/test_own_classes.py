@@ -1,5 +1,6 @@
 """Classes of a user's own: the examples as they are, from the folder that holds them, and what their errors show."""
 
+import json
 import os
 import shlex
 import shutil
@@ -37,9 +38,15 @@ def test_the_command_of_an_example_runs_where_its_file_lies(example: Path, own: 
     main([*command[1:], *QUICK])
     folder = Path(command[command.index("--writer.folder") + 1])
     kept = yaml.safe_load((own / folder / "config.yaml").read_text())
-    part = {"solver": "model", "operator": "operator", "prior": "denoiser"}[example.stem.removeprefix("own_")]
-    assert kept[part]["class_path"].startswith(f"{example.stem}.")
-    assert (own / folder / "records" / "00000.json").exists()
+    metrics = json.loads((own / folder / "metrics.json").read_text())["metrics"]
+    if example.stem == "own_metric":
+        assert kept["trainer"]["callbacks"]["class_path"] == "own_metric.MeanAbsoluteError"
+        # A mean absolute error is below the root of the mean square, and the best sample is not worse than the mean.
+        worst = 255 * 10 ** (-metrics["psnr"]["mean"] / 20)
+        assert worst > metrics["mae"]["mean"] > metrics["mae_best_of_2"]["mean"] > 0.2 * worst
+    else:
+        key = {"solver": "model", "operator": "operator", "prior": "denoiser", "data": "data"}
+        assert kept[key[example.stem.removeprefix("own_")]]["class_path"].startswith(f"{example.stem}.")
 
 
 def test_the_command_finds_classes_in_the_current_folder(tmp_path: Path) -> None:
@@ -121,7 +128,7 @@ def test_a_users_mistake_that_a_constructor_finds_is_one_line(
 
 @pytest.mark.parametrize(
     ("content", "error"),
-    [("int('x')", ValueError), ("import nothing_of_this_name", ImportError), ("1 + ''", TypeError)],
+    [("int('x')", ValueError), ("from math import nothing_of_this_name", ImportError), ("1 + ''", TypeError)],
 )
 def test_an_error_of_ones_own_file_keeps_its_traceback(content: str, error: type[Exception], own: Path) -> None:
     (own / "own_faults.py").write_text(content)
