@@ -106,6 +106,7 @@ def render(runs: Sequence[Run], max_images: int, max_samples: int) -> str:
         plots=[plot for plot in (*cost_plots(runs), calibration_plot(runs)) if plot],
         gallery=gallery,
         differences=differences(runs),
+        measured=[key for key in differences(runs) if key.startswith("operator.")],
         configurations={run.label: run.ledger.configuration.read_text() for run in runs},
         titles={column.name: column.title for column in gallery.columns},
         aria={Direction.HIGHER: "higher is better", Direction.LOWER: "lower is better", Direction.NEITHER: ""},

@@ -229,6 +229,21 @@ def test_runs_of_different_images_are_not_compared(browser: Browser, tmp_path: P
     assert visit.page.locator(".best").count() == 0
 
 
+def test_runs_of_different_measurements_are_said_to_be_such(browser: Browser, tmp_path: Path) -> None:
+    runs = [
+        write_run(
+            tmp_path / str(factor),
+            {"psnr": [30.0 - factor]},
+            configuration={"operator": {"class_path": "AveragePool", "init_args": {"factor": factor}}},
+        )
+        for factor in (4, 8)
+    ]
+    visit = Visit(browser, report(runs, tmp_path / "report.html"), "laptop")
+    assert visit.texts(".warning")[0].startswith(
+        "These runs do not have the same measurements (operator.init_args.factor)"
+    )
+
+
 def test_values_of_different_definitions_are_not_compared(browser: Browser, tmp_path: Path) -> None:
     runs = [
         write_run(tmp_path / judge, {"y_miou": [value], "psnr": [value]}, definitions={"y_miou": {"judge": judge}})
