@@ -54,7 +54,7 @@ class LostProcessError(UserError, ConnectionError):
     """Another process of the run that is gone, with its host or without."""
 
 
-LARGEST = 1e38
+LARGEST = 3.4e38
 """Above it a number is infinite in float32, in which images are computed."""
 
 

@@ -55,15 +55,15 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver, transform: Im
             "no report page. Give its command again, which computes what is missing.",
             stacklevel=2,
         )
-    if (summary := read_summary(folder)) and reconfigured(summary, read_configuration(folder) or {}):
-        warnings.warn(
-            f"{folder.configuration} is not as it was when the run was summed up, and is taken as it stands now.",
-            stacklevel=2,
-        )
     if (there := len(records[0]["diverged"])) != solver.num_samples:
         raise InvalidValueError(
             f"The run in {run} has {there} samples of each image, but its solver here has "
             f"num_samples={solver.num_samples}; give it the run's number."
+        )
+    if (summary := read_summary(folder)) and reconfigured(summary, read_configuration(folder) or {}):
+        warnings.warn(
+            f"{folder.configuration} is not as it was when the run was summed up, and is taken as it stands now.",
+            stacklevel=2,
         )
     require_different(metrics)
     for metric in metrics:
