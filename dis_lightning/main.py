@@ -12,7 +12,7 @@ from typing import TextIO
 
 from dis_lightning import __version__
 from dis_lightning.errors import UserError
-from dis_lightning.renamed import nearest
+from dis_lightning.spelling import nearest
 
 __all__ = ["main"]
 

@@ -5,8 +5,5 @@ from dis_lightning.callbacks.running import RunningMeans
 from dis_lightning.callbacks.termination import Termination
 from dis_lightning.callbacks.trajectory import Trajectory
 from dis_lightning.callbacks.writer import Writer
-from dis_lightning.renamed import elsewhere
 
 __all__ = ["RunningMeans", "SamplingProgress", "Termination", "Trajectory", "Writer"]
-
-__getattr__ = elsewhere(__name__)

@@ -8,7 +8,7 @@ import yaml
 import dis_lightning
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.files import expanded
-from dis_lightning.renamed import nearest
+from dis_lightning.spelling import nearest
 
 __all__ = ["choices", "find", "locate", "named"]
 

@@ -10,7 +10,7 @@ from dis_lightning.commands.kinds import Maker, kinds_of, offered
 from dis_lightning.commands.parser import Parser
 from dis_lightning.commands.parts import LINKED, PARTS
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.renamed import nearest, told
+from dis_lightning.spelling import nearest
 
 __all__ = ["help_text"]
 
@@ -60,8 +60,9 @@ def _explained(key: str, name: str, maker: Maker) -> str:
 def _maker(key: str, name: str, known: dict[str, Maker]) -> Maker:
     maker = known.get(name) or ("." in name and locate(name))
     if not callable(maker):
-        meant = told(name) or nearest(name, known, 5)
-        raise InvalidValueError(f"--{key}.help {name}: there is no such class. {meant}--{key}.help lists all.")
+        raise InvalidValueError(
+            f"--{key}.help {name}: there is no such class. {nearest(name, known, 5)}--{key}.help lists all."
+        )
     return cast(Maker, maker)
 
 

@@ -20,7 +20,7 @@ from dis_lightning.commands.parser import Parser, raised_in
 from dis_lightning.commands.parts import LINKED, PARTS
 from dis_lightning.errors import UserError
 from dis_lightning.files import REASONS
-from dis_lightning.renamed import nearest, told
+from dis_lightning.spelling import nearest
 
 __all__ = ["explain", "fewer_rows", "sufficient_memory", "translate"]
 
@@ -180,8 +180,6 @@ def _unknown_words(complaint: Complaint, words: str, keys: Iterable[str]) -> str
 
 
 def _unknown_class(complaint: Complaint, name: str, keys: Iterable[str]) -> str:
-    if old := told(name):
-        return f"{complaint.key}: {old}"
     kinds = _kinds(complaint)
     kind = " or ".join(kind.__name__ for kind in kinds) or "class"
     meant = nearest(name, offered(*kinds), 5)
@@ -223,8 +221,6 @@ def _no_module(complaint: Complaint, name: str, keys: Iterable[str]) -> str:
 
 def _no_attribute(complaint: Complaint, found: str, keys: Iterable[str]) -> str:
     module, name = re.findall(r"'([^']+)'", found)[:2]
-    if old := told(f"{module}.{name}"):
-        return f"{complaint.key}: {old}"
     return f"{complaint.key}: {module} has no `{name}`. {nearest(name, vars(sys.modules.get(module, object)), 5)}"
 
 

@@ -43,7 +43,7 @@ def read_arguments(parser: Parser, given: Sequence[str] | dict[str, Any]) -> Nam
         refused = error
     first = beneath(refused)
     module = raised_in(first)
-    if first is not refused and module.partition(".")[0] not in PARSING and module != "dis_lightning.renamed":
+    if first is not refused and module.partition(".")[0] not in PARSING:
         raise first
     from dis_lightning.commands.messages import translate
 

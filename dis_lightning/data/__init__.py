@@ -13,7 +13,6 @@ from dis_lightning.data.transforms import (
     ShorterSideBilinear,
     ShorterSideBox,
 )
-from dis_lightning.renamed import elsewhere
 
 __all__ = [
     "CenterCropLanczos",
@@ -31,5 +30,3 @@ __all__ = [
     "folder_images",
     "imagenet_classes",
 ]
-
-__getattr__ = elsewhere(__name__)

@@ -19,7 +19,6 @@ from dis_lightning.metrics.miou import MeanIoU, SetMeanIoU
 from dis_lightning.metrics.networks import CLIPFeatures, FeatureNetwork, InceptionFeatures, ResNetFeatures
 from dis_lightning.metrics.psnr_ssim import PSNR, SSIM
 from dis_lightning.metrics.references import ImageFolder, OwnSources, Reference, Statistics
-from dis_lightning.renamed import elsewhere
 
 __all__ = [
     "FID",
@@ -59,5 +58,3 @@ __all__ = [
     "default_metrics",
     "entry",
 ]
-
-__getattr__ = elsewhere(__name__)

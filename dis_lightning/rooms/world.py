@@ -4,7 +4,6 @@ The key `"{seed}/{split}/{index}"` names a room. Its SHA-256 seeds the random st
 split of every seed has the same distribution, rooms are independent, and none depends on the picture's size.
 """
 
-from difflib import get_close_matches
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from dis_lightning.rooms.furnish import furnish
 from dis_lightning.rooms.render import render
 from dis_lightning.rooms.scene import WALL_NAMES, Scene
 from dis_lightning.rooms.surfaces import SurfaceKind
+from dis_lightning.spelling import nearest
 
 __all__ = ["LAYOUT_CLASSES", "ROOM_CLASSES", "SEGMENTATION_CLASSES", "SMALLEST_ROOM", "SPLITS", "Room"]
 __all__ += ["caption_of", "draw_scene", "render_room", "require_split", "room_key"]
@@ -84,9 +84,10 @@ def require_split(split: str) -> None:
         ValueError: if it is none.
     """
     if split not in SPLITS:
-        near = get_close_matches(str(split), SPLITS, n=1)
-        meant = f" Did you mean {near[0]}?" if near else ""
-        raise InvalidValueError(f"A room needs a split, one of {', '.join(SPLITS)}, but got {split!r}.{meant}")
+        meant = nearest(str(split), SPLITS)
+        raise InvalidValueError(
+            f"A room needs a split, one of {', '.join(SPLITS)}, but got {split!r}. {meant}".rstrip()
+        )
 
 
 def draw_scene(split: str, index: int, seed: int = 0) -> Scene:

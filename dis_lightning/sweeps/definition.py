@@ -16,7 +16,7 @@ import yaml
 
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.files import expanded, file_sha256
-from dis_lightning.renamed import nearest
+from dis_lightning.spelling import nearest
 
 __all__ = ["Hyperband", "Sweep", "choices", "interval", "read_sweep"]
 

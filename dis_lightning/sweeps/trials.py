@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from dis_lightning.errors import InvalidValueError, UserError
 from dis_lightning.files import write_atomically
 from dis_lightning.parents import PARENT
-from dis_lightning.renamed import nearest
 from dis_lightning.runs.finished import read_runs
+from dis_lightning.spelling import nearest
 from dis_lightning.sweeps.definition import Hyperband, Sweep
 from dis_lightning.sweeps.search import Bayes, Listed, Search, Values
 

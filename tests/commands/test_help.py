@@ -132,7 +132,6 @@ def test_what_a_key_can_have_is_listed_with_what_it_is(capsys: pytest.CaptureFix
     [
         (["--model.help", "DSP"], "Did you mean `DPS` or `TDS`?"),
         (["--model.help", "own.Nothing"], "--model.help own.Nothing: there is no such class"),
-        (["--trainer.callbacks.help", "Mixing"], "Mixing is now ChainDiagnostics of dis_lightning.metrics"),
         (
             ["--model.scale.help"],
             "model.scale holds no class, so --model.scale.help has nothing to show; see --model.help",

@@ -99,10 +99,6 @@ MISTAKES = [
     ("--trainer.limit_predict_batches=1", "(--data.num_images)"),
     ("--trainer.fast_dev_run=true", "(--data.num_images)"),
     ("--trainer.inference_mode=true", "guidance takes gradients"),
-    # earlier names
-    ("--trainer.callbacks=Distribution", "Distribution is now FID and KID of dis_lightning.metrics"),
-    ("--trainer.callbacks=dis_lightning.callbacks.Fidelity", "is now PSNR and SSIM of dis_lightning.metrics"),
-    ("--data=dis_lightning.data.RoomsData", "dis_lightning.data.RoomsData is now dis_lightning.rooms.RoomsData"),
 ]
 
 
@@ -147,7 +143,6 @@ def test_a_mistake_in_a_file(
         ({"class_path": "MeanIoU", "init_args": {"noise_std": None}}, "noise_std needs a number, but got null"),
         ({"class_path": "MeanIoU", "init_args": {"noise_std": "x"}}, "noise_std needs a number, but got 'x'"),
         ({"class_path": "MeanIuO"}, "Did you mean `MeanIoU`"),
-        ({"class_path": "Mixing"}, "Mixing is now ChainDiagnostics of dis_lightning.metrics"),
         (
             {"class_path": "MeanIoU", "init_args": {"judge": {"class_path": "RoomLayout", "init_args": {"net": 1}}}},
             "callbacks.judge.net: RoomLayout has no argument `net`",

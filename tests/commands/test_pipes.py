@@ -10,11 +10,17 @@ from small_run import ROOT, SMALL
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["predict", "--operator.help"], ["predict", *SMALL, "--print_config"], ["predict", *SMALL]],
-    ids=["help", "key", "configuration", "run"],
+    ("arguments", "buffered"),
+    [
+        (["--help"], True),
+        (["--help"], False),
+        (["predict", "--operator.help"], True),
+        (["predict", *SMALL, "--print_config"], False),
+        (["predict", *SMALL], True),
+        (["predict", *SMALL], False),
+    ],
+    ids=["help", "help, unbuffered", "key", "configuration, unbuffered", "run", "run, unbuffered"],
 )
-@pytest.mark.parametrize("buffered", [True, False])
 def test_a_closed_pipe_is_no_error(arguments: list[str], buffered: bool, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHONUNBUFFERED")}
     environment |= {"PYTHONPATH": str(ROOT)} | ({} if buffered else {"PYTHONUNBUFFERED": "1"})

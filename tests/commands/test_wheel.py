@@ -48,13 +48,16 @@ def test_choices_are_found_by_name_from_any_folder(installed: Path, tmp_path: Pa
 
 def test_the_names_in_messages_work(installed: Path, tmp_path: Path) -> None:
     told = predict(installed, tmp_path, "--config=quickstart", "--operator=null", "--data=null").stderr
+    files = []
     for part in ("operator", "data"):
         (line,) = (line for line in told.splitlines() if f"Give `{part}` by" in line)
         named, _, choices = line.partition("--config ")[2].partition(", NAME one of ")
-        first = choices.partition(",")[0]
-        shown = predict(installed, tmp_path, f"--config={named.replace('NAME', first)}", "--print_config")
-        assert shown.returncode == 0, shown.stderr
-        assert "class_path" in str(yaml.safe_load(shown.stdout)[part])
+        files.append(f"--config={named.replace('NAME', choices.partition(',')[0])}")
+    shown = predict(installed, tmp_path, *files, "--print_config")
+    assert shown.returncode == 0, shown.stderr
+    content = yaml.safe_load(shown.stdout)
+    assert "class_path" in content["operator"]
+    assert "class_path" in content["data"]
 
 
 def predict(installed: Path, folder: Path, *args: str) -> subprocess.CompletedProcess[str]:

@@ -44,8 +44,8 @@ def test_defaults_are_a_thousand_test_rooms_of_32_pixels():
     ("wrong", "message"),
     [
         ({"split": ""}, "needs a split, one of train, val, tune, test, reference, but got ''"),
-        ({"split": "tset"}, r"but got 'tset'\. Did you mean test\?"),
-        ({"split": "Train"}, r"Did you mean train\?"),
+        ({"split": "tset"}, r"but got 'tset'\. Did you mean `test`\?"),
+        ({"split": "Train"}, r"Did you mean `train`\?"),
         ({"split": None}, "needs a split, .* but got None"),
         ({"size": 7}, "RoomsData needs size >= 8, a whole number, but got size=7"),
         ({"size": None}, "a number as `size`, but got none"),
