@@ -44,7 +44,7 @@ y.shape
 # S, 3, H, W)`.
 
 # %%
-prior = rooms_edm(dtype="bfloat16")
+prior = rooms_edm()
 solver = DPS(operator, prior, KarrasLevels(25), scale=40.0, num_samples=2)
 samples = solver.solve(y, stream)
 columns = [f"room {index}" for index in batch["index"].tolist()]

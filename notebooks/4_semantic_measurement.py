@@ -72,7 +72,7 @@ print(judges, [round(value, 2) for value in agreement(adored)])
 # above.
 
 # %%
-prior = rooms_edm(dtype="bfloat16")
+prior = rooms_edm()
 scales = [0.0, 10.0, 30.0, 100.0, 300.0]
 drawn = {scale: DPS(a, prior, KarrasLevels(20), scale=scale).solve(y, stream)[:, 0] for scale in scales}
 show({"measured": a.picture(y)} | {f"scale {scale:g}": samples for scale, samples in drawn.items()} | {"room": rooms})

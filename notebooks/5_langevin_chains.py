@@ -121,7 +121,7 @@ seen = quarter.measure(room, NoiseSource(0, [0]))
 
 solver = NoiseSpaceLangevin(
     quarter,
-    rooms_consistency(dtype="bfloat16"),
+    rooms_consistency(),
     one_step,
     kernel=HMC(0.05, leapfrog_steps=4),
     warm_start=50,
