@@ -2,9 +2,11 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,8 @@ from dis_lightning.solvers import Unguided
 Start = Callable[..., subprocess.Popen[str]]
 
 TWO_PROCESSES = ("--config", "configs/trainer/two_processes.yaml")
-LONG = ("--model.levels.steps=4000",)  # about 5 s a batch: time enough to be interrupted
+LONG = ("--model.levels.steps=1200",)  # more than a second a batch: time enough to be interrupted
+FEATURES = ("--config", "configs/callbacks/fid_rooms.yaml")
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -57,29 +60,45 @@ def assert_same(folder: Path, other: Path) -> None:
     assert results(folder) == results(other)
 
 
-def test_two_processes_give_the_bytes_and_metrics_of_one(start: Start, tmp_path: Path) -> None:
-    features = ("--config", "configs/callbacks/fid_rooms.yaml")
-    finish(start(tmp_path / "one", *features))
-    shown = finish(start(tmp_path / "two", *features, *TWO_PROCESSES))
+def alone(folder: Path, *more: str) -> Path:
+    """The small run in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        main(["predict", *SMALL, *more, f"--writer.folder={folder}"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small run of one process, with FID and KID; to be looked at, not changed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Against 5 images")
+        return alone(tmp_path_factory.mktemp("one"), *FEATURES)
+
+
+def test_two_processes_give_the_bytes_and_metrics_of_one(start: Start, one: Path, tmp_path: Path) -> None:
+    shown = finish(start(tmp_path, *FEATURES, *TWO_PROCESSES))
 
     counts = [line.partition(",")[0] for line in shown.splitlines() if line.startswith("images ")]
     assert counts == [f"images of process 1 of 2: {done}/3" for done in (0, 2, 3)]  # batches 1 and 3 of 2, 2 and 1
-    assert {"fid_rooms", "kid_rooms", "coverage"} < set(metrics(tmp_path / "one")["set"])
-    assert len(images(tmp_path / "one")) == 5 * (2 + 1 + 1)  # samples, source, measurement
-    assert_same(tmp_path / "one", tmp_path / "two")
+    assert {"fid_rooms", "kid_rooms", "coverage"} < set(metrics(one)["set"])
+    assert len(images(one)) == 5 * (2 + 1 + 1)  # samples, source, measurement
+    assert_same(one, tmp_path)
 
 
 def test_the_iou_of_the_set_in_two_processes_is_that_of_one(start: Start, tmp_path: Path) -> None:
     names = ("operators/rooms_segmentation", "callbacks/y_rooms_segmentation")
     files = [f"--config=configs/{name}.yaml" for name in names]
-    finish(start(tmp_path / "one", *files))
+    alone(tmp_path / "one", *files)
     finish(start(tmp_path / "two", *files, *TWO_PROCESSES))
     assert 0 < metrics(tmp_path / "one")["set"]["y_miou_of_set"]["mean"] < 1
     assert_same(tmp_path / "one", tmp_path / "two")
 
 
-def test_what_was_added_stays_until_one_of_two_processes_computes_an_image_anew(start: Start, tmp_path: Path) -> None:
-    finish(start(tmp_path, "--config", "configs/callbacks/fid_rooms.yaml"))
+def test_what_was_added_stays_until_one_of_two_processes_computes_an_image_anew(
+    start: Start, one: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(one, tmp_path, dirs_exist_ok=True)
     before = metrics(tmp_path), results(tmp_path)
 
     finish(start(tmp_path, *TWO_PROCESSES))
@@ -132,7 +151,7 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_as_an_unbroken_one(start
     assert 2 <= len(kept) < 5
 
     finish(start(tmp_path / "killed", *LONG))
-    finish(start(tmp_path / "unbroken", *LONG))
+    alone(tmp_path / "unbroken", *LONG)
 
     assert_same(tmp_path / "killed", tmp_path / "unbroken")
     untouched = {
@@ -141,10 +160,16 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_as_an_unbroken_one(start
     assert untouched.items() <= kept.items()
 
 
-@pytest.mark.parametrize("more", [(), TWO_PROCESSES], ids=["one process", "two processes"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "more"),
+    [
+        *((number, ()) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT)),
+        *((number, TWO_PROCESSES) for number in (signal.SIGTERM, signal.SIGINT)),
+    ],
+    ids=lambda value: value.name if isinstance(value, signal.Signals) else f"{2 if value else 1} processes",
+)
 def test_a_signal_ends_the_run_within_seconds_says_how_to_go_on_and_leaves_no_orphan(
-    start: Start, tmp_path: Path, more: tuple[str, ...], number: signal.Signals
+    start: Start, tmp_path: Path, number: signal.Signals, more: tuple[str, ...]
 ) -> None:
     process = start(tmp_path, *LONG, *more)
     wait_for_records(tmp_path, process, 2)

@@ -37,6 +37,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, of what is interrupted."""
+    return alone(tmp_path_factory.mktemp("long"), *LONG)
+
+
 def alone(folder: Path, *more: str) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
@@ -85,7 +91,9 @@ def test_an_array_of_configurations_is_several_runs(slurm: Slurm, whole: Path, t
 
 
 @pytest.mark.parametrize("script", ["one_node.sbatch", "array_of_shards.sbatch"])
-def test_a_job_whose_time_is_over_is_queued_again_and_goes_on(script: str, slurm: Slurm, tmp_path: Path) -> None:
+def test_a_job_whose_time_is_over_is_queued_again_and_goes_on(
+    script: str, slurm: Slurm, long: Path, tmp_path: Path
+) -> None:
     said, runs = tmp_path / "said", tmp_path / "runs"
     if script == "one_node.sbatch":
         words, run = [*TWO_TASKS, str(SCRIPTS / script), f"--writer.folder={runs}"], runs
@@ -100,7 +108,7 @@ def test_a_job_whose_time_is_over_is_queued_again_and_goes_on(script: str, slurm
     assert slurm.ends(job, said) == ("COMPLETED", 0), said.read_text()
     assert "ended by SIGUSR1; the same command goes on" in said.read_text()
     assert {file: file.stat().st_mtime_ns for file in before} == before  # what was finished is not done again
-    assert results(run) == results(alone(tmp_path / "whole", *LONG))
+    assert results(run) == results(long)
 
 
 def test_wrong_counts_are_refused_in_one_line(slurm: Slurm, tmp_path: Path) -> None:

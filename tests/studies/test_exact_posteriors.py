@@ -20,7 +20,7 @@ from studies.score_table import Row, nearest, sheets
 from studies.scores import moments
 from studies.trials import PosteriorTrial, Score, Trial
 
-GAUSSIAN, MIXTURE, _, _, PHASE, _, SEGMENTATION, WALK = range(len(PROBLEMS))
+GAUSSIAN, MIXTURE, _, _, PHASE, _, _, WALK = range(len(PROBLEMS))
 GUIDED = ["DPS", "LGD", "FreeDoM", "MPGD", "Xu I: mean + noise"]
 
 
@@ -37,7 +37,7 @@ def small_trials() -> list[Trial]:
             flow = FlowMap(trial.problem.prior, steps=4, sigma_min=trial.sigma_min)
             trial = replace(trial, consistency=flow)
         trials.append(replace(trial, chain_evaluations=min(trial.chain_evaluations, 80)))
-    return [trials[place] for place in (GAUSSIAN, MIXTURE, PHASE, SEGMENTATION, WALK)]
+    return [trials[place] for place in (GAUSSIAN, MIXTURE, PHASE, WALK)]
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def test_the_semantic_table_has_every_column_and_the_papers_comparisons(
     solvers = {name: shipped["solvers"][name] for name in ("the rooms themselves", "CM")}
     file = write_study(
         tmp_path,
-        data={"class_path": "RoomsData", "init_args": {"split": "test", "num_images": 12, "batch_size": 12}},
+        data={"class_path": "RoomsData", "init_args": {"split": "test", "num_images": 6, "batch_size": 6}},
         reference={**shipped["reference"], "num_images": 60},
         solvers=solvers | {"again": solvers["CM"]},
         reported={name: {"CM": {"noisy": 0.4}, "again": {"noisy": 0.8}} for name in shipped["problems"]},
