@@ -76,6 +76,13 @@ def test_neighbours_share_no_key() -> None:
     assert len({float(other[0, 0]) for other in others}) == 3
 
 
+def test_every_use_has_streams_of_its_own_that_its_name_alone_decides() -> None:
+    uses = ("", "judge", "ksd", "judge")
+    drawn = [NoiseSource(0, [1], use=use).samples(2).normal((2, 48)) for use in uses]
+    assert len({float(numbers[1, 0]) for numbers in drawn}) == 3
+    assert torch.equal(drawn[1], drawn[3])
+
+
 def test_numbers_are_standard_normal() -> None:
     numbers = draw(*range(200), size=1000).double().flatten()
     count = len(numbers)

@@ -167,6 +167,9 @@ def test_observers_see_every_step_and_the_last_is_the_result(name: str) -> None:
     else:
         assert torch.equal(seen[-1].x_0, samples[:, -1])
     assert all(earlier.sigma >= later.sigma for earlier, later in pairwise(seen))
+    started = list(dict.fromkeys(state.sigma for state in seen))
+    assert started == list(solver.levels[: len(started)])
+    assert len(started) in (1, len(solver.levels) - 1)  # chains stay at the first
 
 
 @for_every_solver

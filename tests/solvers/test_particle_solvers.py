@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from batches import Thirds
 from torch import Tensor
 
 from dis_lightning.levels import KarrasLevels, Levels
@@ -77,6 +78,22 @@ def test_the_twist_of_a_linear_measurement_guides_as_pigdm_does() -> None:
     off = y - operator(twisted.x_0)
     exact = -0.5 * torch.einsum("ni,ij,nj->n", off, torch.linalg.inv(covariance), off)
     torch.testing.assert_close(twisted.twist, exact)
+
+
+def test_the_twist_of_other_measurements_is_their_likelihood_widened_where_it_is_gaussian() -> None:
+    prior = GaussianPrior(torch.zeros(3, 2, 2, dtype=torch.float64), 0.3 * torch.eye(12, dtype=torch.float64))
+    x_t = torch.randn(3, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x_0, r = prior(x_t, 0.8), PosteriorSpread(1.3)(0.8)
+    hdr, labels = HDR(noise_std=0.2), Thirds()
+
+    def twist(operator: Operator, y: Tensor) -> Tensor:
+        solver = TDS(operator, prior, KarrasLevels(5), particles=3, spread=PosteriorSpread(1.3))
+        return solver._twisted(x_t, 0.8, y).twist
+
+    y = hdr(-x_t)
+    torch.testing.assert_close(twist(hdr, y), -(hdr(x_0) - y).square().flatten(1).sum(dim=1) / (2 * (0.2**2 + r**2)))
+    y = labels.measure(-x_t, NoiseSource(0, range(3)))
+    torch.testing.assert_close(twist(labels, y), -labels.energy(x_0, y))
 
 
 def smc(operator: Operator, consistency: FlowMap, **arguments: object) -> NoiseSpaceSMC:
