@@ -9,7 +9,6 @@ so that the model is the identity at `sigma_min`.
 """
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,12 +16,8 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import Kind
-from dis_lightning.priors.computing import Compile
-from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.preconditioning import Preconditioned
-from dis_lightning.priors.sizes import ImageSize
-from dis_lightning.weights import Precision
 
 __all__ = ["ConsistencyModel"]
 
@@ -31,20 +26,12 @@ class ConsistencyModel(Preconditioned):
     """The clean image that the probability flow leads to from a noisy one.
 
     Args:
-        network: see `Preconditioned`.
-        clip: see `Preconditioned`.
-        dtype: see `Preconditioned`.
-        sigma_data: see `Preconditioned`.
+        network: the raw network, or where to find a trained one; see `NetworkPrior`.
         sigma_min: the level at which the model is exactly the identity.
         edm_scalings: evaluate the network with the scalings of `EDM`, without the offset `sigma_min`. So did the code
             of Xu et al., "Consistency Models Improve Diffusion Inverse Solvers", 2024, with networks that were trained
             with the offset; the two differ at levels near `sigma_min`.
-        arguments: see `Preconditioned`.
-        attention_order: see `Preconditioned`.
-        compile: see `Preconditioned`.
-        fused: see `Preconditioned`.
-        micro_batch: see `Preconditioned`.
-        image_size: see `Preconditioned`.
+        **common: the other arguments of `Preconditioned` and `NetworkPrior`.
 
     Raises:
         ValueError: if `sigma_min` is negative, and as in `Preconditioned`.
@@ -56,20 +43,12 @@ class ConsistencyModel(Preconditioned):
     def __init__(
         self,
         network: RawNetwork | str | Path,
-        clip: bool = False,
-        dtype: Precision | None = None,
-        sigma_data: float | None = None,
+        *,
         sigma_min: float = 0.002,
         edm_scalings: bool = False,
-        arguments: Mapping[str, Any] | None = None,
-        attention_order: AttentionOrder | None = None,
-        compile: Compile | None = None,
-        fused: bool = False,
-        micro_batch: int | None = None,
-        image_size: ImageSize | None = None,
+        **common: Any,
     ) -> None:
-        common = (arguments, attention_order, compile, fused, micro_batch, image_size)
-        super().__init__(network, clip, dtype, sigma_data, *common)
+        super().__init__(network, **common)
         require_numbers(self, sigma_min=sigma_min)
         if not 0 <= sigma_min < math.inf:
             raise InvalidValueError(f"ConsistencyModel needs a finite sigma_min >= 0, but got {sigma_min}.")

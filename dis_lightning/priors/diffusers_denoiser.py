@@ -78,7 +78,7 @@ class DiffusersDenoiser(DiscretePrior):
         except ValueError as error:
             raise InvalidValueError(f"The {SCHEDULER} of {network}: {error}") from error
         pretrained = _Pretrained(place, config, as_dtype(dtype or torch.float32))
-        super().__init__(pretrained, table, prediction, clip, image_size=image_size)
+        super().__init__(pretrained, table, prediction, clip=clip, image_size=image_size)
 
 
 class _Place:

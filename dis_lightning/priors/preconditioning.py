@@ -11,7 +11,6 @@ The time input `t` is what the network says that it was trained with: `250 ln si
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,8 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import per_image
-from dis_lightning.priors.computing import Compile
-from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork, TimeInput
 from dis_lightning.priors.networked import NetworkPrior
-from dis_lightning.priors.sizes import ImageSize
-from dis_lightning.weights import Precision
 
 __all__ = ["Preconditioned"]
 
@@ -34,16 +29,9 @@ class Preconditioned(NetworkPrior):
     """A raw network between scaled input and scaled output.
 
     Args:
-        network: see `NetworkPrior`.
-        clip: see `NetworkPrior`.
-        dtype: see `NetworkPrior`.
+        network: the raw network, or where to find a trained one; see `NetworkPrior`.
         sigma_data: standard deviation of the data that the network was trained with; None for what the network says.
-        arguments: see `NetworkPrior`.
-        attention_order: see `NetworkPrior`.
-        compile: see `NetworkPrior`.
-        fused: see `NetworkPrior`.
-        micro_batch: see `NetworkPrior`.
-        image_size: see `NetworkPrior`.
+        **common: the other arguments of `NetworkPrior`.
 
     Raises:
         ValueError: if `sigma_data` is not positive, if the network does not give as many channels as its images have,
@@ -54,20 +42,8 @@ class Preconditioned(NetworkPrior):
     # What the published networks were trained on, and those of rooms too. Below, the time input goes on as it is.
     sigma_range = (0.002, 80.0)
 
-    def __init__(
-        self,
-        network: RawNetwork | str | Path,
-        clip: bool = False,
-        dtype: Precision | None = None,
-        sigma_data: float | None = None,
-        arguments: Mapping[str, Any] | None = None,
-        attention_order: AttentionOrder | None = None,
-        compile: Compile | None = None,
-        fused: bool = False,
-        micro_batch: int | None = None,
-        image_size: ImageSize | None = None,
-    ) -> None:
-        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused, micro_batch, image_size)
+    def __init__(self, network: RawNetwork | str | Path, *, sigma_data: float | None = None, **common: Any) -> None:
+        super().__init__(network, **common)
         given, channels = getattr(self.network, "out_channels", self.shape[0]), self.shape[0]
         if given != channels:
             raise InvalidValueError(

@@ -13,7 +13,6 @@ their own.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -22,13 +21,10 @@ from torch import Tensor
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.priors.base import Kind, per_image
 from dis_lightning.priors.checkpoints import find
-from dis_lightning.priors.computing import Compile
-from dis_lightning.priors.guided_format import AttentionOrder
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.networked import NetworkPrior
-from dis_lightning.priors.sizes import ImageSize
 from dis_lightning.schedules import DiscreteSchedule, Schedule
-from dis_lightning.weights import LazyNetwork, Precision
+from dis_lightning.weights import LazyNetwork
 
 __all__ = ["VP", "DiscretePrior", "Prediction", "agreed"]
 
@@ -58,16 +54,9 @@ class DiscretePrior(NetworkPrior):
         network: RawNetwork | LazyNetwork[Any] | str | Path,
         schedule: DiscreteSchedule,
         prediction: str,
-        clip: bool = False,
-        dtype: Precision | None = None,
-        arguments: Mapping[str, Any] | None = None,
-        attention_order: AttentionOrder | None = None,
-        compile: Compile | None = None,
-        fused: bool = False,
-        micro_batch: int | None = None,
-        image_size: ImageSize | None = None,
+        **common: Any,
     ) -> None:
-        super().__init__(network, clip, dtype, arguments, attention_order, compile, fused, micro_batch, image_size)
+        super().__init__(network, **common)
         self.schedule, self.prediction = schedule, prediction
         self.sigma_range = schedule.range
         given, channels = getattr(self.network, "out_channels", self.shape[0]), self.shape[0]
@@ -94,21 +83,15 @@ class DiscretePrior(NetworkPrior):
 class VP(DiscretePrior):
     """The mean of the clean image given a noisy one, by a network of noise, velocity or image.
 
+    The samplers of guided-diffusion and of DPS clamp its estimates: `clip=True`.
+
     Args:
         network: the raw network; or where to find a trained one: a card name (such as "ffhq_256"), a file, a folder or
             a hub id (see `load_network`). One that is found is read on first use, or when `load` is called.
         schedule: the schedule that it was trained on; None for what its card says, or else "linear".
-        clip: whether to clamp the estimates to [-1, 1], as the samplers of guided-diffusion and DPS do. Pixels that are
-            clamped pass no gradient.
         prediction: what it was trained to predict; None for what its card says, or else "epsilon".
-        dtype: precision of the torso of a network that is found; None for float32.
-        arguments: those of `UNet`, for a file without a card.
-        attention_order: "legacy" or "new", for a file of guided-diffusion without a card.
-        compile: see `NetworkPrior`.
-        fused: see `NetworkPrior`.
-        micro_batch: see `NetworkPrior`.
         trained_steps: number of levels of the schedule, T.
-        image_size: see `NetworkPrior`.
+        **common: the other arguments of `NetworkPrior`.
 
     Raises:
         ValueError: if schedule, prediction or attention order are not known, or are others than those of the card, or
@@ -120,16 +103,10 @@ class VP(DiscretePrior):
         self,
         network: RawNetwork | str | Path,
         schedule: Schedule | None = None,
-        clip: bool = False,
+        *,
         prediction: Prediction | None = None,
-        dtype: Precision | None = None,
-        arguments: Mapping[str, Any] | None = None,
-        attention_order: AttentionOrder | None = None,
-        compile: Compile | None = None,
-        fused: bool = False,
-        micro_batch: int | None = None,
         trained_steps: int = 1000,
-        image_size: ImageSize | None = None,
+        **common: Any,
     ) -> None:
         known = find(network).training() if isinstance(network, str | Path) else {}
         predicts = agreed(network, "prediction", prediction, known.get("prediction")) or "epsilon"
@@ -138,8 +115,7 @@ class VP(DiscretePrior):
         scheduled = agreed(network, "schedule", schedule, known.get("schedule")) or "linear"
         require_numbers(self, trained_steps=trained_steps)
         table = DiscreteSchedule.named(scheduled, trained_steps)
-        common = (clip, dtype, arguments, attention_order, compile, fused, micro_batch, image_size)
-        super().__init__(network, table, predicts, *common)
+        super().__init__(network, table, predicts, **common)
 
 
 def agreed(network: object, name: str, told: str | None, known: str | None) -> str | None:

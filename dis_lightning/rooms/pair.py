@@ -39,7 +39,7 @@ def rooms_edm(
         compile: how it is compiled; see `NetworkPrior`.
         fused: whether it takes fused layers; see `NetworkPrior`.
     """
-    return EDM(str(WEIGHTS / "rooms_edm.safetensors"), clip, dtype, compile=compile, fused=fused)
+    return EDM(str(WEIGHTS / "rooms_edm.safetensors"), clip=clip, dtype=dtype, compile=compile, fused=fused)
 
 
 def rooms_consistency(
@@ -47,7 +47,7 @@ def rooms_consistency(
 ) -> ConsistencyModel:
     """The consistency map distilled from `rooms_edm`; arguments as there."""
     file = str(WEIGHTS / "rooms_consistency.safetensors")
-    return ConsistencyModel(file, clip, dtype, compile=compile, fused=fused)
+    return ConsistencyModel(file, clip=clip, dtype=dtype, compile=compile, fused=fused)
 
 
 def rooms_reader_a() -> ReaderA:
