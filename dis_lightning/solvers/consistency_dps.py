@@ -6,22 +6,17 @@ and equations 25 and 26.
 
 from typing import Any, cast
 
-from torch import Tensor
-
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.guidance import Convention, SigmaScale, guide_noisy_image
 from dis_lightning.levels import Levels
-from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.posteriors import ConsistencyPosterior, GaussianPosterior, PosteriorModel, Spread
 from dis_lightning.priors.base import Denoiser, require_kind, require_levels
-from dis_lightning.solvers.annealed import AnnealedSolver
-from dis_lightning.types import Guided, Measurement
+from dis_lightning.solvers.dps import DPS
 
 __all__ = ["ConsistencyDPS"]
 
 
-class ConsistencyDPS(AnnealedSolver):
+class ConsistencyDPS(DPS):
     """DPS that compares a posterior sample with the measurement: the output of a consistency model.
 
         x_0    = D(x_t, sigma)                          posterior mean, without gradient
@@ -61,8 +56,6 @@ class ConsistencyDPS(AnnealedSolver):
             if the two networks are for different images or classes.
     """
 
-    prior_kind = None
-
     def __init__(
         self,
         operator: Operator,
@@ -73,13 +66,9 @@ class ConsistencyDPS(AnnealedSolver):
         scale: float,
         spread: float | Spread = 0.2,
         use_consistency: bool = True,
-        convention: Convention | None = None,
         **common: Any,
     ) -> None:
-        super().__init__(operator, denoiser, levels, **common)
-        self.scale = self._finite("scale", scale)
-        self.convention = convention or SigmaScale()
-        self.reduction = self.convention.settle(self, operator)
+        super().__init__(operator, denoiser, levels, scale=scale, **common)
         self.spread = spread
         self.consistency = consistency if use_consistency else None
         if use_consistency:
@@ -87,15 +76,11 @@ class ConsistencyDPS(AnnealedSolver):
             require_kind(self, "consistency", cast(Denoiser, consistency), "consistency map")
             require_levels(self, cast(Denoiser, consistency), levels)
             self._check_networks()
-        self._posterior()  # refuses its arguments now rather than at the first step
+        self.posterior_model()  # refuses its arguments now rather than at the first step
         self.requires_grad_(False).eval()  # the consistency model too
 
-    def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
-        """See the class."""
-        x_0, slope = guide_noisy_image(x_t, sigma, y, self._posterior(), self.operator, noise, self.reduction)
-        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma), self.operator)
-
-    def _posterior(self) -> PosteriorModel:
+    def posterior_model(self) -> PosteriorModel:
+        """The sample of the consistency model with noise, or draws around the posterior mean."""
         if self.consistency is None:
             return GaussianPosterior(self.denoiser, self.spread)
         return ConsistencyPosterior(self.denoiser, self.consistency, self.spread)

@@ -13,7 +13,7 @@ from dis_lightning.guidance import Convention, SigmaScale, guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.posteriors import PointPosterior
+from dis_lightning.posteriors import PointPosterior, PosteriorModel
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.annealed import AnnealedSolver
 from dis_lightning.types import Guided, Measurement
@@ -68,6 +68,9 @@ class DPS(AnnealedSolver):
 
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""
-        posterior = PointPosterior(self.denoiser)
-        x_0, slope = guide_noisy_image(x_t, sigma, y, posterior, self.operator, noise, self.reduction)
+        x_0, slope = guide_noisy_image(x_t, sigma, y, self.posterior_model(), self.operator, noise, self.reduction)
         return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma), self.operator)
+
+    def posterior_model(self) -> PosteriorModel:
+        """What the measurement is compared with, given a noisy image: the posterior mean."""
+        return PointPosterior(self.denoiser)

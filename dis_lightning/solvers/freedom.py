@@ -7,22 +7,16 @@ https://arxiv.org/abs/2303.09833; in the variance-exploding form, as in Xu et al
 import math
 from typing import Any
 
-from torch import Tensor
-
 from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
-from dis_lightning.guidance import Convention, SigmaScale, guide_noisy_image
 from dis_lightning.levels import Levels
-from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.posteriors import PointPosterior
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.solvers.annealed import AnnealedSolver
-from dis_lightning.types import Guided, Measurement
+from dis_lightning.solvers.dps import DPS
 
 __all__ = ["FreeDoM"]
 
 
-class FreeDoM(AnnealedSolver):
+class FreeDoM(DPS):
     """DPS that takes each step of a range of levels K times, and climbs back up in between.
 
         x_next = transition(x_t, x_0) - scale sigma grad_{x_t} d(A(x_0), y),    x_0 = D(x_t, sigma)
@@ -50,8 +44,6 @@ class FreeDoM(AnnealedSolver):
         ValueError: if `scale` or `visits` is out of range, or if `travel_range` is empty or beside all levels.
     """
 
-    prior_kind = None
-
     def __init__(
         self,
         operator: Operator,
@@ -61,17 +53,13 @@ class FreeDoM(AnnealedSolver):
         scale: float,
         visits: int = 2,
         travel_range: tuple[float, float] = (0.0, math.inf),
-        convention: Convention | None = None,
         **common: Any,
     ) -> None:
-        super().__init__(operator, denoiser, levels, **common)
+        super().__init__(operator, denoiser, levels, scale=scale, **common)
         lowest, highest = travel_range
         require_whole(self, 1, visits=visits)  # 1 is a run without time travel
         for level in travel_range:
             require_numbers(self, travel_range=level)
-        self.scale = self._finite("scale", scale)
-        self.convention = convention or SigmaScale()
-        self.reduction = self.convention.settle(self, operator)
         self.visits = visits
         self.travel_range = travel_range
         if not (lowest <= highest and lowest <= levels[0] and levels[-2] <= highest):
@@ -79,12 +67,6 @@ class FreeDoM(AnnealedSolver):
                 f"FreeDoM needs a travel_range (lowest, highest) that meets the levels, {levels[0]:g} to "
                 f"{levels[-2]:g}, but got {travel_range}; it is in units of sigma, not in steps."
             )
-
-    def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
-        """See the class."""
-        posterior = PointPosterior(self.denoiser)
-        x_0, slope = guide_noisy_image(x_t, sigma, y, posterior, self.operator, noise, self.reduction)
-        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma), self.operator)
 
     def visits_at(self, sigma: float) -> int:
         """K inside the range, 1 outside."""

@@ -7,22 +7,18 @@ spread, M = 1), and Purohit et al. 2024, appendix B.2 (spread by level, M draws)
 
 from typing import Any
 
-from torch import Tensor
-
 from dis_lightning.errors import require_whole
-from dis_lightning.guidance import Convention, Reduction, SigmaScale, guide_noisy_image
+from dis_lightning.guidance import Reduction
 from dis_lightning.levels import Levels
-from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.posteriors import GaussianPosterior, Spread
+from dis_lightning.posteriors import GaussianPosterior, PosteriorModel, Spread
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.solvers.annealed import AnnealedSolver
-from dis_lightning.types import Guided, Measurement
+from dis_lightning.solvers.dps import DPS
 
 __all__ = ["LGD"]
 
 
-class LGD(AnnealedSolver):
+class LGD(DPS):
     """Follow the measurement at M draws around the posterior mean, differentiated through the network.
 
         x_0^(m) = D(x_t, sigma) + r(sigma) n_m,    m = 1 .. M
@@ -54,8 +50,6 @@ class LGD(AnnealedSolver):
         ValueError: if `scale`, `spread` or `monte_carlo_samples` is out of range.
     """
 
-    prior_kind = None
-
     def __init__(
         self,
         operator: Operator,
@@ -66,22 +60,15 @@ class LGD(AnnealedSolver):
         spread: float | Spread = 0.2,
         monte_carlo_samples: int = 1,
         reduction: Reduction | None = None,
-        convention: Convention | None = None,
         **common: Any,
     ) -> None:
-        super().__init__(operator, denoiser, levels, **common)
-        self.scale = self._finite("scale", scale)
-        self.convention = convention or SigmaScale()
+        super().__init__(operator, denoiser, levels, scale=scale, **common)
         self.reduction = self.convention.settle(self, operator, reduction)
         require_whole(self, 1, monte_carlo_samples=monte_carlo_samples)
         self.spread = spread
         self.monte_carlo_samples = monte_carlo_samples
-        self._posterior()  # refuses its arguments now rather than at the first step
+        self.posterior_model()  # refuses its arguments now rather than at the first step
 
-    def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
-        """See the class."""
-        x_0, slope = guide_noisy_image(x_t, sigma, y, self._posterior(), self.operator, noise, self.reduction)
-        return self.convention.guided(x_0, slope, self.scale, sigma, self.levels.below(sigma), self.operator)
-
-    def _posterior(self) -> GaussianPosterior:
+    def posterior_model(self) -> PosteriorModel:
+        """Draws around the posterior mean."""
         return GaussianPosterior(self.denoiser, self.spread, self.monte_carlo_samples)
