@@ -29,7 +29,8 @@ from dis_lightning.solvers import Unguided
 Start = Callable[..., subprocess.Popen[str]]
 
 TWO_PROCESSES = ("--config", "configs/trainer/two_processes.yaml")
-LONG = ("--model.levels.steps=1200",)  # more than a second a batch: time enough to be interrupted
+LONG = ("--model.levels.steps=4000",)  # 5 s a batch or more: time enough to be interrupted
+LONG_ENOUGH = ("--model.levels.steps=1200",)  # where it is gone on with to the end
 FEATURES = ("--config", "configs/callbacks/fid_rooms.yaml")
 
 
@@ -143,15 +144,15 @@ def wait_for_records(folder: Path, process: subprocess.Popen[str], count: int) -
 
 
 def test_a_killed_run_goes_on_where_it_stopped_and_ends_as_an_unbroken_one(start: Start, tmp_path: Path) -> None:
-    killed = start(tmp_path / "killed", *LONG)
+    killed = start(tmp_path / "killed", *LONG_ENOUGH)
     wait_for_records(tmp_path / "killed", killed, 2)
     killed.kill()
     killed.communicate()
     kept = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("killed/records/*.json")}
     assert 2 <= len(kept) < 5
 
-    finish(start(tmp_path / "killed", *LONG))
-    alone(tmp_path / "unbroken", *LONG)
+    finish(start(tmp_path / "killed", *LONG_ENOUGH))
+    alone(tmp_path / "unbroken", *LONG_ENOUGH)
 
     assert_same(tmp_path / "killed", tmp_path / "unbroken")
     untouched = {

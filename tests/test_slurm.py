@@ -39,7 +39,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, of what is interrupted."""
+    """The run that is interrupted, by one process and unbroken."""
     return alone(tmp_path_factory.mktemp("long"), *LONG)
 
 

@@ -39,7 +39,8 @@ class DiffusersDenoiser(DiscretePrior):
         clip: whether to clamp the estimates to [-1, 1]; pixels that are clamped pass no gradient. Samplers of
             diffusers do (`clip_sample`), whatever that of the file says here.
         dtype: precision of the network; None for float32.
-        image_size: see `NetworkPrior`.
+        image_size: height and width of the images, where they are others than the network was made for; None for its
+            own. See `NetworkPrior`.
 
     Attributes:
         schedule: the table of levels, of the sampler's configuration.

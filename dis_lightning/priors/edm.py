@@ -16,7 +16,10 @@ __all__ = ["EDM"]
 
 
 class EDM(Preconditioned):
-    """The mean of the clean image given a noisy one, `E[x_0 | x_t]`. Arguments and errors: see `Preconditioned`."""
+    """The mean of the clean image given a noisy one, `E[x_0 | x_t]`.
+
+    Arguments and errors: see `Preconditioned` and `NetworkPrior`.
+    """
 
     kind: ClassVar[Kind] = "posterior mean"
     gives: ClassVar[str] = "posterior mean"

@@ -83,7 +83,7 @@ class DiscretePrior(NetworkPrior):
 class VP(DiscretePrior):
     """The mean of the clean image given a noisy one, by a network of noise, velocity or image.
 
-    The samplers of guided-diffusion and of DPS clamp its estimates: `clip=True`.
+    The samplers of guided-diffusion and of the DPS paper clamp the estimates to [-1, 1], as `clip=True` does here.
 
     Args:
         network: the raw network; or where to find a trained one: a card name (such as "ffhq_256"), a file, a folder or

@@ -36,8 +36,8 @@ def rooms_edm(
     Args:
         clip: whether to clamp estimates to [-1, 1]. Pixels that are clamped pass no gradient.
         dtype: precision of the network's torso; None for float32.
-        compile: how it is compiled; see `NetworkPrior`.
-        fused: whether it takes fused layers; see `NetworkPrior`.
+        compile: how it is compiled, "default", "cuda_graphs" or "both"; None for not at all. See `NetworkPrior`.
+        fused: whether it takes the fused layers of this package on a GPU; see `NetworkPrior`.
     """
     return EDM(str(WEIGHTS / "rooms_edm.safetensors"), clip=clip, dtype=dtype, compile=compile, fused=fused)
 

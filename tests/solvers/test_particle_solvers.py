@@ -131,9 +131,7 @@ def test_modes_far_apart_keep_their_shares() -> None:
 
 
 @pytest.mark.parametrize(("dimension", "stages", "threshold"), [(8, 10, 0.5), (24, 12, 0.6)])
-def test_annealed_smc_comes_to_the_floor_of_the_mixtures_of_the_table(
-    dimension: int, stages: int, threshold: float
-) -> None:
+def test_annealed_smc_comes_to_the_floor_of_mixtures(dimension: int, stages: int, threshold: float) -> None:
     problem = mixture_problem(dimension, 2)
     flow = FlowMap(problem.prior, steps=48, sigma_min=0.02, multistep=True)
     own: dict[str, Any] = {"stages": stages, "threshold": threshold, "particles": 1600, "num_samples": 400}
