@@ -1,5 +1,6 @@
 """The smallest real run, as arguments of the command line."""
 
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,15 @@ SMALL = [
     *("--model.num_samples=2", "--trainer.accelerator=cpu", "--data.num_images=5", "--data.batch_size=2"),
 ]
 """DPS on five rooms of 8 pixels in batches of two."""
+
+
+def alone(folder: Path, *more: str) -> Path:
+    """The small run by this process, in a folder, which is given back."""
+    from dis_lightning.main import main  # late, for conftest.py says first how many threads there are
+
+    with chdir(ROOT):
+        main(["predict", *SMALL, *more, f"--writer.folder={folder}"])
+    return folder
 
 
 def timeless(content: Any) -> Any:

@@ -15,7 +15,7 @@ import lightning
 import psutil
 import pytest
 import torch
-from small_run import ROOT, SMALL
+from small_run import ROOT, SMALL, alone
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dis_lightning.callbacks import Writer
@@ -59,14 +59,6 @@ def assert_same(folder: Path, other: Path) -> None:
     assert images(folder) == images(other)
     assert metrics(folder) == metrics(other)
     assert results(folder) == results(other)
-
-
-def alone(folder: Path, *more: str) -> Path:
-    """The small run in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        main(["predict", *SMALL, *more, f"--writer.folder={folder}"])
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 from slurm import Slurm, running_slurm
-from small_run import ROOT, SMALL, timeless
-
-from dis_lightning.main import main
+from small_run import ROOT, SMALL, alone, timeless
 
 pytestmark = pytest.mark.cluster
 
@@ -41,13 +39,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that is interrupted, by one process and unbroken."""
     return alone(tmp_path_factory.mktemp("long"), *LONG)
-
-
-def alone(folder: Path, *more: str) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        main(["predict", *SMALL, *more, f"--writer.folder={folder}"])
-    return folder
 
 
 def results(folder: Path) -> dict[str, Any]:
