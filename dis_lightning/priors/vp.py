@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.priors.base import Kind, per_image
 from dis_lightning.priors.checkpoints import find
 from dis_lightning.priors.network import RawNetwork
@@ -113,7 +113,7 @@ class VP(DiscretePrior):
         if predicts not in get_args(Prediction):
             raise InvalidValueError(f"prediction must be one of {', '.join(get_args(Prediction))}, not {predicts!r}.")
         scheduled = agreed(network, "schedule", schedule, known.get("schedule")) or "linear"
-        require_numbers(self, trained_steps=trained_steps)
+        require_whole(self, 2, trained_steps=trained_steps)
         table = DiscreteSchedule.named(scheduled, trained_steps)
         super().__init__(network, table, predicts, **common)
 
