@@ -91,7 +91,8 @@ def test_folders_that_hosts_do_not_share_are_noticed_before_anything_is_sampled(
     assert [path for folder in folders for path in folder.glob("*/*")] == []
 
 
-@pytest.mark.parametrize(("lost", "steps"), [(0, 5), (1, 4000)], ids=["the first at the end", "the second on its way"])
+@pytest.mark.parametrize("lost", [0, 1], ids=["the first is lost", "the second is lost"])
+@pytest.mark.parametrize("steps", [5, 4000], ids=["at the end", "on its way"])
 def test_a_host_that_is_lost_is_noticed_and_named(hosts: StartHosts, tmp_path: Path, lost: int, steps: int) -> None:
     processes = hosts(*[small(tmp_path, f"--model.levels.steps={steps}")] * 2)
     wait_for_records(tmp_path, processes, 1 if steps > 5 else 4)

@@ -105,6 +105,7 @@ def test_the_flow_asks_the_denoiser_once_per_step_at_levels_from_the_start_to_th
     asked: list[float] = []
     with PRIOR.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[1])):
         FlowPosterior(PRIOR, steps=4)(X_T, sigma, noise())
+    assert asked[0] == sigma
     ends = sigma ** (1 / 7), lowest ** (1 / 7)
     assert asked == pytest.approx([(ends[0] + i / 3 * (ends[1] - ends[0])) ** 7 for i in range(4)])
 

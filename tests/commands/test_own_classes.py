@@ -47,6 +47,7 @@ def test_the_command_of_an_example_runs_where_its_file_lies(example: Path, own: 
     else:
         key = {"solver": "model", "operator": "operator", "prior": "denoiser", "data": "data"}
         assert kept[key[example.stem.removeprefix("own_")]]["class_path"].startswith(f"{example.stem}.")
+    assert (own / folder / "records" / "00000.json").exists()
 
 
 def test_the_command_finds_classes_in_the_current_folder(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from studies.score_table import Row, nearest, sheets
 from studies.scores import moments
 from studies.trials import PosteriorTrial, Score, Trial
 
-GAUSSIAN, MIXTURE, _, _, PHASE, _, _, WALK = range(len(PROBLEMS))
+GAUSSIAN, MIXTURE, _, _, PHASE, _, SEGMENTATION, WALK = range(len(PROBLEMS))
 GUIDED = ["DPS", "LGD", "FreeDoM", "MPGD", "Xu I: mean + noise"]
 
 
@@ -30,14 +30,14 @@ def contestant(name: str) -> Contestant:
 
 @cache
 def small_trials() -> list[Trial]:
-    """Four of the problems, fewer samples, shorter chains, and consistency maps of fewer steps."""
+    """Five of the problems, fewer samples, shorter chains, and consistency maps of fewer steps."""
     trials = []
     for trial in all_trials(num_samples=60, measurements=2, images=10):
         if isinstance(trial.consistency, FlowMap):
             flow = FlowMap(trial.problem.prior, steps=4, sigma_min=trial.sigma_min)
             trial = replace(trial, consistency=flow)
         trials.append(replace(trial, chain_evaluations=min(trial.chain_evaluations, 80)))
-    return [trials[place] for place in (GAUSSIAN, MIXTURE, PHASE, WALK)]
+    return [trials[place] for place in (GAUSSIAN, MIXTURE, PHASE, SEGMENTATION, WALK)]
 
 
 @pytest.fixture(scope="module")
