@@ -96,7 +96,7 @@ def render(runs: Sequence[Run], max_images: int, max_samples: int) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    gallery = make_gallery(runs, max_images, max_samples)
+    gallery, different = make_gallery(runs, max_images, max_samples), differences(runs)
     return environment.get_template("page.html.j2").render(
         runs=runs,
         tables=make_tables(runs),
@@ -105,8 +105,8 @@ def render(runs: Sequence[Run], max_images: int, max_samples: int) -> str:
         definitions=_definitions(runs),
         plots=[plot for plot in (*cost_plots(runs), calibration_plot(runs)) if plot],
         gallery=gallery,
-        differences=differences(runs),
-        measured=[key for key in differences(runs) if key.startswith("operator.")],
+        differences=different,
+        measured=[key for key in different if key.startswith("operator.")],
         configurations={run.label: run.ledger.configuration.read_text() for run in runs},
         titles={column.name: column.title for column in gallery.columns},
         aria={Direction.HIGHER: "higher is better", Direction.LOWER: "lower is better", Direction.NEITHER: ""},

@@ -18,6 +18,7 @@ from networks import NetworkName
 from report import RESULTS, machine
 from rich import print as show
 from rich.table import Table
+from work import WARM_UP
 
 from dis_lightning.commands.choices import find
 from dis_lightning.commands.parts import build_solver
@@ -32,10 +33,6 @@ from dis_lightning.types import Cost, repeat
 __all__ = ["FIGURE_2", "TABLE_5", "Job", "jobs", "prepare"]
 
 XU, PUROHIT = "papers/xu2024/lsun_bedroom/down_sampling_x4/cost", "papers/purohit2024/lsun_bedroom/super_resolution_x8"
-
-
-WARM_UP = 3
-"""Steps before the clock starts: what is compiled, recorded or chosen once is no part of the job."""
 
 
 @dataclass(frozen=True)
