@@ -18,13 +18,9 @@ from torch import Tensor
 
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
-from dis_lightning.schedules import DiscreteSchedule, Schedule
+from dis_lightning.schedules import MOST_STEPS, DiscreteSchedule, Schedule
 
 __all__ = ["GrowingSignalLevels", "KarrasLevels", "Levels", "MultistepLevels", "VPLevels", "karras"]
-
-
-MOST_STEPS = 1_000_000
-"""Steps of a walk; above it is a slip, which would end nowhere."""
 
 
 @overload

@@ -25,7 +25,10 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_whole
 
-__all__ = ["DiscreteSchedule", "Schedule"]
+__all__ = ["MOST_STEPS", "DiscreteSchedule", "Schedule"]
+
+MOST_STEPS = 1_000_000
+"""Levels of a schedule, and steps of a walk; above it is a slip, which would end nowhere."""
 
 Schedule = Literal["linear", "scaled_linear", "cosine"]
 """The schedules that are known by name."""
@@ -65,7 +68,7 @@ class DiscreteSchedule:
         Raises:
             ValueError: if it is not known.
         """
-        require_whole("A schedule", 2, 1_000_000, steps=steps)
+        require_whole("A schedule", 2, MOST_STEPS, steps=steps)
         if name not in get_args(Schedule):
             raise InvalidValueError(f"schedule must be one of {', '.join(get_args(Schedule))}, but got {name!r}.")
         known: dict[str, dict[str, Any]] = {

@@ -10,12 +10,12 @@ COSTS = """
 import json, sys
 from dataclasses import replace
 import torch
-from jobs import FIGURE_2, TABLE_5, _cost, _table, prepare
+from jobs import FIGURE_2, TABLE_5, _table, cost_of, prepare
 from dis_lightning.types import Cost
 
 def cost(job, **changes):
     solver = prepare(replace(job, **changes), "tiny", torch.float32, None, False)
-    return _cost(solver, torch.device("cpu"))[:2]
+    return cost_of(solver, torch.device("cpu"))[:2]
 
 dps, one_step, two_steps = FIGURE_2
 table = _table({dps: Cost(evaluations=3.0, gradients=2.0, seconds=7.0, memory=5.0)}, "tiny")

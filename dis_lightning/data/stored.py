@@ -4,6 +4,7 @@ Only places are kept in memory. Every image is decoded once before the first is 
 before it has cost anything.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -110,10 +111,6 @@ class StoredData(ImageData, ABC):
         require_whole(self, 0, skip=skip)
         if not isinstance(root, str | Path):
             raise InvalidTypeError(f"{type(self).__name__} needs a path as root, but got root={root}.")
-        if not str(root).strip():
-            raise InvalidValueError(
-                f"{type(self).__name__} needs a path as root, but got {str(root)!r}; name a folder."
-            )
         self.root = root
         self.transform = transform
         self.channels = channels
@@ -251,9 +248,12 @@ def require_folder(root: str | Path, option: str = "--data.root") -> Path:
         option: what the user sets to name it, for messages.
 
     Raises:
+        ValueError: if the path is blank, which would be the current folder.
         FileNotFoundError: if nothing is there.
         OSError: if it is a file, or the way to it is closed.
     """
+    if not os.path.expandvars(root).strip():
+        raise InvalidValueError(f"A folder of images is needed, but got {str(root)!r}; set {option} to its path.")
     folder = expanded(root)
     try:
         folder.stat()

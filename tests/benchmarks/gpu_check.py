@@ -33,9 +33,10 @@ SECTIONS = {
     "compiled": (120, "guided steps of the bedroom network, compiled"),
     "solvers": (120, "every solver: same bits twice, same result in every way to compute"),
     "conformance": (100, "the conformance suite on the GPU"),
+    "jobs": (240, "whole jobs of the papers"),
 }
 BESIDE = ("warm_fused_8", "warm_fused_1")
-"""Run at the same time as what follows them, up to what needs them."""
+"""Run at the same time as the next section, in which nothing is timed."""
 
 
 # ---------------------------------------------------------------- running the sections
@@ -64,7 +65,7 @@ def _run(options: argparse.Namespace, target: Path) -> None:
     beside: dict[str, subprocess.Popen[bytes]] = {}
     for name in [name for name in SECTIONS if name in options.only]:
         left = 60 * options.minutes - (time.monotonic() - begin)
-        if name in ("compiled", "conformance"):
+        if name not in (*BESIDE, "kernels"):
             for other, process in beside.items():
                 _wait(other, process, max(1.0, 60 * options.minutes - (time.monotonic() - begin) - 60), options.folder)
             beside = {}
@@ -204,6 +205,7 @@ def _section(options: argparse.Namespace) -> None:
         "solvers": solvers,
         "compiled": compiled,
         "conformance": conformance,
+        "jobs": jobs,
     }
     if name == "warm":
         fused, batch = rest.split("_")
@@ -316,6 +318,14 @@ def _networks(findings: Findings, device: Any, tiny: bool) -> None:
                 found.append(denoiser(x, sigma))
         return found
 
+    def elsewhere(denoiser: EDM) -> None:
+        """What a recording must not remember: other sizes of a batch, and weights that were there."""
+        x = torch.randn(2, *denoiser.shape, device=device).requires_grad_()
+        torch.autograd.grad(denoiser(x, 1.0).sum(), x)
+        old = [weight.data for weight in denoiser.parameters()]  # or the new ones could come to lie where they lay
+        denoiser.to("cpu").to(device)
+        del old
+
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False
@@ -344,7 +354,9 @@ def _networks(findings: Findings, device: Any, tiny: bool) -> None:
                 ways: Any = ways, dtype: Any = dtype, plain: Any = plain, exact: Any = exact, limit: float = limit
             ) -> None:
                 denoiser = prior(dtype, **ways)
-                found, again = results(denoiser), results(denoiser)
+                found = results(denoiser)
+                elsewhere(denoiser)
+                again = results(denoiser)
                 worst = max(off(a, b) for a, b in zip(found, exact, strict=True))
                 equal = all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
                 same = all(torch.equal(a, b) for a, b in zip(found, plain, strict=True))
@@ -571,6 +583,31 @@ def compiled(findings: Findings, device: Any, tiny: bool) -> None:
     for fused, batch in ((True, 8), (True, 1)):
         for way in ("both", "default"):
             guarded(findings, f"{way} {fused} {batch}", lambda w=way, f=fused, b=batch: dps(b, compile=w, fused=f))
+
+
+def jobs(findings: Findings, device: Any, tiny: bool) -> None:
+    """What the papers tell the cost of, whole."""
+    from dataclasses import replace
+    from importlib.util import find_spec
+
+    import torch
+
+    if find_spec("jsonargparse") is None:
+        findings.note("whole jobs LEFT OUT: they are built from configurations, for which jsonargparse is needed")
+        return
+    from jobs import FIGURE_2, TABLE_5, Job, cost_of, prepare
+
+    def look(job: Job) -> None:
+        found = cost_of(prepare(job, "tiny" if tiny else "bedroom", torch.bfloat16, "cuda_graphs", True), device)
+        reported = "" if job.reported is None else f", {job.reported:g} s in the paper on an A100"
+        findings.note(
+            f"{job.name}, {job.num_samples or 1} samples: {found.seconds:.1f} s, {found.memory:.1f} GiB, "
+            f"{found.evaluations:.0f} evaluations{reported}"
+        )
+
+    several = [replace(job, num_samples=number) for number in (1, 5, 25) for job in FIGURE_2]
+    for job in several[:1] if tiny else TABLE_5 + several:
+        guarded(findings, f"{job.name} {job.num_samples}", lambda job=job: look(job))
 
 
 def profile(findings: Findings, device: Any, tiny: bool) -> None:

@@ -30,7 +30,7 @@ from dis_lightning.progress import counted
 from dis_lightning.solvers import Solver
 from dis_lightning.types import Cost, repeat
 
-__all__ = ["FIGURE_2", "TABLE_5", "Job", "jobs", "prepare"]
+__all__ = ["FIGURE_2", "TABLE_5", "Job", "cost_of", "jobs", "prepare"]
 
 XU, PUROHIT = "papers/xu2024/lsun_bedroom/down_sampling_x4/cost", "papers/purohit2024/lsun_bedroom/super_resolution_x8"
 
@@ -119,7 +119,7 @@ def jobs(
         chosen = chosen + [replace(job, num_samples=number) for job in FIGURE_2 for number in samples]
     name: NetworkName = network or ("bedroom" if on_gpu else "small")
     precision = dtype or (torch.float16 if on_gpu else torch.bfloat16)
-    found = {job: _cost(prepare(job, name, precision, compile, fused), place) for job in counted(chosen, "Sampling")}
+    found = {job: cost_of(prepare(job, name, precision, compile, fused), place) for job in counted(chosen, "Sampling")}
     show(_table(found, name))
     if save:
         facts = {"machine": machine(place), "network": name, "precision": str(precision), "compile": compile}
@@ -129,7 +129,7 @@ def jobs(
         show(f"Written: {path}")
 
 
-def _cost(solver: Solver, device: torch.device) -> Cost:
+def cost_of(solver: Solver, device: torch.device) -> Cost:
     """What one image costs, all its samples together."""
     solver.load(device)
     solver.to(device)

@@ -1,4 +1,5 @@
 import pickle
+import re
 import sys
 from pathlib import Path
 
@@ -291,8 +292,13 @@ def test_other_numbers_of_channels_are_refused(channels):
 def test_no_root_is_refused():
     with pytest.raises(InvalidTypeError, match="needs a path as root, but got root=None"):
         FolderData(None)
-    with pytest.raises(InvalidValueError, match="needs a path as root, but got ''; name a folder"):
-        FolderData("")
+
+
+@pytest.mark.parametrize("root", ["", " ", "${NOTHING}"])
+def test_a_blank_root_is_not_the_current_folder(root, monkeypatch):
+    monkeypatch.setenv("NOTHING", "")
+    with pytest.raises(InvalidValueError, match=f"folder of images is needed, but got '{re.escape(root)}'; set --here"):
+        folder_images(root, option="--here")
 
 
 def test_shape_is_known_only_after_setup():
