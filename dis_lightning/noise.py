@@ -24,6 +24,9 @@ from dis_lightning.errors import InvalidValueError
 
 __all__ = ["NoiseSource", "keyed_generator"]
 
+TWISTER = slice(24, 24 + 624 * 8)
+"""Where PyTorch keeps the 624 words of 32 bits of a Mersenne Twister, 8 bytes for each, in a generator's state."""
+
 
 class NoiseSource:
     """Independent streams of standard normal numbers, one for each image index.
@@ -178,5 +181,11 @@ def keyed_generator(
     # SeedSequence mixes the whole key, so that neighbouring seeds and indices give unrelated streams. `spawn_key`
     # keeps (seed, index) and (seed, index, sample) apart. 128 bits stand for a use, more than any key of numbers has.
     name = np.frombuffer(hashlib.sha256(use.encode()).digest()[:16], np.uint32).tolist() if use else []
-    words = np.random.SeedSequence(seed, spawn_key=(*name, *key)).generate_state(1, np.uint64)
-    return torch.Generator(device).manual_seed(int(words[0]) & (2**63 - 1))
+    words = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(*name, *key)))
+    generator = torch.Generator(device)
+    if generator.device.type != "cpu":
+        return generator.manual_seed(int(words.random_raw()) >> 1)
+    # Of a seed, a generator on the CPU takes 32 bits: among 100,000 streams one would be another's double.
+    state = generator.get_state()
+    state.numpy()[TWISTER].view(np.uint64)[:] = words.random_raw(624) >> np.uint64(32)
+    return generator.set_state(state)

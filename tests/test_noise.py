@@ -12,7 +12,7 @@ from conformance.catalogue import SHAPE as IMAGE
 from conformance.catalogue import build_solver
 
 from dis_lightning import noise
-from dis_lightning.noise import Ahead, NoiseSource
+from dis_lightning.noise import Ahead, NoiseSource, keyed_generator
 from dis_lightning.operators import AveragePool
 from dis_lightning.priors import GaussianPrior
 
@@ -74,6 +74,23 @@ def test_neighbours_share_no_key() -> None:
     """Image 1 of seed 0, image 0 of seed 1 and sample 1 of image 0 are three streams."""
     others = [draw(1), draw(0, seed=1), NoiseSource(0, [0]).samples(2).normal((2, 48))[1:]]
     assert len({float(other[0, 0]) for other in others}) == 3
+
+
+def test_a_stream_is_a_mersenne_twister_that_its_key_fills_whole() -> None:
+    """So no two keys share a stream by a short seed. NumPy has a twister too, which starts from the same words."""
+    words = np.random.PCG64(np.random.SeedSequence(7, spawn_key=(3, 1))).random_raw(624) >> np.uint64(32)
+    twister = np.random.MT19937()
+    twister.state = {"bit_generator": "MT19937", "state": {"key": words.astype(np.uint32), "pos": 624}}
+    drawn = torch.empty(2000, dtype=torch.int64).random_(2**20, generator=keyed_generator(7, (3, 1)))
+    assert torch.equal(drawn, torch.from_numpy(twister.random_raw(2000).astype(np.int64) % 2**20))
+
+
+def test_streams_that_agree_in_32_bits_of_a_seed_are_two() -> None:
+    keys = [(671, 11), (1954, 24)]
+    seeds = [np.random.SeedSequence(0, spawn_key=key).generate_state(1, np.uint64) % 2**32 for key in keys]
+    assert seeds[0] == seeds[1]
+    first, second = (torch.randn(48, generator=keyed_generator(0, key)) for key in keys)
+    assert not torch.isclose(first, second).any()
 
 
 def test_every_use_has_streams_of_its_own_that_its_name_alone_decides() -> None:
