@@ -182,8 +182,7 @@ def _in_noise(kind: Callable[..., Solver], trial: Trial, _: float, levels: int, 
     # The second step starts where noise and data are of one size.
     between = [trial.data_std] * (levels - 1)
     sigmas = Levels([trial.sigma_max, *between, trial.sigma_min])
-    common = {"sigma_min": trial.sigma_min, **_common(trial)}
-    return kind(trial.problem.operator, trial.consistency, sigmas, **own, **common)
+    return kind(trial.problem.operator, trial.consistency, sigmas, **own, **_common(trial))
 
 
 def _inversion(trial: Trial, rate: float, levels: int) -> Solver:

@@ -43,9 +43,11 @@ class Denoiser(Described, nn.Module, ABC):
         sigma_range: the lowest and the highest noise level that it is right at: what a network was trained on, or all
             levels of a closed form. A network that is asked below does as at its lowest level: an image keeps the
             little noise that it has. See `require_levels`.
+        sigma_min: of a consistency map, the level at which it is the identity, >= 0: where its images end.
     """
 
     sigma_range: tuple[float, float] = (0.0, math.inf)
+    sigma_min: float = 0.002
     shape: tuple[int, ...]
     num_classes: int | None = None
     kind: ClassVar[Kind | None] = None

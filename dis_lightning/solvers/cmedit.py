@@ -36,7 +36,6 @@ class CMEdit(NoiseSpaceSolver):
         denoiser: the consistency model.
         levels: the noise levels. The authors did not publish theirs; Purohit et al. use all 100 levels of a Karras
             grid, `KarrasLevels(100)`.
-        sigma_min: the level at which the consistency model is the identity.
         num_samples: number of posterior samples per image.
         seed: the run's seed.
 

@@ -43,7 +43,6 @@ class ConsistencyInversion(NoiseSpaceSolver):
         learning_rates: Adam's learning rate at each level but the last, in units of z.
         steps: number of moves at each level but the last; with 0 this is consistency sampling.
         spread: standard deviation tau of the noise on the image before it is measured, >= 0.
-        sigma_min: the level at which the consistency model is the identity.
         num_samples: number of posterior samples per image.
         seed: the run's seed.
 

@@ -51,7 +51,6 @@ class NoiseSpaceLangevin(Solver):
         burn_in: number of moves of the chain before those that count.
         thinning: number of moves per sample.
         chains: number of chains per image, each with an own start; a divisor of `num_samples`.
-        sigma_min: the level at which the consistency model is the identity.
         num_samples: number of posterior samples per image, those of all its chains.
         seed: the run's seed.
 
@@ -73,7 +72,6 @@ class NoiseSpaceLangevin(Solver):
         burn_in: int = 0,
         thinning: int = 1,
         chains: int = 1,
-        sigma_min: float = 0.002,
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, **common)
@@ -81,7 +79,7 @@ class NoiseSpaceLangevin(Solver):
         self._require("levels", levels, Levels)
         require_levels(self, denoiser, levels[:-1])
         self._require("kernel", kernel, Kernel)
-        require_numbers(self, learning_rate=learning_rate, sigma_min=sigma_min)
+        require_numbers(self, learning_rate=learning_rate)
         require_whole(self, 0, warm_start=warm_start, burn_in=burn_in)
         require_whole(self, 1, thinning=thinning, chains=chains)
         if self.num_samples % chains:
@@ -90,7 +88,7 @@ class NoiseSpaceLangevin(Solver):
             )
         require_density(self, operator)
         self.levels = levels
-        self.renoise = Renoise(sigma_min)
+        self.renoise = Renoise(denoiser.sigma_min)
         self.kernel = kernel
         self.optimiser = Adam(learning_rate)
         self.warm_start, self.burn_in, self.thinning = warm_start, burn_in, thinning

@@ -19,7 +19,6 @@ from itertools import count, pairwise
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import require_numbers
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
@@ -42,14 +41,12 @@ class NoiseSpaceSolver(Solver):
         denoiser: the consistency model: these solvers know no other network, so it is their prior.
         levels: the noise levels, e.g. `MultistepLevels([0, 17, 39])`. The last is where the images end: the model is
             evaluated at all others.
-        sigma_min: the level at which the consistency model is the identity, >= 0.
         num_samples: number of posterior samples per image.
         seed: the run's seed.
 
     Raises:
         TypeError: if a part is missing.
-        ValueError: if `sigma_min` is negative, or if the denoiser is known to be no consistency map or not to know the
-            levels.
+        ValueError: if the denoiser is known to be no consistency map or not to know the levels.
     """
 
     def __init__(
@@ -58,7 +55,6 @@ class NoiseSpaceSolver(Solver):
         denoiser: Denoiser,
         levels: Levels,
         *,
-        sigma_min: float = 0.002,
         num_samples: int = 1,
         seed: int = 0,
     ) -> None:
@@ -66,9 +62,8 @@ class NoiseSpaceSolver(Solver):
         require_kind(self, "denoiser", denoiser, "consistency map")
         self._require("levels", levels, Levels)
         require_levels(self, denoiser, levels[:-1])
-        require_numbers(self, sigma_min=sigma_min)
         self.levels = levels
-        self.renoise = Renoise(sigma_min)
+        self.renoise = Renoise(denoiser.sigma_min)
 
     @property
     @abstractmethod

@@ -55,7 +55,6 @@ class NoiseSpaceSMC(NoiseSpaceSolver):
         step_size: size of a leapfrog step to begin with, > 0.
         acceptance: share of moves that the step size is led to, in (0, 1).
         threshold: share of the particles that a stage may leave, in [0, 1].
-        sigma_min: see `NoiseSpaceSolver`.
         num_samples: number of posterior samples per image, taken from the particles.
         seed: the run's seed.
 

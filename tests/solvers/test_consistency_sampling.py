@@ -22,18 +22,21 @@ def test_the_annealed_loop_gives_the_same_bits(levels: Levels) -> None:
     assert torch.equal(solve(sampling, indices=(2, 9)), solve(annealed, indices=(2, 9)))
 
 
-@pytest.mark.parametrize("levels", [ONE_STEP, TWO_STEPS, Levels([3.0, 1.5, 0.7, SIGMA_MIN])], ids=repr)
+@pytest.mark.parametrize(
+    "levels", [ONE_STEP, TWO_STEPS, Levels([3.0, 1.5, 0.7, SIGMA_MIN]), Levels([80.0, 1.0, 0.9])], ids=repr
+)
 def test_samples_have_the_exact_law(levels: Levels) -> None:
     """Along an eigenvector of the prior the map multiplies by a gain, and each level adds its noise."""
+    end = levels[-1]  # of the map too, which says itself where that is
     variances, basis = torch.linalg.eigh(PRIOR.covariance)
     mean_of_prior = basis.T @ PRIOR.mean.double()
     mean, variance, std = torch.zeros(2), torch.zeros(2), levels[0]
     for sigma, sigma_next in pairwise(levels):
-        gain = ((variances + SIGMA_MIN**2) / (variances + sigma**2)).sqrt()
+        gain = ((variances + end**2) / (variances + sigma**2)).sqrt()
         mean = mean_of_prior + gain * (mean - mean_of_prior)
         variance = gain**2 * (variance + std**2)
-        std = (sigma_next**2 - SIGMA_MIN**2) ** 0.5
-    samples = solve(ConsistencySampling(OPERATOR, MAP, levels, num_samples=3000))[0]
+        std = (sigma_next**2 - end**2) ** 0.5
+    samples = solve(ConsistencySampling(OPERATOR, PRIOR.consistency_map(end), levels, num_samples=3000))[0]
     assert_law(samples, basis @ mean, basis @ variance.diag() @ basis.T)
 
 

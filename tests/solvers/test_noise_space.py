@@ -6,7 +6,7 @@ from typing import Self
 
 import pytest
 import torch
-from linear_gaussian import MAP, SIGMA_MIN, TWO_STEPS
+from linear_gaussian import MAP, TWO_STEPS
 from linear_gaussian import solve as solve_for
 from torch import Tensor
 
@@ -154,9 +154,3 @@ def test_a_missing_consistency_model_is_named(build: Builder) -> None:
 def test_missing_levels_are_named(build: Builder) -> None:
     with pytest.raises(TypeError, match=r"needs a `levels` of type Levels, but got none"):
         build(levels=None)
-
-
-@every_solver
-def test_a_negative_lowest_level_is_refused(build: Builder) -> None:
-    with pytest.raises(ValueError, match="sigma_min >= 0"):
-        build(sigma_min=-SIGMA_MIN)

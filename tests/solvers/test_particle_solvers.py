@@ -135,7 +135,7 @@ def test_annealed_smc_comes_to_the_floor_of_mixtures(dimension: int, stages: int
     problem = mixture_problem(dimension, 2)
     flow = FlowMap(problem.prior, steps=48, sigma_min=0.02, multistep=True)
     own: dict[str, Any] = {"stages": stages, "threshold": threshold, "particles": 1600, "num_samples": 400}
-    solver = NoiseSpaceSMC(problem.operator, flow, Levels([1000.0, 0.02]), sigma_min=0.02, **own)
+    solver = NoiseSpaceSMC(problem.operator, flow, Levels([1000.0, 0.02]), **own)
     assert problem.distance(problem.draw(solver)) < 1.3 * problem.floor(400)
 
 
