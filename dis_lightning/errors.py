@@ -6,6 +6,7 @@ that who uses the package from Python can catch either.
 
 import math
 from numbers import Integral
+from types import UnionType
 from typing import SupportsFloat
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "UnusablePathError",
     "UserError",
     "require_numbers",
+    "require_type",
     "require_whole",
 ]
 
@@ -52,6 +54,24 @@ class UnreachableError(UserError, ConnectionError):
 
 class LostProcessError(UserError, ConnectionError):
     """Another process of the run that is gone, with its host or without."""
+
+
+def require_type(owner: object, kind: type | UnionType, **values: object) -> None:
+    """Refuse a part of another kind, such as a number where a rule is needed.
+
+    Args:
+        owner: whose arguments they are.
+        kind: what they must be; several, and none, as `Spread | None`.
+        **values: the arguments, by name.
+
+    Raises:
+        TypeError: if one is of another kind.
+    """
+    kinds = kind.__args__ if isinstance(kind, UnionType) else (kind,)
+    names = " or ".join("none" if each is type(None) else each.__name__ for each in kinds)
+    for name, value in values.items():
+        if not isinstance(value, kind):
+            raise InvalidTypeError(f"{type(owner).__name__} needs {names} as `{name}`, but got {value!r}.")
 
 
 LARGEST = 3.4e38

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_type
+from dis_lightning.gradients import gradient
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, Operator, require_density
 from dis_lightning.posteriors import PosteriorModel, Spread
@@ -34,10 +35,8 @@ __all__ = [
     "SigmaScale",
     "SumDistance",
     "VPScale",
-    "gradient",
     "guide_clean_image",
     "guide_noisy_image",
-    "pullback",
 ]
 
 
@@ -138,6 +137,7 @@ class Convention(Described, ABC):
             ValueError: if energies are to be followed of an operator without noise, or this convention is in the units
                 of energies and the reduction is one of distances.
         """
+        require_type(owner, Reduction | None, reduction=reduction)
         chosen = reduction or self.reduction
         if self.reduction.follows_density and not chosen.follows_density:
             raise InvalidValueError(
@@ -204,6 +204,7 @@ class LikelihoodScale(Convention):
     reduction: ClassVar[Reduction] = _LOG_MEAN_EXP
 
     def __init__(self, spread: Spread | None = None) -> None:
+        require_type(self, Spread | None, spread=spread)
         self.spread = spread
 
     def guided(
@@ -213,53 +214,6 @@ class LikelihoodScale(Convention):
         if self.spread and isinstance(operator, GaussianOperator):
             scale /= 1 + (self.spread(sigma) / operator.noise_std) ** 2
         return Guided(x_0 - scale * sigma**2 * slope, None)
-
-
-def gradient(function: Callable[[Tensor], tuple[Tensor, Tensor]], at: Tensor) -> tuple[Tensor, Tensor]:
-    """Differentiate a per-image value.
-
-    Args:
-        function: gives a value per row, `(N,)`, and anything else worth keeping.
-        at: where, `(N, ...)`.
-
-    Returns:
-        The gradient of each row's value with respect to that row of `at`, and what the function gave beside the value,
-        detached.
-
-    Raises:
-        ValueError: if the value does not depend on where, as far as PyTorch knows.
-    """
-    with torch.enable_grad():
-        at = at.detach().requires_grad_()
-        value, kept = function(at)
-        if not value.requires_grad:
-            raise InvalidValueError(
-                "The distance to the measurement has no gradient with respect to the images: a prior or an operator of "
-                "one's own must not use torch.no_grad() or detach() on the way from its images to its result."
-            )
-        (slope,) = torch.autograd.grad(value.sum(), at)
-    return slope, kept.detach()
-
-
-def pullback(function: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Evaluate a function of images, and give the products with its transposed Jacobian there.
-
-    Args:
-        function: makes `(N, ...)` of `(N, *shape)`, row by row.
-        at: where, `(N, *shape)`.
-
-    Returns:
-        The value, detached, and `v -> J^T v`, which may be asked as often as is wanted: a gradient each.
-    """
-    with torch.enable_grad():
-        at = at.detach().requires_grad_()
-        value = function(at)
-
-    def pull(v: Tensor) -> Tensor:
-        (pulled,) = torch.autograd.grad(value, at, v, retain_graph=True)
-        return pulled
-
-    return value.detach(), pull
 
 
 def guide_noisy_image(
@@ -283,7 +237,7 @@ def guide_noisy_image(
         belief = posterior(x_t, sigma, noise)
         return reduction(belief.samples, y, operator), belief.mean
 
-    slope, x_0 = gradient(value, x_t)
+    _, slope, x_0 = gradient(value, x_t)
     return x_0, slope
 
 
@@ -308,7 +262,7 @@ def guide_clean_image(
     Returns:
         The gradient, `(N, *shape)`.
     """
-    slope, _ = gradient(lambda x_0: (reduction(draws(x_0), y, operator), x_0), x_0)
+    _, slope, _ = gradient(lambda x_0: (reduction(draws(x_0), y, operator), x_0), x_0)
     return slope
 
 

@@ -66,15 +66,9 @@ class Levels(Described, Sequence[float]):
         return len(self._sigmas)
 
     def below(self, sigma: float) -> float:
-        """The level that a step from `sigma` goes to: the largest below it.
-
-        Raises:
-            ValueError: if there is none.
-        """
+        """The level that a step from `sigma` goes to: the largest below it, and from the last one 0."""
         place = bisect.bisect_right(self._sigmas, -sigma, key=lambda level: -level)
-        if place == len(self):
-            raise InvalidValueError(f"There is no level below {sigma:g}: the last one is {self._sigmas[-1]:g}.")
-        return self._sigmas[place]
+        return self._sigmas[place] if place < len(self) else 0.0
 
 
 class GrowingSignalLevels(Levels):
@@ -102,7 +96,7 @@ class GrowingSignalLevels(Levels):
             raise InvalidValueError(
                 f"GrowingSignalLevels needs start <= 998 and a finite growth > 0, but got {start=}, {growth=}."
             )
-        signal = math.prod(1 - (1e-4 + (0.02 - 1e-4) * step / 999) for step in range(start + 2))
+        signal = 1 / (1 + float(DiscreteSchedule.named("linear").sigmas[start + 1]) ** 2)
         sigmas: list[float] = []
         for step in range(steps):
             sigma = math.sqrt(1 - min(signal * (1 + growth) ** step, 0.9999))

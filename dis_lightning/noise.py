@@ -62,6 +62,11 @@ class NoiseSource:
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def indices(self) -> list[int]:
+        """The image that each stream belongs to."""
+        return [index for index, *_ in self.keys]
+
     def samples(self, num_samples: int) -> Self:
         """Fresh streams for `num_samples` posterior samples of each image, image by image.
 
@@ -89,6 +94,11 @@ class NoiseSource:
         on_gpu = self.device.type == "cuda"
         noise = self._ahead.draw(tuple(shape), on_gpu) if self._ahead else _draw(self._generators, tuple(shape))
         return noise.to(self.device, dtype, non_blocking=on_gpu)
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Draw numbers that are uniform in (0, 1), as `normal` does, from the same streams."""
+        uniform: Tensor = torch.special.ndtr(self.normal(shape, dtype))
+        return uniform
 
     def like(self, x: Tensor) -> Tensor:
         """Draw standard normal numbers with the shape and type of `x`, `(N, ...)`."""

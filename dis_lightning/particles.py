@@ -32,9 +32,7 @@ def require_particles(owner: object, particles: int, num_samples: int, threshold
 
 def uniforms(noise: NoiseSource, particles: int) -> Tensor:
     """One uniform number for each image, `(B, 1)`, in double precision, from the stream of its first particle."""
-    rows = noise.normal((len(noise),), torch.float64).reshape(-1, particles)
-    uniform: Tensor = torch.special.ndtr(rows[:, :1])
-    return uniform
+    return noise.uniform((len(noise),), torch.float64).reshape(-1, particles)[:, :1]
 
 
 def effective(log_weights: Tensor) -> Tensor:

@@ -58,10 +58,14 @@ class AncestralEuler(Transition):
 
     def __call__(self, x_t: Tensor, x_0: Tensor, sigma: float, sigma_next: float) -> tuple[Tensor, float]:
         """See the class."""
+        sigma_down, sigma_up = self.split(sigma, sigma_next)
+        return _euler(x_t, x_0, sigma, sigma_down), sigma_up
+
+    def split(self, sigma: float, sigma_next: float) -> tuple[float, float]:
+        """`sigma_down`, the level that the step goes down to, and `sigma_up`, the noise that brings it up again."""
         sigma_up = self.eta * sigma_next * math.sqrt(sigma**2 - sigma_next**2) / sigma
         # Rounding may bring the difference below 0 where sigma_next is next to nothing.
-        sigma_down = math.sqrt(max(sigma_next**2 - sigma_up**2, 0.0))
-        return _euler(x_t, x_0, sigma, sigma_down), sigma_up
+        return math.sqrt(max(sigma_next**2 - sigma_up**2, 0.0)), sigma_up
 
 
 @dataclass(frozen=True)

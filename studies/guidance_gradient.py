@@ -59,7 +59,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.guidance import gradient
+from dis_lightning.gradients import gradient
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import Operator
 from dis_lightning.operators.base import tensor
@@ -117,7 +117,7 @@ class Comparison(NamedTuple):
 
 def gradient_at_mean(prior: Denoiser, x_t: Tensor, sigma: float, loss: Loss) -> Tensor:
     """What DPS follows: `grad_{x_t} L(D(x_t))`, for noisy images `(N, *shape)` at level `sigma`."""
-    slope, _ = gradient(lambda x_t: (loss(prior(x_t, sigma)), x_t), x_t)
+    _, slope, _ = gradient(lambda x_t: (loss(prior(x_t, sigma)), x_t), x_t)
     return slope
 
 

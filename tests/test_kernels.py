@@ -284,3 +284,8 @@ def test_other_values_out_of_range_are_refused() -> None:
         HMC(0.1, leapfrog_steps=0)
     with pytest.raises(ValueError, match="finite prior_pull"):
         EulerMaruyama(0.1, prior_pull=math.nan)
+
+
+def test_an_energy_without_a_gradient_is_named() -> None:
+    with pytest.raises(ValueError, match=r"has no gradient .* must not use torch.no_grad\(\) or detach\(\)"):
+        differentiate(lambda z: (z.detach().sum(dim=1), z))(torch.zeros(1, 2))

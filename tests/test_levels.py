@@ -137,5 +137,4 @@ def test_a_walk_that_leaves_noise_on_its_samples_is_warned_of() -> None:
 def test_the_level_below_is_where_a_step_goes() -> None:
     levels = Levels([3.0, 1.0, 0.5, 0.0])
     assert [levels.below(sigma) for sigma in (9.0, 3.0, 2.0, 1.0, 0.5)] == [3.0, 1.0, 1.0, 0.5, 0.0]
-    with pytest.raises(ValueError, match="no level below 0: the last one is 0"):
-        levels.below(0.0)
+    assert Levels([3.0, 0.5]).below(0.5) == 0.0

@@ -5,11 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.gradients import gradient
 from dis_lightning.noise import NoiseSource
 
 __all__ = ["Kernel", "KernelState", "Point", "Target", "check_positive", "differentiate", "walk"]
@@ -43,12 +43,8 @@ def differentiate(energy: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Target:
     """
 
     def target(z: Tensor) -> Point:
-        with torch.enable_grad():
-            z = z.detach().requires_grad_()
-            value, image = energy(z)
-            # The sum lets each row have the gradient of its own energy; a row that is not finite spoils no other.
-            (gradient,) = torch.autograd.grad(value.sum(), z)
-        return Point(z.detach(), value.detach(), gradient, image.detach())
+        value, slope, image = gradient(energy, z)
+        return Point(z.detach(), value, slope, image)
 
     return target
 

@@ -91,7 +91,7 @@ def metropolis(
         proposal = target(proposal.z + step_size * middle)
         momentum = middle - step_size / 2 * (proposal.z + proposal.gradient)
     gain = _hamiltonian(point, start) - _hamiltonian(proposal, momentum)
-    uniform = torch.special.ndtr(noise.normal(point.energy.shape, torch.float64))
+    uniform = noise.uniform(point.energy.shape, torch.float64)
     # A proposal that is not finite compares as false: the chain stays where it was.
     accepted = uniform.log() < gain
     rows = [accepted.reshape(-1, *[1] * (new.ndim - 1)) for new in proposal]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dis_lightning.described import description
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.guidance import gradient
+from dis_lightning.gradients import gradient
 from dis_lightning.metrics.base import Direction, ImageMetric, Value
 from dis_lightning.metrics.functional.stein import stein_discrepancy
 from dis_lightning.metrics.judges import ready
@@ -126,5 +126,5 @@ class KernelSteinDiscrepancy(ImageMetric):
             x_0 = prior(x, self.sigma)
             return solver.operator.energy(x_0, y), x_0
 
-        slope, x_0 = gradient(value, x)
+        _, slope, x_0 = gradient(value, x)
         return (x_0 - x) / self.sigma**2 - slope

@@ -69,8 +69,9 @@ class MeasurementMSE(ImageMetric):
     """Mean squared difference between measured samples and the measurement, `y_mse`, in grey levels of 0..255.
 
     Both are rounded to 8 bit, as Xu et al., 2024, do; so values below 1/6 are rounding. For every image the mean over
-    its samples; diverged ones are left out. For measurements that are pictures in [-1, 1]. Where a mask
-    hides other pixels of each image they count as equal: divide by the share that is seen to compare such masks.
+    its samples; diverged ones are left out. For measurements that are pictures in [-1, 1]: what others have outside is
+    clamped, so that of them `MeasurementDistance` says more. Where a mask hides other pixels of each image they count
+    as equal: divide by the share that is seen to compare such masks.
     """
 
     section: ClassVar[str] = "consistency"

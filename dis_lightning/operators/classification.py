@@ -87,7 +87,7 @@ class Classification(LabelOperator):
         """The class of each image, or its target, `(B,)`."""
         if self.targets is None:
             return super().measure(x_0, noise)
-        chosen = [self.targets[index % len(self.targets)] for index, *_ in noise.keys]
+        chosen = [self.targets[index % len(self.targets)] for index in noise.indices]
         return torch.tensor(chosen, device=x_0.device)
 
     @torch.no_grad()

@@ -173,7 +173,7 @@ class RandomInpainting(Inpainting):
             order = noise.normal((len(noise), pixels)).argsort(dim=1)
         shares = torch.full((len(order), 1), least, dtype=torch.float64, device=order.device)
         if least < most:
-            even = torch.rand(1, 1, generator=generator) if noise is None else _evenly(noise, 1)
+            even = torch.rand(1, 1, generator=generator) if noise is None else noise.uniform((len(noise), 1))
             shares += (most - least) * even
         seen = torch.arange(pixels, device=order.device) < (shares * pixels).round()
         masks = torch.zeros(order.shape, device=order.device).scatter_(1, order, seen.float())
@@ -222,7 +222,7 @@ class BoxInpainting(Inpainting):
             places = torch.tensor([self.position])
         else:
             assert noise is not None  # `mask` refuses
-            places = self.margin + _evenly(noise, 2) * (1 - self.size - 2 * self.margin)
+            places = self.margin + noise.uniform((len(noise), 2)) * (1 - self.size - 2 * self.margin)
         rows, columns = (self._hidden(places[:, axis], side) for axis, side in enumerate((height, width)))
         masks = 1 - rows[:, None, :, None] * columns[:, None, None, :]
         if not (masks.flatten(1).any(dim=1).all() and (masks == 0).any()):
@@ -237,12 +237,6 @@ class BoxInpainting(Inpainting):
         first = (places * side).round().clamp(max=side - length)[:, None]
         pixel = torch.arange(side, device=places.device)
         return ((pixel >= first) & (pixel < first + length)).float()
-
-
-def _evenly(noise: NoiseSource, count: int) -> Tensor:
-    """Numbers that are uniform in (0, 1), `(N, count)`, from the noise of each image."""
-    even: Tensor = torch.special.ndtr(noise.normal((len(noise), count)))
-    return even
 
 
 def _same(x: Tensor) -> Tensor:

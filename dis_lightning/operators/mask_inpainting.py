@@ -76,7 +76,7 @@ class MaskInpainting(Inpainting):
 
     def masks(self, height: int, width: int, noise: NoiseSource | None = None) -> Tensor:
         """See `Inpainting.masks`."""
-        indices = [0] if noise is None else [index for index, *_ in noise.keys]
+        indices = [0] if noise is None else noise.indices
         return torch.stack([self._mask_of(index, height, width) for index in indices])[:, None]
 
     def _mask_of(self, index: int, *size: int) -> Tensor:

@@ -73,6 +73,6 @@ def text_of_each(lines: Sequence[str], noise: NoiseSource) -> list[str]:
     Raises:
         ValueError: if an image has no line.
     """
-    indices = [index for index, *_ in noise.keys]
+    indices = noise.indices
     require_texts(lines, 1 + max(indices, default=-1))
     return [lines[index] for index in indices]

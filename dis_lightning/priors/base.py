@@ -52,6 +52,11 @@ class Denoiser(Described, nn.Module, ABC):
     num_classes: int | None = None
     kind: ClassVar[Kind | None] = None
 
+    @property
+    def counted(self) -> "tuple[Denoiser, ...]":
+        """What is evaluated where this one is, to count the cost: itself, unless it asks another one."""
+        return (self,)
+
     @abstractmethod
     def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
         """Estimate the clean images.

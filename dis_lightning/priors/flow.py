@@ -68,6 +68,11 @@ class FlowMap(Denoiser):
         self.rho = rho
         self.multistep = multistep
 
+    @property
+    def counted(self) -> tuple[Denoiser, ...]:
+        """See `Denoiser.counted`."""
+        return self.denoiser.counted
+
     def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
         """Follow the probability flow from `sigma` to `sigma_min`; see `Denoiser.forward`."""
         between = [karras(step / self.steps, self.sigma_min, sigma, self.rho) for step in range(1, self.steps)]

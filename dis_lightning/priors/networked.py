@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.priors.blocks import fuse
 from dis_lightning.priors.computing import Compile, prepare_compiler
@@ -71,10 +71,10 @@ class NetworkPrior(Denoiser):
     ) -> None:
         super().__init__()
         if micro_batch is not None:
-            require_numbers(self, micro_batch=micro_batch)
-            if micro_batch < 1 or compile in ("cuda_graphs", "both"):
+            require_whole(self, 1, micro_batch=micro_batch)
+            if compile in ("cuda_graphs", "both"):
                 raise InvalidValueError(
-                    f"{type(self).__name__} needs micro_batch >= 1 and kernels that are not recorded (compile none or "
+                    f"{type(self).__name__} needs, with a micro_batch, kernels that are not recorded (compile none or "
                     f"default), but got micro_batch={micro_batch} and compile={compile}."
                 )
         self.micro_batch = micro_batch

@@ -23,7 +23,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers, require_type
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
@@ -82,6 +82,7 @@ class AnnealedSolver(Solver):
                 stacklevel=2,
             )
         self.levels = levels
+        require_type(self, Transition | None, transition=transition)
         self.transition = transition or AncestralEuler()
 
     @abstractmethod
@@ -119,8 +120,8 @@ class AnnealedSolver(Solver):
                     x_t = x_t + std * noise.like(x_t)
                 if guided.shift is not None:
                     x_t = x_t - guided.shift
-                if isinstance(self.transition, Heun) and step < steps:
-                    end = self.guide(x_t, sigma_next, y, noise)
+                if isinstance(self.transition, Heun) and sigma_next > 0:
+                    end = self._checked(self.guide(x_t, sigma_next, y, noise), x_t)
                     x_t = self.transition.corrected(start, x_0, x_t, end.x_0, sigma, sigma_next)
                     if guided.shift is not None and end.shift is not None:
                         x_t = x_t - (guided.shift + end.shift) / 2

@@ -173,7 +173,8 @@ class Solver(Described, lightning.LightningModule, ABC):
         return [child for child in self.children() if isinstance(child, Denoiser)]
 
     def _draw(self, y: Measurement, noise: NoiseSource) -> Draws:
-        with CostMeter(self._networks(), noise.device) as meter:
+        counted = dict.fromkeys(part for network in self._networks() for part in network.counted)
+        with CostMeter(counted, noise.device) as meter:
             samples = self.solve(y, noise)
         self._require_samples(samples, len(noise))
         values = samples.flatten(2)

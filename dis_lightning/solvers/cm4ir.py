@@ -43,7 +43,8 @@ class CM4IR(AnnealedSolver):
         x_next = x_0' + sigma_next (eta n - sqrt(1 - eta^2) (x_t - x_0) / sigma)
 
     The noise that the model took away goes back in with its sign turned, and a little fresh noise. With noise on the
-    measurement the last level is not projected: its `x_0` is the result. Without, the result meets the measurement.
+    measurement the last level is not projected: its `x_0` is the result. Without, the result meets the measurement as
+    far as `A^+` inverts it.
 
     One evaluation of the consistency model per level but the last, and sample: four in the paper. No network gradient.
 

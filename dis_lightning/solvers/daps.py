@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers, require_whole
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers, require_type, require_whole
 from dis_lightning.kernels import Kernel, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -131,6 +131,7 @@ class DAPS(AnnealedSolver):
         self._flow()  # refuses its arguments now rather than at the first step
         self.kernel = kernel
         self.moves = moves
+        require_type(self, Spread | None, spread=spread, reach=reach)
         self.spread = spread or FlatSpread()
         self.reach = reach
         self.likelihood_weight = likelihood_weight

@@ -5,7 +5,6 @@ https://arxiv.org/abs/2212.00490, algorithm 1 without noise and DDNM+ (section 3
 variance-exploding form.
 """
 
-import math
 from typing import Any
 
 from torch import Tensor
@@ -38,7 +37,8 @@ class DDNM(SpectralSolver):
         l = min(1, s sigma_up / (a noise_std)),    x_0' = x_0 + V (l / s) (U^T y - s V^T x_0)
         n has variance sigma_up^2 - (a l noise_std / s)^2
 
-    Without noise the measurement is met exactly. One network evaluation per step and visit, no gradient.
+    Without noise the measurement is met, of blurs but for directions below the operator's `tolerance`. One network
+    evaluation per step and visit, no gradient.
 
     Args:
         operator: what is measured: linear; with noise, with a singular value decomposition.
@@ -104,8 +104,7 @@ class DDNM(SpectralSolver):
     ) -> tuple[Tensor, Tensor]:
         """See the class."""
         operator = require_linear(self, self.operator)
-        up = self.eta * sigma_next * math.sqrt(sigma**2 - sigma_next**2) / sigma
-        down = math.sqrt(max(sigma_next**2 - up**2, 0.0))
+        down, up = AncestralEuler(self.eta).split(sigma, sigma_next)
         weight = 1 - down / sigma
         known = seen(operator, parts.values)
         safe = parts.values.where(known, 1.0)

@@ -34,8 +34,8 @@ class DDRM(SpectralSolver):
     At the level of its own noise a direction is exactly the noisy image that was measured (`eta_b = 1`): a denoiser
     that goes from there to 0 in one step gives the exact posterior mean of that direction, wherever the prior has its
     axes along V. Below that level the step is the authors' own, and the samples are narrower than the posterior.
-    Without noise and with `eta_b = 1` the measurement is met exactly. One network evaluation per step and sample, no
-    gradient.
+    Without noise and with `eta_b = 1` the measurement is met, but for directions below the operator's `tolerance`. One
+    network evaluation per step and sample, no gradient.
 
     Args:
         operator: what is measured: linear, with a singular value decomposition.

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
-from dis_lightning.guidance import gradient
+from dis_lightning.errors import InvalidValueError, require_numbers, require_type, require_whole
+from dis_lightning.gradients import gradient
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, Operator, require_density, tensor
@@ -75,6 +75,7 @@ class DiffPIR(AnnealedSolver):
         if not isinstance(operator, LinearOperator):
             require_density(self, operator)
         self.weight = weight
+        require_type(self, Spread | None, spread=spread)
         self.spread = spread or FlatSpread()
         self.descent_steps = descent_steps
 
@@ -92,6 +93,6 @@ class DiffPIR(AnnealedSolver):
         value = near(lambda x: operator.energy(x, y), x_0, spread)
         x, step = x_0, reach(operator, spread) ** 2
         for _ in range(self.descent_steps):
-            slope, _ = gradient(value, x)
+            _, slope, _ = gradient(value, x)
             x = x - step * slope
         return x

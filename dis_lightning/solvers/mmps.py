@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dis_lightning.conjugate_gradients import conjugate_gradients
 from dis_lightning.errors import require_whole
-from dis_lightning.guidance import pullback
+from dis_lightning.gradients import pullback
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator, require_linear

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.guidance import pullback
+from dis_lightning.errors import require_type
+from dis_lightning.gradients import pullback
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator, require_linear
@@ -58,6 +59,7 @@ class PiGDM(AnnealedSolver):
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
         require_linear(self, operator)
+        require_type(self, Spread | None, spread=spread)
         self.spread = spread or PosteriorSpread()
         self.scale = self._finite("scale", scale)
 

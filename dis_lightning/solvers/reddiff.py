@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.guidance import gradient
+from dis_lightning.gradients import gradient
 from dis_lightning.kernels import Adam
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -83,7 +83,7 @@ class REDDiff(Solver):
         state, steps = self.optimiser.begin(x), len(self.levels) - 1
         for step, sigma in enumerate(self.levels[:-1], start=1):
             x_0 = self.denoiser(x + sigma * noise.like(x), sigma)
-            slope, _ = gradient(lambda x: (self._misfit(x, y), x), x)
+            _, slope, _ = gradient(lambda x: (self._misfit(x, y), x), x)
             pull = self.weight * (x - x_0) / x[0].numel()
             x, state = self.optimiser.descend(x, slope + pull, state)
             yield State(x, x_0, sigma, step, steps)

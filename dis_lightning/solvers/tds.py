@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
-from dis_lightning.guidance import gradient
+from dis_lightning.errors import InvalidValueError, require_type
+from dis_lightning.gradients import gradient
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, LinearOperator, Operator, require_density
@@ -82,6 +82,7 @@ class TDS(Solver):
         require_particles(self, particles, self.num_samples, threshold)
         self.levels = levels
         self.transition = AncestralEuler()
+        require_type(self, Spread | None, spread=spread)
         self.spread = spread or PosteriorSpread()
         self.threshold = threshold
         self.rows_per_image = self.particles = particles
@@ -139,16 +140,12 @@ class TDS(Solver):
         return weights.masked_fill(~finite, -torch.inf).reshape(-1, self.particles)
 
     def _twisted(self, x_t: Tensor, sigma: float, y: Measurement) -> "_Twisted":
-        kept: list[Tensor] = []
-
         def twist(x_t: Tensor) -> tuple[Tensor, Tensor]:
             x_0 = self.denoiser(x_t, sigma)
-            value = self._log_twist(x_0, self.spread(sigma) ** 2, y)
-            kept.append(value.detach())
-            return value, x_0
+            return self._log_twist(x_0, self.spread(sigma) ** 2, y), x_0
 
-        slope, x_0 = gradient(twist, x_t)
-        return _Twisted(x_t, x_0, slope, kept[0].double())
+        value, slope, x_0 = gradient(twist, x_t)
+        return _Twisted(x_t, x_0, slope, value.double())
 
     def _log_twist(self, x_0: Tensor, variance: float, y: Measurement) -> Tensor:
         operator = self.operator

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import require_whole
+from dis_lightning.errors import require_type, require_whole
 from dis_lightning.guidance import Convention, Reduction, SigmaScale, guide_clean_image, guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -87,6 +87,7 @@ class TFG(AnnealedSolver):
         self.iterations, self.visits = iterations, visits
         self.spread = spread
         self.monte_carlo_samples = monte_carlo_samples
+        require_type(self, Convention | None, convention=convention)
         self.convention = convention or SigmaScale()
         self.reduction = self.convention.settle(self, operator, reduction)
         self._posterior()  # refuses its arguments now rather than at the first step

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dis_lightning.conjugate_gradients import conjugate_gradients
 from dis_lightning.errors import require_whole
-from dis_lightning.guidance import pullback
+from dis_lightning.gradients import pullback
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator, require_linear
@@ -30,8 +30,9 @@ class TMPD(AnnealedSolver):
 
     Exact for Gaussian priors of independent pixels; where neighbours are alike, a pixel's row sums up all that is known
     about its neighbourhood, so that constant images have the spread that they should have and details too much. The
-    system is solved by conjugate gradients, which ask the network nothing: one step is exact for masks and for means.
-    One network evaluation and two gradients per step and sample.
+    system is solved by conjugate gradients, which ask the network nothing, and need as many steps as it has different
+    eigenvalues to be exact: one where all variances are equal; fewer make samples too narrow. One network evaluation
+    and two gradients per step and sample.
 
     Args:
         operator: what is measured: linear.

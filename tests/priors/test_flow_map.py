@@ -7,12 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
+from dis_lightning.operators import AveragePool
 from dis_lightning.priors.atoms import FiniteAtomPrior
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.priors.flow import FlowMap
 from dis_lightning.priors.gaussian import GaussianPrior
 from dis_lightning.priors.mixture import GaussianMixturePrior
+from dis_lightning.solvers import ConsistencySampling
 
 D = 4
 
@@ -142,6 +145,15 @@ def test_labels_reach_the_denoiser() -> None:
     bound = flow.given(torch.tensor([2, 7]))
     assert (bound.steps, bound.sigma_min, bound.rho, bound.multistep) == (3, 0.01, 5.0, True)
     torch.testing.assert_close(bound(torch.zeros(2, 1), 1.0), torch.tensor([[2.0], [7.0]]) * 0.99)
+
+
+@pytest.mark.parametrize(("multistep", "evaluations"), [(False, 6), (True, 3)])
+def test_a_sample_costs_what_the_denoiser_is_asked(multistep: bool, evaluations: int) -> None:
+    flow = FlowMap(GaussianPrior(torch.zeros(1, 4, 4), torch.eye(16)), steps=3, multistep=multistep)
+    solver = ConsistencySampling(AveragePool(2), flow, Levels([80.0, 1.0, 0.002]), num_samples=2)
+    batch = {"image": torch.zeros(1, *flow.shape), "index": torch.zeros(1, dtype=torch.long), "name": ["black"]}
+    (cost,) = solver.predict_step(batch, 0).draws.costs
+    assert cost.evaluations == 2 * 2 * evaluations
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"sigma_min": 0.0}, {"sigma_min": math.nan}, {"rho": 0.0}])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dis_lightning.guidance import pullback
+from dis_lightning.gradients import pullback
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
@@ -91,7 +91,14 @@ def test_products_with_the_jacobian_may_be_asked_again() -> None:
         torch.testing.assert_close(part(v), whole(v), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("arguments", [{"micro_batch": 0}, {"micro_batch": 2, "compile": "cuda_graphs"}])
-def test_what_cannot_be_is_refused(arguments: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="micro_batch >= 1 and kernels that are not recorded"):
+@pytest.mark.parametrize(
+    ("arguments", "needs"),
+    [
+        ({"micro_batch": 0}, "micro_batch >= 1"),
+        ({"micro_batch": 2.5}, "a whole number"),
+        ({"micro_batch": 2, "compile": "cuda_graphs"}, "kernels that are not recorded"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments: dict[str, object], needs: str) -> None:
+    with pytest.raises(ValueError, match=needs):
         EDM(network(), **arguments)
