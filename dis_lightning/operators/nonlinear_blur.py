@@ -38,8 +38,8 @@ class NonlinearBlur(GaussianOperator):
             kernel of that seed, as in Zhang et al. 2024 (DAPS). `y` has three channels then.
         resample: whether every evaluation draws a new kernel, as in the code of Chung et al. 2023 (DPS) and Purohit et
             al. 2024, where measurement and guidance never see the same blur. The kernel is drawn from a stream that is
-            keyed by the image itself, to the last bit: repeated and resumed runs are equal, but where another batch size
-            or device rounds otherwise, its kernels, and so its samples, are others. `y` has three channels then.
+            keyed by the image itself, to the last bit: repeated and resumed runs are equal; where another batch size or
+            device rounds otherwise, its kernels, and so its samples, are others. `y` has three channels then.
         dtype: precision of a network that is read; one that is given keeps its own.
 
     Without a measurement, `forward` uses the kernel of `kernel_seed`, or of seed 0.
