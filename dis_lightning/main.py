@@ -59,7 +59,7 @@ def main(args: list[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")  # names may have letters that a terminal does not know
     with suppress(FileNotFoundError):  # a folder that was removed
         if not sys.flags.safe_path and os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())  # `python -m` does so too: classes of one's own are found there
+            sys.path.append(os.getcwd())  # classes of one's own are found there, and hide nothing that is installed
     try:
         try:
             _command(sys.argv[1:] if args is None else args)

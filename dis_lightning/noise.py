@@ -26,6 +26,8 @@ __all__ = ["NoiseSource", "keyed_generator"]
 
 TWISTER = slice(24, 24 + 624 * 8)
 """Where PyTorch keeps the 624 words of 32 bits of a Mersenne Twister, 8 bytes for each, in a generator's state."""
+BLANK = torch.Generator().get_state().numpy()
+"""The state of a generator that nothing was drawn from."""
 
 
 class NoiseSource:
@@ -196,6 +198,6 @@ def keyed_generator(
     if generator.device.type != "cpu":
         return generator.manual_seed(int(words.random_raw()) >> 1)
     # Of a seed, a generator on the CPU takes 32 bits: among 100,000 streams one would be another's double.
-    state = generator.get_state()
-    state.numpy()[TWISTER].view(np.uint64)[:] = words.random_raw(624) >> np.uint64(32)
-    return generator.set_state(state)
+    state = BLANK.copy()
+    state[TWISTER].view(np.uint64)[:] = words.random_raw(624) >> np.uint64(32)
+    return generator.set_state(torch.from_numpy(state))

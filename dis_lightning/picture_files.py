@@ -48,7 +48,7 @@ AVIF = (b"avif", b"avis")
 """Brands by which files of the ISO family say what they hold."""
 
 
-def find_files(folder: Path, also: tuple[str, ...] = ()) -> list[str]:
+def find_files(folder: Path, also: tuple[str, ...] = (), *, by_name: bool = False) -> list[str]:
     """All files below a folder that may be pictures, as POSIX paths relative to it, sorted code point by code point.
 
     So `10.png` comes before `2.png`. A file that several ways lead to has the name with the fewest links, and of those
@@ -57,6 +57,7 @@ def find_files(folder: Path, also: tuple[str, ...] = ()) -> list[str]:
     Args:
         folder: where to look.
         also: endings of files that are wanted beside pictures.
+        by_name: whether a file counts under each of its names, as one mask of several images.
 
     Raises:
         OSError: if a folder cannot be read.
@@ -65,7 +66,7 @@ def find_files(folder: Path, also: tuple[str, ...] = ()) -> list[str]:
     waiting = [(0, "", os.path.realpath(folder))]
     while waiting:
         links, name, place = heappop(waiting)
-        if place in seen:
+        if place in seen and not (by_name and os.path.isfile(place)):
             continue
         seen.add(place)
         if name and not os.path.isdir(place):

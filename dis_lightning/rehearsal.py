@@ -17,6 +17,8 @@ __all__ = ["rehearse"]
 
 ROUNDING = 1e-3
 """Relative difference of results that are the same but for the order of sums, in float32."""
+HALF_ROUNDING = 0.05
+"""That of networks, which may compute in 16 bits."""
 
 
 @torch.inference_mode(False)
@@ -43,12 +45,16 @@ def rehearse(operator: Operator, denoiser: Denoiser, device: torch.device | str 
         name = f"{type(denoiser).__name__}.forward"
         labels = None if denoiser.num_classes is None else torch.zeros(2, dtype=torch.int64, device=device)
         prior = denoiser if labels is None else denoiser.given(labels)
-        x_0 = _numbers(name, prior(x.clone(), level), x)
+        given = x.clone()
+        x_0 = _numbers(name, prior(given, level), x)
+        _require_untouched(name, given, x)
         if x_0.shape != x.shape:
             raise InvalidValueError(
                 f"{name} must give estimates of the shape of the images, {tuple(x.shape)}, but gave {tuple(x_0.shape)}."
             )
         _require_repeatable(name, x_0, prior(x.clone(), level))
+        alone = denoiser if labels is None else denoiser.given(labels[1:])
+        _require_independent(name, x_0, alone(x[1:].clone(), level), HALF_ROUNDING)
 
 
 def _try_operator(operator: Operator, x: Tensor) -> None:
@@ -56,8 +62,7 @@ def _try_operator(operator: Operator, x: Tensor) -> None:
     given = x.clone()
     if isinstance(operator, GaussianOperator):
         y = _numbers(name, operator(given), x)
-        if not torch.equal(given, x):
-            raise InvalidValueError(f"{name} changes its images in place; let it work on a copy.")
+        _require_untouched(name, given, x)
         _require_repeatable(name, y, operator(x.clone()))
         _require_independent(name, y, operator(x[1:].clone()))
         if isinstance(operator, LinearOperator):
@@ -112,6 +117,11 @@ def _numbers(name: str, values: object, x: Tensor, *, any_kind: bool = False) ->
     return values
 
 
+def _require_untouched(name: str, given: Tensor, x: Tensor) -> None:
+    if not torch.equal(given, x):
+        raise InvalidValueError(f"{name} changes its images in place; let it work on a copy.")
+
+
 def _require_repeatable(name: str, first: Measurement, second: Measurement) -> None:
     same = torch.equal(first, second) if isinstance(first, Tensor) and isinstance(second, Tensor) else first == second
     if not same:
@@ -121,11 +131,11 @@ def _require_repeatable(name: str, first: Measurement, second: Measurement) -> N
         )
 
 
-def _require_independent(name: str, together: Measurement, alone: Measurement) -> None:
+def _require_independent(name: str, together: Measurement, alone: Measurement, rounding: float = ROUNDING) -> None:
     second = together[1:]
     if isinstance(second, Tensor) and isinstance(alone, Tensor):
         second, alone = (y.cpu().to(torch.complex128) for y in (second, alone))  # which holds numbers of any kind
-        same = second.shape == alone.shape and float((second - alone).norm()) <= ROUNDING * float(second.norm())
+        same = second.shape == alone.shape and float((second - alone).norm()) <= rounding * float(second.norm())
     else:
         same = second == alone
     if not same:

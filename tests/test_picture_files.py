@@ -220,3 +220,11 @@ def test_heic_is_read_where_the_plugin_is_installed(monkeypatch: pytest.MonkeyPa
 def test_what_is_no_picture_says_so(content: bytes) -> None:
     with pytest.raises(InvalidValueError, match="it is no picture of a format that Pillow knows"):
         open_picture(io.BytesIO(content))
+
+
+def test_a_file_may_count_under_each_of_its_names(tmp_path: Path) -> None:
+    (tmp_path / "0.png").touch()
+    (tmp_path / "1.png").symlink_to("0.png")
+    (tmp_path / "below").symlink_to(tmp_path)
+    assert find_files(tmp_path) == ["0.png"]
+    assert find_files(tmp_path, by_name=True) == ["0.png", "1.png"]

@@ -79,6 +79,8 @@ PRIORS: dict[str, tuple[Any, str]] = {
     "one channel": (Prior(lambda x: x[:, :1]), r"Prior.forward .* shape of the images, .* but gave \(2, 1, 8, 8\)"),
     "no number": (Prior(lambda x: x / 0), "Prior.forward gave numbers that are not finite"),
     "random": (Prior(torch.rand_like), "Prior.forward gave two results"),
+    "in place": (Prior(lambda x: x.mul_(0.5)), "Prior.forward changes its images in place"),
+    "mixed": (Prior(lambda x: x - x.mean(0)), "Prior.forward gave an image another result beside another image"),
 }
 
 

@@ -17,7 +17,7 @@ from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.data.base import ImageData, data_of
 from dis_lightning.data.stored import StoredData
 from dis_lightning.described import description
-from dis_lightning.errors import InvalidTypeError, InvalidValueError
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers
 from dis_lightning.files import expanded
 from dis_lightning.images import quantise
 from dis_lightning.metrics.base import Metric, callbacks_of
@@ -25,7 +25,7 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator, Operator
 from dis_lightning.processes import meet, require_slurm_tasks
 from dis_lightning.runs.companions import Companions, by_first
-from dis_lightning.runs.configuration import check_configuration, fingerprint
+from dis_lightning.runs.configuration import as_written, check_configuration, fingerprint
 from dis_lightning.runs.contents import check_contents, contents
 from dis_lightning.runs.folder import Kept, RunFolder, read_png
 from dis_lightning.runs.grid import draw_grid
@@ -85,6 +85,8 @@ class Writer(Callback):
             raise InvalidValueError(
                 f"A grid needs at least one image and one sample, but got {grid_images}, {grid_samples}."
             )
+        if numbers := {key: value for key, value in (reported or {}).items() if key != "source"}:
+            require_numbers("writer.reported", **numbers)
         if str(folder).strip() in ("", "null"):
             raise InvalidValueError(f"A run needs a folder, but got --writer.folder={str(folder)!r}; name one.")
         self.folder = RunFolder(expanded(folder))
@@ -115,7 +117,7 @@ class Writer(Callback):
         configuration = self.configuration or _describe(pl_module, trainer)
         check_configuration(self.folder, configuration, write=trainer.is_global_zero)
         by_first(lambda: check_contents(self.folder, contents(configuration)), group)
-        self._made_by = fingerprint(configuration)
+        self._marks = fingerprint(configuration), as_written(configuration)
         pl_module.recall = self._recall
         self._indices, self._reused = [], set()
         if trainer.is_global_zero:
@@ -137,7 +139,7 @@ class Writer(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Let go of the folder and the solver; a run that made nothing leaves no configuration either."""
-        if self._lock.mine and not self.folder.indices() and not self.folder.samples.exists():
+        if self._lock.mine and not self.folder.begun:
             self.folder.configuration.unlink(missing_ok=True)
             self.folder.contents.unlink(missing_ok=True)
         if self._companions is not None:
@@ -161,7 +163,7 @@ class Writer(Callback):
         if not self._reused.issuperset(indices):
             for index in indices:  # the whole batch is new, as it was the first time
                 self.folder.forget(index)
-        self.folder.write(indices, kept, outputs.draws, self._made_by)
+        self.folder.write(indices, kept, outputs.draws, *self._marks)
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the metrics of all processes and write `results.csv`, `metrics.json` and `grid.png`."""

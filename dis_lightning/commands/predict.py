@@ -13,6 +13,7 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined] # public
 from jsonargparse.typing import PositiveInt
 from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from dis_lightning.callbacks import SamplingProgress, Termination, Writer
 from dis_lightning.commands.messages import fewer_rows, sufficient_memory
@@ -22,7 +23,7 @@ from dis_lightning.commands.quiet import quieten
 from dis_lightning.commands.reading import read_arguments
 from dis_lightning.commands.trainer import add_trainer, refused, repeat_bits
 from dis_lightning.data import ImageData
-from dis_lightning.errors import InvalidValueError, require_whole
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_whole
 from dis_lightning.metrics import default_metrics
 from dis_lightning.parents import exit_with_parent
 from dis_lightning.processes import require_slurm_tasks, waiting_aloud
@@ -35,8 +36,9 @@ __all__ = ["predict_command", "run"]
 ABOUT = """Reconstruct images, and write a run folder with its page.
 
 A run is put together from files and options, in any order: an option always overrides the files, and a later file an
-earlier one. Files that ship with the project are found from any folder; one of the same path in the current folder goes
-first. Classes of your own are found in the current folder, too: --model own.MySolver."""
+earlier one; one that names no class, but arguments of it, goes after the one that does. Files that ship with the
+project are found from any folder; one of the same path in the current folder goes first. Classes of your own are found
+in the current folder, too: --model own.MySolver."""
 
 USAGE = "dis-lightning predict [--config FILE ...] [--KEY VALUE ...]"
 
@@ -84,6 +86,8 @@ class CommandLine(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Check what links hide, and set the threads before anything is computed: priors may be fitted when built."""
+        if "devices" not in self.config.trainer:
+            raise InvalidTypeError("trainer needs keys, but got none (null); leave it out for its defaults.")
         solver, devices = self.config.model.class_path, self.config.trainer.devices
         if isinstance(devices, list) or str(devices).isdigit():  # otherwise the writer sees what they come to
             each = len(devices) if isinstance(devices, list) else int(devices)
@@ -106,6 +110,11 @@ class CommandLine(LightningCLI):
             if not raised_in(error).startswith("lightning."):
                 raise
             raise InvalidValueError(f"trainer: {error}") from error
+        if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+            raise InvalidValueError(
+                f"trainer.strategy {self.config.trainer.strategy} starts processes that cannot share a run folder; "
+                "take ddp."
+            )
         repeat_bits(trainer, self.config.trainer.deterministic, self.config.trainer.benchmark)
         return trainer
 

@@ -19,6 +19,7 @@ from dis_lightning.metrics.base import Metric
 from dis_lightning.priors import Denoiser
 from dis_lightning.report import report
 from dis_lightning.runs.configuration import expected_images, read_configuration
+from dis_lightning.runs.contents import contents, require_contents
 from dis_lightning.runs.evaluation import evaluate
 from dis_lightning.runs.folder import RunFolder
 from dis_lightning.runs.table import print_summary
@@ -26,8 +27,12 @@ from dis_lightning.solvers import Solver
 
 __all__ = ["UnreadPrior", "rebuild", "score"]
 
-METRICS = list[Callback] | None
+METRICS = list[Callback] | Callback | None
 """The type of `--trainer.callbacks`."""
+
+
+SCORED = ("model", "operator")
+"""The parts of a run that scores depend on."""
 
 
 class UnreadPrior(Denoiser):
@@ -63,11 +68,13 @@ def score(parser: Parser, given: Namespace) -> None:
     """
     quieten()
     solver, config = rebuild(given.run)
+    require_contents(RunFolder(given.run), contents({key: config[key] for key in SCORED if key in config}))
     named = bool(given.trainer.callbacks)
     if not named:
         given.update(config["trainer"].get("callbacks") or [], "trainer.callbacks")
         given = read_arguments(parser, given.as_dict())
-    callbacks = parser.instantiate_classes(given).trainer.callbacks
+    callbacks = parser.instantiate_classes(given).trainer.callbacks or []
+    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
     metrics = [callback for callback in callbacks if isinstance(callback, Metric)]
     if named and (others := [type(callback).__name__ for callback in callbacks if not isinstance(callback, Metric)]):
         raise InvalidValueError(

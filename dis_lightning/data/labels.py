@@ -182,4 +182,4 @@ def _key(name: str) -> str:
 
 
 def _is_number(word: str) -> bool:
-    return word.isascii() and word.isdecimal()
+    return word.isascii() and word.isdecimal() and len(word) < 10  # a class's number, which memory has room for

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol, Self, TypeVar
 
 from dis_lightning.errors import InvalidValueError, MissingFileError
@@ -67,7 +67,7 @@ class ImageList:
         if not path.exists() and shipped.is_file():
             path = shipped
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
         except FileNotFoundError:
             ours = ", ".join(sorted(list_.stem for list_ in KNOWN.glob("*.txt")))
             raise MissingFileError(
@@ -82,7 +82,7 @@ class ImageList:
                 continue
             name, _, last = text.rpartition(" ")
             known = bool(name) and DIGEST.fullmatch(last) is not None
-            name = name.strip() if known else text
+            name = PurePosixPath(name.strip() if known else text).as_posix()  # without `./`, as `find` writes it
             if name in digests:
                 raise InvalidValueError(f"{path}, line {number}: {name} is named twice; take one of them out.")
             digests[name] = last.lower() if known else None

@@ -49,7 +49,7 @@ class MaskInpainting(Inpainting):
         self.invert = invert
         self.alpha = alpha
         self._folder = path
-        self._names = find_files(path, also=(".npy",)) if self.per_image else []
+        self._names = find_files(path, also=(".npy",), by_name=True) if self.per_image else []
         if self.per_image and not self._names:
             raise MissingFileError(f"{path} holds no masks; put a picture or a .npy array there for each image.")
         self.register_buffer("seen", None if self.per_image else _read(path, invert, alpha), persistent=False)

@@ -74,10 +74,10 @@ def report(
     require_page(output)
     runs = read_runs(folders, labels)
     tables = make_tables(runs)
-    # A file name of a data set may hold bytes that are no text.
+    # The name of a file or a folder may hold bytes that are no text.
     write_atomically(output, render(runs, max_images, max_samples).encode(errors="backslashreplace"))
-    write_atomically(output.with_suffix(".md"), to_markdown(tables).encode())
-    write_atomically(output.with_suffix(".tex"), to_latex(tables).encode())
+    write_atomically(output.with_suffix(".md"), to_markdown(tables).encode(errors="backslashreplace"))
+    write_atomically(output.with_suffix(".tex"), to_latex(tables).encode(errors="backslashreplace"))
     return output
 
 

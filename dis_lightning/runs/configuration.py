@@ -64,17 +64,17 @@ def check_configuration(folder: Ledger, configuration: dict[str, Any], *, write:
 
     Raises:
         ValueError: if the folder was made by another configuration, the message names the keys that differ; or if it
-            holds images and nothing says by what they were made.
+            holds an image that was not made by this one, or of which nothing says by what.
     """
     kept = read_configuration(folder)
-    if kept is None:
-        _check_records(folder, configuration)
-    elif differing := list(_differing(kept, configuration)):
+    if kept is not None and (differing := list(_differing(kept, configuration))):
         raise InvalidValueError(
             f"The folder {folder.path} holds a run with another configuration:\n"
             + "\n".join(f"  {key}: {there} there, {now} now" for key, there, now in differing)
             + "\nChoose another folder (--writer.folder), repeat that configuration, or remove the folder."
         )
+    lost = f"has lost its {folder.configuration.name}"
+    _check_records(folder, configuration, lost if kept is None else "holds images of another run")
     if write:
         write_atomically(folder.configuration, yaml.safe_dump(configuration, sort_keys=False).encode())
 
@@ -187,14 +187,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _check_records(folder: Ledger, configuration: dict[str, Any]) -> None:
-    """Where no configuration is left, the records must say that they were made by this one."""
-    made = fingerprint(configuration)
+def _check_records(folder: Ledger, configuration: dict[str, Any], fault: str) -> None:
+    """The records must say that they were made by this configuration, wherever its files lay then."""
+    made = {"made_by": fingerprint(configuration), "written_as": as_written(configuration)}
     for index in folder.indices():
         record = folder.record(index)
-        if record is not None and record.get("made_by") != made:
+        if record is not None and not any(record.get(key) == digest for key, digest in made.items()):
             raise InvalidValueError(
-                f"The folder {folder.path} has lost its {folder.configuration.name}, and image {index} in it was not "
-                "made by this configuration (or before records said by which). Choose another folder "
-                "(--writer.folder), or remove this one."
+                f"The folder {folder.path} {fault}: image {index} in it was not made by this configuration (or before "
+                "records said by which). Choose another folder (--writer.folder), remove this one, or remove the "
+                f"records in {folder.records} that are of another run, whose images are made anew then."
             )

@@ -14,7 +14,7 @@ from dis_lightning.files import expanded, file_sha256, write_atomically
 from dis_lightning.runs.configuration import leaves
 from dis_lightning.runs.ledger import Ledger
 
-__all__ = ["check_contents", "contents", "read_contents"]
+__all__ = ["check_contents", "contents", "read_contents", "require_contents"]
 
 PARTS = ("model", "denoiser", "consistency", "operator")
 """What images depend on beside the data, whose images are compared one by one."""
@@ -40,11 +40,18 @@ def contents(configuration: dict[str, Any]) -> dict[str, str]:
 
 
 def check_contents(folder: Ledger, now: dict[str, str]) -> None:
-    """Compare files with what they held when a folder was made, and keep that there.
+    """Compare files with what they held when a folder was made, and keep that there; see `require_contents`."""
+    require_contents(folder, now)
+    if now:
+        write_atomically(folder.contents, json.dumps(now, indent=1).encode())
+
+
+def require_contents(folder: Ledger, now: dict[str, str]) -> None:
+    """Compare files with what they held when a folder was made.
 
     Args:
         folder: the run folder.
-        now: what `contents` gives.
+        now: what `contents` gives, for all parts of the run or some.
 
     Raises:
         ValueError: if a file has changed since.
@@ -56,16 +63,26 @@ def check_contents(folder: Ledger, now: dict[str, str]) -> None:
             f"names: {', '.join(changed)}. Choose another folder (--writer.folder), restore the files, or remove the "
             "folder."
         )
-    if now:
-        write_atomically(folder.contents, json.dumps(now, indent=1).encode())
 
 
 def read_contents(folder: Ledger) -> dict[str, str]:
-    """What the files held; nothing where that is not known."""
+    """What the files held; nothing where that is not known.
+
+    Raises:
+        ValueError: if the file that says so is damaged.
+    """
     try:
-        known: dict[str, str] = json.loads(folder.contents.read_text(encoding="utf-8"))
-    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+        known = json.loads(folder.contents.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return {}
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        known = None
+    if not isinstance(known, dict):
+        raise InvalidValueError(
+            f"{folder.contents} is damaged, which says what the files held that the images were made with. If they "
+            "have not changed since, remove it and give the run's command again; else choose another folder "
+            "(--writer.folder)."
+        )
     return known
 
 

@@ -60,7 +60,7 @@ class RunFolder(Ledger):
             return kept == image.measurement
         return kept.shape == image.measurement.shape and torch.allclose(kept, image.measurement.cpu(), equal_nan=True)
 
-    def write(self, batch: list[int], kept: list[Kept], draws: Draws, made_by: str) -> None:
+    def write(self, batch: list[int], kept: list[Kept], draws: Draws, made_by: str, written_as: str = "") -> None:
         """Write all files of the images of a batch that have no record yet, and then their records.
 
         Args:
@@ -68,6 +68,7 @@ class RunFolder(Ledger):
             kept: what is kept of each of them.
             draws: their posterior samples.
             made_by: fingerprint of the configuration.
+            written_as: digest of its text; see `as_written`.
 
         Raises:
             UnusablePathError: if the folder cannot be written to.
@@ -96,6 +97,7 @@ class RunFolder(Ledger):
                     else {"effective_particles": float(draws.effective_particles[row])}
                 ),
                 "made_by": made_by,
+                "written_as": written_as,
                 "sha256": {self._name(file): hashlib.sha256(some).hexdigest() for file, some in files[index].items()},
             }
             write_atomically(self._record(index), sealed(record), durable=False)

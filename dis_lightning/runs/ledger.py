@@ -76,6 +76,16 @@ class Ledger:
         """The folder of the posterior samples."""
         return self.path / "samples"
 
+    @property
+    def records(self) -> Path:
+        """The folder of the records of finished images."""
+        return self.path / "records"
+
+    @property
+    def begun(self) -> bool:
+        """Whether files of an image, or parts of one, may be there."""
+        return any(place.exists() for place in self._folders)
+
     def sample(self, index: int, sample: int) -> Path:
         """Where a posterior sample is kept."""
         return self.samples / f"{index:05d}_{sample:02d}.png"
@@ -94,7 +104,7 @@ class Ledger:
 
     def indices(self) -> list[int]:
         """The images that have a record, in order."""
-        return sorted(int(file.stem) for file in self._records.glob("*.json") if file.stem.isdecimal())
+        return sorted(int(file.stem) for file in self.records.glob("*.json") if file.stem.isdecimal())
 
     def require_own(self) -> None:
         """Refuse a folder that is of no run, but holds files that a run would write over; or a page that is of none.
@@ -106,8 +116,7 @@ class Ledger:
             require_page(self.page)
             return
         tables = [self.page.with_suffix(ending) for ending in (".md", ".tex")]
-        folders = [self.samples, self._records, self.path / "sources", self.path / "measurements"]
-        for place in (self.contents, self.metrics, self.results, self.grid, self.page, *tables, *folders):
+        for place in (self.contents, self.metrics, self.results, self.grid, self.page, *tables, *self._folders):
             if place.exists():
                 raise UnusablePathError(
                     f"{self.path} is no run folder, and its {place.name} would be written over; choose a new folder "
@@ -162,11 +171,11 @@ class Ledger:
             partial.unlink(missing_ok=True)
 
     @property
-    def _records(self) -> Path:
-        return self.path / "records"
+    def _folders(self) -> tuple[Path, ...]:
+        return self.samples, self.records, self.path / "sources", self.path / "measurements"
 
     def _record(self, index: int) -> Path:
-        return self._records / f"{index:05d}.json"
+        return self.records / f"{index:05d}.json"
 
     def _name(self, file: Path) -> str:
         return file.relative_to(self.path).as_posix()

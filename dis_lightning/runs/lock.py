@@ -8,8 +8,9 @@ is gone, from another one after half a minute without a sign of life.
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -36,7 +37,8 @@ class FolderLock:
         self.folder = folder
         self._other = f"another folder ({option})"
         self._owner = folder / ".owner"
-        self._lease = SoftFileLease(folder / ".lock", lease_duration=LEASE, thread_local=False)
+        self._lock = folder / ".lock"
+        self._lease = SoftFileLease(self._lock, lease_duration=LEASE, thread_local=False)
 
     def acquire(self, *, wait: bool = False) -> None:
         """Take the folder.
@@ -49,6 +51,7 @@ class FolderLock:
         """
         with usable(self.folder, f"Give {self._other}."):
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._clear()
             try:
                 self._lease.acquire(timeout=0)
             except Timeout:
@@ -67,6 +70,13 @@ class FolderLock:
             self._owner.unlink(missing_ok=True)
             self._lease.release()
 
+    def _clear(self) -> None:
+        """Remove a lock that names nobody, and has not for so long that nobody is about to write its name there."""
+        with suppress(FileNotFoundError):
+            found = self._lock.stat()
+            if found.st_size == 0 and time.time() - found.st_mtime > LEASE:
+                self._lock.unlink()
+
     def _wait_for_other(self, wait: bool) -> None:
         elsewhere = getattr(self._lease.owner, "hostname", None) != socket.gethostname()
         if wait or elsewhere:
@@ -80,7 +90,7 @@ class FolderLock:
 
     def _whom(self) -> str:
         try:
-            return self._owner.read_text()
+            return self._owner.read_text(errors="replace")
         except OSError:  # it has only just begun, or is about to end
             return "another command"
 

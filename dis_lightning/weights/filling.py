@@ -36,10 +36,12 @@ def fill(
         The same network, frozen and in evaluation mode.
 
     Raises:
-        ValueError: if a weight is missing, is not known or has another shape; it names the first of each.
+        ValueError: if a weight is missing, is not known or has another shape, it names the first of each; or if one is
+            no number, or of a kind that is not meant, such as the integers of a quantised network.
     """
     expected = network.state_dict()
     _compare(weights, expected, origin, description)
+    _check_values({key: weights[key] for key, tensor in expected.items() if tensor.is_floating_point()}, origin)
     moved = {key: weights[key].to(device, tensor.dtype) for key, tensor in expected.items()}
     network.load_state_dict(moved, assign=True)
     return network.requires_grad_(False).eval()
@@ -74,3 +76,11 @@ def _compare(
             f"{origin} holds another network than {description}, which has {len(expected)} weights; "
             f"{len(weights)} came: {misfits(missing, strange, other)}."
         )
+
+
+def _check_values(weights: Mapping[str, Tensor], origin: object) -> None:
+    for key, tensor in weights.items():
+        if not tensor.is_floating_point():
+            raise InvalidValueError(f"{origin} holds {key} as {tensor.dtype}, but floating-point weights are needed.")
+        if tensor.isnan().any():
+            raise InvalidValueError(f"{origin} holds values in {key} that are no numbers (NaN); get or save it again.")

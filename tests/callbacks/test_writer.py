@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from dis_lightning.callbacks import Writer
+from dis_lightning.errors import UnusablePathError
 from dis_lightning.files import write_atomically
 from dis_lightning.images import dequantise
 from dis_lightning.levels import KarrasLevels
@@ -254,6 +255,22 @@ def test_a_solver_forgets_the_folder_after_its_run(tmp_path: Path) -> None:
 def test_a_run_that_failed_before_its_first_image_does_not_lock_the_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot divide"):
         run(tmp_path, factor=3)
+    run(tmp_path)
+    assert (tmp_path / "metrics.json").exists()
+
+
+def test_a_run_that_ended_while_it_wrote_its_first_image_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise UnusablePathError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dis_lightning.runs.folder.flush", full)
+        with pytest.raises(UnusablePathError, match="the disk is full"):
+            run(tmp_path)
+    assert any((tmp_path / "sources").iterdir())
+    shutil.rmtree(tmp_path / "samples")  # as it is where there was no room for the first of them
     run(tmp_path)
     assert (tmp_path / "metrics.json").exists()
 

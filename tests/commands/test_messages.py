@@ -99,6 +99,10 @@ MISTAKES = [
     ("--trainer.limit_predict_batches=1", "(--data.num_images)"),
     ("--trainer.fast_dev_run=true", "(--data.num_images)"),
     ("--trainer.inference_mode=true", "guidance takes gradients"),
+    (
+        "--trainer.strategy=ddp_spawn",
+        "trainer.strategy ddp_spawn starts processes that cannot share a run folder; take",
+    ),
 ]
 
 
@@ -127,6 +131,8 @@ def test_a_mistake_on_the_command_line(argument: str, expected: str, capsys: pyt
         ({"threads": None, "writer": {"grid_samples": 2}}, "threads needs a whole number above 0, but got null"),
         ({"seed_everything": 3}, "(--model.seed)"),
         ({"trainer": {"max_epochs": 3}}, "nothing is trained here"),
+        ({"trainer": None, "threads": 1}, "trainer needs keys, but got none"),
+        ({"writer": {"reported": {"source": "A", "psnr": "25 dB"}}}, "needs a number as `psnr`, but got '25 dB'"),
     ],
 )
 def test_a_mistake_in_a_file(

@@ -40,6 +40,8 @@ def test_a_list_says_which_images_and_in_which_order(pictures: Path, tmp_path: P
     assert names(FolderData(pictures, names=file)) == ["b/1 two.png", "a/1.png", "c.png"]
     assert names(FolderData(pictures, 2, names=file)) == ["b/1 two.png", "a/1.png"]
     assert names(FolderData(pictures, names=file, skip=1)) == ["a/1.png", "c.png"]
+    file = written(tmp_path, "\ufeff# of an editor that marks its files, and of find", "./c.png", "a//1.png")
+    assert names(FolderData(pictures, names=file)) == ["c.png", "a/1.png"]
 
 
 def test_without_a_list_the_first_are_skipped(pictures: Path) -> None:

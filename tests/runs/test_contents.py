@@ -50,6 +50,11 @@ def test_a_mask_that_changes_under_its_name_is_noticed(tmp_path: Path, capsys: p
     assert "other files than there are now, by the same names: operator.init_args.file" in refused(
         capsys, tmp_path / "run", *more, "--data.num_images=6"
     )
+    for damage in ('{"operator', "[]"):
+        kept = (tmp_path / "run" / "contents.json").read_text()
+        (tmp_path / "run" / "contents.json").write_text(damage)
+        assert "contents.json is damaged" in refused(capsys, tmp_path / "run", *more, "--data.num_images=6")
+        (tmp_path / "run" / "contents.json").write_text(kept)
     Image.fromarray(pixels).save(mask)
     predict(tmp_path / "run", *more, "--data.num_images=6")
 
@@ -64,6 +69,11 @@ def test_a_mask_of_a_folder_that_changes_is_noticed(tmp_path: Path, capsys: pyte
     predict(tmp_path / "run", *more)
     Image.fromarray(np.triu(white)).save(tmp_path / "masks" / "4.png")
     assert "by the same names: operator.init_args.file" in refused(capsys, tmp_path / "run", *more)
+    before = (tmp_path / "run" / "metrics.json").read_bytes()
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", str(tmp_path / "run"), "--device=cpu"])
+    assert "by the same names: operator.init_args.file" in capsys.readouterr().err
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
 
 
 def test_weights_and_code_that_change_under_their_names_are_noticed(

@@ -9,6 +9,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from small_run import ROOT, SMALL
 
@@ -94,6 +95,17 @@ def test_another_metric_is_added_and_the_rest_stays(finished: Path, tmp_path: Pa
     assert found["set"] == {name: streamed["set"][name] for name in ("fid_rooms", "kid_rooms")}
     assert found["definitions"] == {n: streamed["definitions"][n] for n in ("y_mse", "fid_rooms", "kid_rooms")}
     assert "y_mse" in (bare / "results.csv").read_text()
+
+
+def test_a_metric_may_stand_alone_in_a_configuration_and_on_the_command_line(run: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["trainer"]["callbacks"] = {"class_path": "dis_lightning.metrics.MeasurementMSE"}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    (run / "metrics.json").unlink()
+    main(["evaluate", str(run), "--device=cpu"])
+    found = summary(run)["consistency"]["y_mse"]
+    main(["evaluate", str(run), "--trainer.callbacks=MeasurementMSE", "--device=cpu"])
+    assert summary(run)["consistency"]["y_mse"] == found
 
 
 def test_a_repeated_run_keeps_what_was_added_to_it(run: Path) -> None:

@@ -20,7 +20,8 @@ from dis_lightning.errors import InvalidValueError, UnusablePathError
 from dis_lightning.files import write_atomically
 from dis_lightning.main import main
 from dis_lightning.runs import RunFolder
-from dis_lightning.runs.configuration import check_configuration, fingerprint
+from dis_lightning.runs.configuration import as_written, check_configuration, fingerprint
+from dis_lightning.runs.ledger import sealed
 from dis_lightning.runs.lock import FolderLock, held
 
 pytestmark = pytest.mark.usefixtures("in_project")
@@ -147,11 +148,41 @@ def test_a_lost_configuration_is_written_anew_only_by_the_one_that_made_the_imag
     message = refused(
         capsys, "predict", *SMALL, f"--writer.folder={run}", "--model.scale=3", "--operator.noise_std=0.5"
     )
-    assert "has lost its config.yaml, and image 0 in it was not made by this configuration" in message
+    assert "has lost its config.yaml: image 0 in it was not made by this configuration" in message
     predict(run)
     assert "Reused: 5 of 5" in capsys.readouterr().out
     written = yaml.safe_load((run / "config.yaml").read_text())
     assert {**written, "writer": None} == {**kept, "writer": None}
+
+
+def test_images_that_were_copied_from_another_run_are_not_taken_for_its_own(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict(tmp_path / "other", "--model.scale=3")
+    for part in ("samples/00002_00.png", "samples/00002_01.png", "records/00002.json"):
+        shutil.copy(tmp_path / "other" / part, run / part)
+    message = refused(capsys, "predict", *SMALL, f"--writer.folder={run}")
+    assert "holds images of another run: image 2 in it was not made by this configuration" in message
+    assert f"remove the records in {run / 'records'} that are of another run" in " ".join(message.split())
+    (run / "records" / "00002.json").unlink()
+    predict(run)
+    assert "Reused: 3 of 5" in capsys.readouterr().out
+
+
+def test_images_are_those_of_a_configuration_that_was_moved_together_with_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = {"data": {"init_args": {"root": "./pictures"}}}
+    (tmp_path / "here" / "pictures").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    record = {"index": 0, "made_by": fingerprint(configuration), "written_as": as_written(configuration)}
+    write_atomically(tmp_path / "here" / "run" / "records" / "00000.json", sealed(record))
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "there")
+    folder = RunFolder(tmp_path / "there" / "run")
+    check_configuration(folder, configuration, write=False)
+    with pytest.raises(InvalidValueError, match="image 0 in it was not made by this configuration"):
+        check_configuration(folder, {"data": {"init_args": {"root": "./others"}}}, write=False)
 
 
 def test_a_run_grows_and_goes_on_with_other_batches_and_threads_but_does_not_shrink(
@@ -380,3 +411,15 @@ def test_a_lock_from_an_unknown_host_is_waited_for_and_then_taken(
     with held(tmp_path):
         assert time.monotonic() - begun >= 1.0
     assert "waiting for process 7 on elsewhere since yesterday" in capsys.readouterr().err
+
+
+def test_a_lock_that_names_nobody_is_taken_unless_it_is_new(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    lock = FolderLock(tmp_path)
+    lock._clear()
+    assert (tmp_path / ".lock").exists()  # whose owner may be about to write its name there
+    os.utime(tmp_path / ".lock", (1e9, 1e9))
+    (tmp_path / ".owner").write_bytes(b"\xff")
+    lock.acquire()
+    assert lock.mine
+    lock.release()

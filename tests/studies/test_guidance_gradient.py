@@ -159,11 +159,11 @@ def test_the_table_of_gaussians_and_linear_operators_says_equal() -> None:
     assert row.mean_to_exact.ratio > 10
 
 
-@pytest.mark.parametrize("loss", ["distance", "energy"])
-def test_with_a_linear_operator_the_mean_is_the_better_guide_though_not_the_same(loss: str) -> None:
-    row = table()["mixture, linear", loss]
-    assert row.mean_to_expected.cosine < 0.9
-    assert row.mean_to_exact.cosine > row.expected_to_exact.cosine + 0.04
+def test_with_a_linear_operator_the_mean_guides_better_by_the_energy_and_as_well_by_the_distance() -> None:
+    energy, distance = (table()["mixture, linear", loss] for loss in ("energy", "distance"))
+    assert max(row.mean_to_expected.cosine for row in (energy, distance)) < 0.9
+    assert energy.mean_to_exact.cosine > energy.expected_to_exact.cosine + 0.04
+    assert distance.mean_to_exact.cosine == pytest.approx(distance.expected_to_exact.cosine, abs=0.05)
 
 
 @pytest.mark.parametrize(

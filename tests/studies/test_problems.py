@@ -40,7 +40,7 @@ def test_exact_samples_are_reproducible_and_their_batches_independent(problem: P
 def test_measuring_an_atom_leaves_several_of_them_possible(problem: Problem) -> None:
     """With one atom left, or all of them, a sampler had nothing to show."""
     atoms_left = 1 / problem.posterior.weights.square().sum()
-    assert 2 < atoms_left < 14
+    assert 1.5 < atoms_left < 14
 
 
 @pytest.mark.parametrize("problem", atom_problems()[:3], ids=lambda problem: problem.name)

@@ -32,7 +32,7 @@ def test_the_classical_table_is_printed_and_written_and_has_a_page(
     assert "**pool**" in written
     assert "Step sizes are not tuned." in written
     assert "MPGD" in capsys.readouterr().out
-    assert f"{found(run, 'psnr')['mean']:.2f}" in (tmp_path / "out" / "pool.html").read_text()
+    assert f"{found(run, 'psnr')['mean']:.3g}" in (tmp_path / "out" / "pool.html").read_text()
 
 
 def test_a_table_counts_the_samples_that_diverged(tmp_path: Path) -> None:

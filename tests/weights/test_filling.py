@@ -44,3 +44,16 @@ def test_the_first_weights_that_differ_are_named(change: dict[str, Tensor | None
     changed = {key: tensor for key, tensor in (weights() | change).items() if tensor is not None}
     with pytest.raises(ValueError, match=f"some file holds another network than a tiny one, which has 7 .*{message}"):
         fill(network(), changed, "some file", "a tiny one")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.full((4,), torch.nan), r"some file holds values in 0.bias that are no numbers \(NaN\)"),
+        (torch.ones(4, dtype=torch.int8), "some file holds 0.bias as torch.int8, but floating-point"),
+        (torch.ones(4, dtype=torch.complex64), "some file holds 0.bias as torch.complex64"),
+    ],
+)
+def test_values_that_cannot_be_right_are_refused(value: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fill(network(), weights() | {"0.bias": value}, "some file", "a tiny one")
