@@ -49,7 +49,7 @@ class Fragile(Denoiser):
     def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
         x_0: Tensor = self.inner(x_t, sigma)
         fault = torch.zeros(len(x_0), 1, 1, 1)
-        fault[self.row] = torch.nan if sigma > 10 else 0.0
+        fault[self.row : self.row + 1] = torch.nan if sigma > 10 else 0.0
         return x_0 + fault
 
 
