@@ -103,7 +103,7 @@ def test_parts_that_keep_their_promises_pass() -> None:
 
 @pytest.mark.parametrize("shape", [None, 8, (3.0, 8, 8), ()])
 def test_a_prior_without_a_shape_is_refused(shape: Any) -> None:
-    with pytest.raises(UserError, match=r"Prior must have a `shape`, \(C, H, W\), whole numbers, but has"):
+    with pytest.raises(UserError, match=r"Prior must have a `shape`, a tuple \(C, H, W\) of whole numbers, but has"):
         DPS(AveragePool(2), Prior(shape=shape), KarrasLevels(2), scale=1.0)
 
 

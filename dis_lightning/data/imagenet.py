@@ -39,9 +39,10 @@ class ImageNetData(StoredData):
         label_file: a line for each image, with its name and its WordNet id or number; or without names, as
             `ILSVRC2012_validation_ground_truth.txt`, which needs the development kit's `meta.mat` beside it. For all
             forms see `dis_lightning.data.labels.read_labels`.
-        names: see `StoredData`.
-        skip: see `StoredData`.
-        shard: see `ImageData`.
+        names: a text file of the images to take, in this order, or the name of a list that ships, such as
+            "imagenet_1k_dgp"; None takes them as they are found.
+        skip: how many are left out at the beginning, >= 0.
+        shard: the part of the images to take, "i/n" with i in 0 .. n - 1, in whole batches; None takes all.
 
     Raises:
         ValueError: if an argument is out of range.

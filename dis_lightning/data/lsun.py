@@ -32,9 +32,10 @@ class LSUNData(StoredData):
         batch_size: images per batch, >= 1.
         num_workers: processes that read images ahead, for each process that samples.
         channels: 3 for RGB, 1 for grey, of which colour becomes 0.299 R + 0.587 G + 0.114 B (ITU-R 601-2).
-        names: see `StoredData`.
-        skip: see `StoredData`.
-        shard: see `ImageData`.
+        names: a text file of the images to take, in this order, or the name of a list that ships, such as
+            "imagenet_1k_dgp"; None takes them as they are found.
+        skip: how many are left out at the beginning, >= 0.
+        shard: the part of the images to take, "i/n" with i in 0 .. n - 1, in whole batches; None takes all.
 
     Raises:
         ValueError: if an argument is out of range.

@@ -88,7 +88,7 @@ class StoredData(ImageData, ABC):
         names: a text file of the images to take, in this order, or the name of a list that ships with the package; see
             `dis_lightning.data.lists`. None takes them as they are found.
         skip: how many are left out at the beginning, >= 0.
-        shard: see `ImageData`.
+        shard: the part of the images to take, "i/n" with i in 0 .. n - 1, in whole batches; None takes all.
 
     Raises:
         TypeError: if there is no root.

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from dis_lightning import __version__
 from dis_lightning.data import ImageTransform
@@ -122,10 +123,23 @@ class Metric(Described, Callback, ABC):
         return {**found, "title": value.title, **unit, "better": value.better.value}
 
     def score(self, reconstruction: Reconstruction, solver: Solver) -> None:
-        """Look at a batch as it is saved, and keep a row per image."""
+        """Look at a batch as it is saved, and keep a row per image.
+
+        Raises:
+            ValueError: if a metric of one's own has not a row for each image.
+        """
         if self.needs_truth and reconstruction.source is None:
             return
+        if not type(self).__module__.startswith("dis_lightning."):  # which could write over what will be saved
+            reconstruction = Reconstruction(*tree_map_only(Tensor, torch.clone, tuple(reconstruction)))
+        images = len(reconstruction.indices)
         for name, values in self.look(reconstruction, solver).items():
+            if not isinstance(values, Tensor) or values.shape[:1] != (images,):
+                came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+                raise InvalidValueError(
+                    f"{type(self).__name__} must give a tensor with a row for each image, ({images}, ...), as "
+                    f"{name!r}, but gave {came}."
+                )
             rows = values.tolist() if values.ndim == 1 else values.cpu()
             for index, value in zip(reconstruction.indices.tolist(), rows, strict=True):
                 self.rows.setdefault(index, {})[name] = value

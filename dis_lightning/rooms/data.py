@@ -34,7 +34,7 @@ class RoomsData(ImageData):
         num_images: number of images, >= 1; there is no end to them.
         batch_size: images per batch, >= 1.
         num_workers: processes that render images ahead, for each process that samples.
-        shard: see `ImageData`.
+        shard: the part of the images to take, "i/n" with i in 0 .. n - 1, in whole batches; None takes all.
 
     Raises:
         ValueError: if an argument is out of range.

@@ -61,7 +61,7 @@ class Solver(Described, lightning.LightningModule, ABC):
         shape = getattr(denoiser, "shape", None)
         if not isinstance(shape, tuple) or not shape or not all(isinstance(side, int) for side in shape):
             raise InvalidValueError(
-                f"{type(denoiser).__name__} must have a `shape`, (C, H, W), whole numbers, but has {shape!r}."
+                f"{type(denoiser).__name__} must have a `shape`, a tuple (C, H, W) of whole numbers, but has {shape!r}."
             )
         operator.accept(shape)  # before anything is read
         self.operator = operator
@@ -220,7 +220,8 @@ class Solver(Described, lightning.LightningModule, ABC):
         # The command line gives None for a part that no configuration names.
         if not isinstance(part, kind):
             came = "none" if part is None else type(part).__name__
+            option = name if issubclass(kind, Operator | Denoiser) else f"model.{name}"
             raise InvalidTypeError(
                 f"{type(self).__name__} needs a `{name}` of type {kind.__name__}, but got {came}; "
-                f"name one by --{name} or in a file given by --config."
+                f"name one by --{option} or in a file given by --config."
             )

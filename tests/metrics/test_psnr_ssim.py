@@ -1,7 +1,9 @@
 """PSNR, SSIM and cost against independent implementations and known answers."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,8 +20,9 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import AveragePool
 from dis_lightning.priors import GaussianPrior
 from dis_lightning.rooms import RoomsData, render_room
-from dis_lightning.solvers import Unguided
+from dis_lightning.solvers import Solver, Unguided
 from dis_lightning.types import Cost, Draws, Reconstruction
+from dis_lightning.values import Direction, Value
 
 SHAPE = (3, 32, 32)
 
@@ -164,3 +167,34 @@ def test_two_metrics_of_one_name_are_refused_before_anything_is_sampled(tmp_path
         )
     assert not (tmp_path / "run" / "samples").exists()
     require_different([MeasurementDistance(), MeasurementDistance(AveragePool(4), name="other"), PSNR()])
+
+
+class Own(ImageMetric):
+    """A metric as somebody may write it."""
+
+    values: ClassVar = {"own": Value("own", Direction.LOWER)}
+
+    def __init__(self, found: Callable[[Reconstruction], Any]) -> None:
+        super().__init__()
+        self.found = found
+
+    def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, torch.Tensor]:
+        return {"own": self.found(reconstruction)}
+
+
+def test_a_metric_of_ones_own_writes_over_nothing(solver: Unguided) -> None:
+    batch = reconstruction([[False, False]] * 2)
+    before = batch.draws.samples.clone()
+    metric = Own(lambda given: given.draws.samples.zero_().flatten(1).double().sum(dim=1))
+    metric.score(batch, solver)
+    assert torch.equal(batch.draws.samples, before)
+    assert metric.rows == {4: {"own": 0.0}, 9: {"own": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("values", "came"), [(torch.zeros(3), r"\(3,\)"), (torch.tensor(1.0), r"\(\)"), (0.5, "float")], ids=str
+)
+def test_a_metric_of_ones_own_without_a_row_for_each_image_is_named(values: Any, came: str, solver: Unguided) -> None:
+    message = rf"Own must give a tensor with a row for each image, \(2, ...\), as 'own', but gave {came}"
+    with pytest.raises(ValueError, match=message):
+        Own(lambda _: values).score(reconstruction([[False, False]] * 2), solver)
