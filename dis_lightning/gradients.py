@@ -22,8 +22,12 @@ def gradient(function: Callable[[Tensor], tuple[Tensor, Tensor]], at: Tensor) ->
         beside. All detached.
 
     Raises:
-        ValueError: if the value does not depend on where, as far as PyTorch knows.
+        ValueError: if the value does not depend on where, as far as PyTorch knows; or in inference mode.
     """
+    if torch.is_inference_mode_enabled():
+        raise InvalidValueError(
+            "Guidance takes gradients, which torch.inference_mode() rules out; call the solver outside of it."
+        )
     with torch.enable_grad():
         at = at.detach().requires_grad_()
         value, kept = function(at)

@@ -63,6 +63,8 @@ def _try_operator(operator: Operator, x: Tensor) -> None:
     if isinstance(operator, GaussianOperator):
         y = _numbers(name, operator(given), x)
         _require_untouched(name, given, x)
+        if y.ndim < 2:
+            raise InvalidValueError(f"{name} must give a row of numbers for each image, such as (B, 1), but gave (B,).")
         _require_repeatable(name, y, operator(x.clone()))
         _require_independent(name, y, operator(x[1:].clone()))
         if isinstance(operator, LinearOperator):

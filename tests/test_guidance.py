@@ -104,6 +104,11 @@ def test_nothing_of_the_graph_is_left_behind() -> None:
     torch.testing.assert_close((value, slope, kept), (X_T.square().sum(1), 2 * X_T, 3 * X_T))
 
 
+def test_inference_mode_is_named() -> None:
+    with torch.inference_mode(), pytest.raises(ValueError, match=r"which torch.inference_mode\(\) rules out"):
+        gradient(lambda x: (x.square().sum(1), x), X_T)
+
+
 def test_a_likelihood_without_noise_is_refused() -> None:
     with pytest.raises(ValueError, match="needs noise_std > 0"):
         LogMeanExp()(X_T[None], Y, MatrixOperator(MATRIX))

@@ -66,6 +66,7 @@ OPERATORS: dict[str, tuple[Any, str]] = {
     "whole numbers": (Measured(lambda x: x.long()), rf"{FORWARD} must give .* gave \(2, 3, 8, 8\) of torch.int64"),
     "no pixels": (Measured(lambda x: x[:, :0]), rf"{FORWARD} .* but gave \(2, 0, 8, 8\)"),
     "no batch": (Measured(lambda x: x.mean(0)), rf"{FORWARD} .* row for each image, but gave \(3, 8, 8\)"),
+    "one number": (Measured(lambda x: x.mean((1, 2, 3))), rf"{FORWARD} must give a row of numbers .*\(B, 1\)"),
     "no number": (Measured(lambda x: x.log()), f"{FORWARD} gave numbers that are not finite"),
     "in place": (Measured(lambda x: x.mul_(2)), f"{FORWARD} changes its images in place"),
     "random": (Measured(lambda x: x + torch.randn_like(x)), f"{FORWARD} gave two results for the same images"),

@@ -26,7 +26,8 @@ class MatrixOperator(LinearOperator):
         matrix: `(M, D)`, D the number of values of one image: a tensor, nested lists, or a file that holds it alone, as
             an array of NumPy (`.npy`, `.npz`) or a tensor (`.pt`, `.safetensors`; one, of any name).
         noise_std: standard deviation of the noise on `y`.
-        shape: shape of one image, for the adjoint and the pseudo-inverse; `(D,)` if not given.
+        shape: shape of one image, for the adjoint and the pseudo-inverse; that of a solver's prior if not given, and
+            `(D,)` without a solver.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -49,7 +50,7 @@ class MatrixOperator(LinearOperator):
         super().__init__(noise_std)
         self.file = str(matrix) if isinstance(matrix, str | Path) else None
         matrix = _read(matrix) if isinstance(matrix, str | Path) else torch.as_tensor(matrix)
-        self.shape = tuple(shape or matrix.shape[-1:])
+        self.shape, self._named = tuple(shape or matrix.shape[-1:]), shape is not None
         if matrix.ndim != 2 or not len(matrix) or torch.Size(self.shape).numel() != matrix.shape[1]:
             raise InvalidValueError(
                 f"A matrix of shape {tuple(matrix.shape)} does not act on images of shape {self.shape}."
@@ -76,6 +77,12 @@ class MatrixOperator(LinearOperator):
                 f"A matrix of shape {tuple(self.matrix_.shape)} does not act on images of shape {tuple(shape)}, which "
                 f"have {torch.Size(shape).numel()} values; give a matrix with as many columns, or resize the data."
             )
+        if self._named and self.shape != tuple(shape):
+            raise InvalidValueError(
+                f"The matrix was given for images of shape {self.shape}, but the prior's are {tuple(shape)}; leave "
+                "`shape` out, or give theirs."
+            )
+        self.shape = tuple(shape)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """`A vec(x_0)`, `(B, M)`."""

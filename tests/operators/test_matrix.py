@@ -130,3 +130,11 @@ def test_images_with_another_number_of_values_are_refused_before_anything_is_sam
     MatrixOperator(matrix).accept(SHAPE)
     with pytest.raises(ValueError, match=r"\(5, 12\) does not act on images of shape \(3, 4, 4\), which have 48"):
         MatrixOperator(matrix).accept((3, 4, 4))
+
+
+def test_images_have_the_shape_of_the_prior_unless_another_was_named(matrix: torch.Tensor) -> None:
+    operator = MatrixOperator(matrix)
+    operator.accept(SHAPE)
+    assert operator.pseudo_inverse(torch.ones(2, 5).double()).shape == (2, *SHAPE)
+    with pytest.raises(ValueError, match=r"given for images of shape \(3, 2, 2\), but the prior's are \(12,\)"):
+        MatrixOperator(matrix, shape=SHAPE).accept((12,))
