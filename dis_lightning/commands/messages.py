@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from dis_lightning.commands.choices import named
+from dis_lightning.commands.choices import choices, named
 from dis_lightning.commands.kinds import Maker, hinted, kinds_of, offered
 from dis_lightning.commands.parser import Parser, raised_in
 from dis_lightning.commands.parts import LINKED, PARTS
@@ -183,7 +183,17 @@ def _unknown_class(complaint: Complaint, name: str, keys: Iterable[str]) -> str:
     kinds = _kinds(complaint)
     kind = " or ".join(kind.__name__ for kind in kinds) or "class"
     meant = nearest(name, offered(*kinds), 5)
+    if complaint.key in PARTS and name in choices(PARTS[complaint.key].folder):
+        meant += f"A file of that name is given by --config {PARTS[complaint.key].folder}/{name}. "
     return f"{complaint.key}: there is no {kind} {name!r}. {meant}--{complaint.key}.help lists all."
+
+
+def _no_text(complaint: Complaint, what: str, keys: Iterable[str]) -> str:
+    """A file or a folder of the user's where a class is named, which takes it as an argument."""
+    taken = {"denoiser": "EDM --denoiser.network FILE", "data": "FolderData --data.root FOLDER"}
+    key = complaint.key or "an argument"
+    hint = f"give a class its files as arguments: --{key} {taken[key]}" if key in taken else f"--{key}.help lists all"
+    return f"{key} needs the name of a class, but got something else ({what}); {hint}."
 
 
 def _other_class(complaint: Complaint, name: str, keys: Iterable[str]) -> str:
@@ -256,6 +266,8 @@ ANSWERS: dict[str, Callable[[Complaint, str, Iterable[str]], str]] = {
     r"Expected a dot import path string: ?(.*)": _unknown_class,
     r"Import path (?:(\S+) )?does not correspond": _other_class,
     r"Expected an (instantiatable) class": _no_class,
+    r"('utf-8' codec can't decode byte)": _no_text,
+    r"(Unexpected import path format: .*)": _no_text,
     r"(Expected a <class .*|Not of type .*)": _wrong_type,
     r"Not a valid subclass of (\w+)": _no_class,
     r"argument (\S+): expected": _no_value,

@@ -93,6 +93,9 @@ MISTAKES = [
     ("--model.scale=null", "DPS needs a value for model.scale"),
     ("--model.levels=null", "DPS needs a value for model.levels"),
     ("--operator=null", "Give `operator` by --config configs/operators/NAME.yaml, NAME one of average_pool_x4"),
+    ("--operator=box_inpainting", "A file of that name is given by --config operators/box_inpainting."),
+    ("--denoiser=tests/conformance/mask.png", "--denoiser EDM --denoiser.network FILE"),
+    ("--data=../elsewhere", "data needs the name of a class, but got something else (Unexpected import path format"),
     # what has no effect here
     ("--seed_everything=3", "seed_everything is not taken: noise is keyed by the solver's own seed (--model.seed)"),
     ("--trainer.max_epochs=3", "trainer.max_epochs is not taken: nothing is trained here"),
