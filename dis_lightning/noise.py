@@ -200,4 +200,4 @@ def keyed_generator(
     # Of a seed, a generator on the CPU takes 32 bits: among 100,000 streams one would be another's double.
     state = BLANK.copy()
     state[TWISTER].view(np.uint64)[:] = words.random_raw(624) >> np.uint64(32)
-    return generator.set_state(torch.from_numpy(state))
+    return generator.set_state(torch.frombuffer(state, dtype=torch.uint8))  # also within the transforms of torch.func

@@ -21,7 +21,7 @@ from dis_lightning.priors import Denoiser
 from dis_lightning.solvers import DPS
 
 SHAPE = (3, 8, 8)
-TRIED = 2
+TRIED = 3
 """How often a prior of one's own is asked before a run begins."""
 
 
