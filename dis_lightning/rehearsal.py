@@ -13,7 +13,7 @@ from dis_lightning.operators.base import GaussianOperator, LinearOperator, Opera
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.types import Measurement
 
-__all__ = ["rehearse"]
+__all__ = ["is_own", "rehearse"]
 
 ROUNDING = 1e-3
 """Relative difference of results that are the same but for the order of sums, in float32."""
@@ -38,9 +38,9 @@ def rehearse(operator: Operator, denoiser: Denoiser, device: torch.device | str 
     """
     shape = (2, *denoiser.shape)
     x = _noise([0, 1], device).normal(shape).clamp(-1, 1)
-    if _own(operator):
+    if is_own(operator):
         _try_operator(operator, x)
-    if _own(denoiser):
+    if is_own(denoiser):
         level = min(max(1.0, denoiser.sigma_range[0]), denoiser.sigma_range[1])
         name = f"{type(denoiser).__name__}.forward"
         labels = None if denoiser.num_classes is None else torch.zeros(2, dtype=torch.int64, device=device)
@@ -88,7 +88,8 @@ def _try_adjoint(operator: LinearOperator, x: Tensor, y: Tensor) -> None:
         )
 
 
-def _own(part: object) -> bool:
+def is_own(part: object) -> bool:
+    """Whether a part of a run is not of this package, whose promises its tests keep."""
     return not type(part).__module__.startswith("dis_lightning.")
 
 

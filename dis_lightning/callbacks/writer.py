@@ -85,8 +85,8 @@ class Writer(Callback):
             raise InvalidValueError(
                 f"A grid needs at least one image and one sample, but got {grid_images}, {grid_samples}."
             )
-        if numbers := {key: value for key, value in (reported or {}).items() if key != "source"}:
-            require_numbers("writer.reported", **numbers)
+        numbers = {key: value for key, value in (reported or {}).items() if key != "source"}
+        require_numbers("writer.reported", **numbers)
         if str(folder).strip() in ("", "null"):
             raise InvalidValueError(f"A run needs a folder, but got --writer.folder={str(folder)!r}; name one.")
         self.folder = RunFolder(expanded(folder))

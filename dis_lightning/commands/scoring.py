@@ -30,7 +30,6 @@ __all__ = ["UnreadPrior", "rebuild", "score"]
 METRICS = list[Callback] | Callback | None
 """The type of `--trainer.callbacks`."""
 
-
 SCORED = ("model", "operator")
 """The parts of a run that scores depend on."""
 
@@ -68,7 +67,8 @@ def score(parser: Parser, given: Namespace) -> None:
     """
     quieten()
     solver, config = rebuild(given.run)
-    require_contents(RunFolder(given.run), contents({key: config[key] for key in SCORED if key in config}))
+    folder = RunFolder(given.run)
+    require_contents(folder, contents(_scored(config)))
     named = bool(given.trainer.callbacks)
     if not named:
         given.update(config["trainer"].get("callbacks") or [], "trainer.callbacks")
@@ -83,7 +83,6 @@ def score(parser: Parser, given: Namespace) -> None:
         )
     torch.set_num_threads(config.get("threads", torch.get_num_threads()))
     more = [] if named else default_metrics()
-    folder = RunFolder(given.run)
     device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
     with sufficient_memory(f"the metrics do not fit on {device}; compute them elsewhere, such as --device cpu."):
         summary = evaluate(given.run, [*metrics, *more], solver.to(device), build_transform(config))
@@ -109,7 +108,11 @@ def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
             "dis_lightning.runs.evaluate(run, metrics, solver) with it."
         )
     prior = {"class_path": f"{UnreadPrior.__module__}.UnreadPrior", "init_args": {"shape": list(folder.shape())}}
-    parts = {key: config[key] for key in ("model", "operator") if key in config} | {"denoiser": prior}
+    parts = _scored(config) | {"denoiser": prior}
     if config.get("consistency"):
         parts["consistency"] = prior
     return build_solver(parts), config
+
+
+def _scored(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: config[key] for key in SCORED if key in config}

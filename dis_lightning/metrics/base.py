@@ -24,6 +24,7 @@ from dis_lightning.data import ImageTransform
 from dis_lightning.data.base import data_of
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.rehearsal import is_own
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
 from dis_lightning.values import SECTIONS, Direction, Value, shown
@@ -130,7 +131,7 @@ class Metric(Described, Callback, ABC):
         """
         if self.needs_truth and reconstruction.source is None:
             return
-        if not type(self).__module__.startswith("dis_lightning."):  # which could write over what will be saved
+        if is_own(self):  # which could write over what will be saved
             reconstruction = Reconstruction(*tree_map_only(Tensor, torch.clone, tuple(reconstruction)))
         images = len(reconstruction.indices)
         for name, values in self.look(reconstruction, solver).items():
