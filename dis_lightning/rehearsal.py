@@ -1,8 +1,11 @@
-"""One's own operators and priors, tried on made-up images before anything is sampled.
+"""One's own operators, priors and solvers, tried on made-up images before anything is sampled.
 
 What ships with the package keeps its promises by its tests. A class that somebody has just written may give another
 shape than it should, which would be broadcast, or numbers that depend on the batch; samples would then look ordinary.
 """
+
+from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -10,15 +13,17 @@ from torch import Tensor
 from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, LinearOperator, Operator
-from dis_lightning.priors.base import Denoiser
+from dis_lightning.priors.base import Denoiser, per_image
 from dis_lightning.types import Measurement
 
-__all__ = ["is_own", "rehearse"]
+__all__ = ["StandIn", "is_own", "rehearse", "rehearse_solver"]
 
 ROUNDING = 1e-3
 """Relative difference of results that are the same but for the order of sums, in float32."""
 HALF_ROUNDING = 0.05
 """That of networks, which may compute in 16 bits."""
+WALK_ROUNDING = 0.01
+"""That of a whole sampling loop, which may let rounding grow."""
 
 
 @torch.inference_mode(False)
@@ -55,6 +60,66 @@ def rehearse(operator: Operator, denoiser: Denoiser, device: torch.device | str 
         _require_repeatable(name, x_0, prior(x.clone(), level))
         alone = denoiser if labels is None else denoiser.given(labels[1:])
         _require_independent(name, x_0, alone(x[1:].clone(), level), HALF_ROUNDING)
+
+
+class StandIn(Denoiser):
+    """A prior in closed form in place of another: pixels that are standard normal, each by itself.
+
+    With it a solver's loop costs next to nothing and rounds as float32 does, whatever the network is.
+
+    Args:
+        prior: whose place it takes.
+    """
+
+    def __init__(self, prior: Denoiser) -> None:
+        super().__init__()
+        self.shape, self.sigma_range, self.sigma_min = prior.shape, prior.sigma_range, prior.sigma_min
+        self.kind = prior.kind  # type: ignore[misc] # of one class for both kinds
+
+    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        """See `Denoiser.forward`."""
+        s = per_image(sigma, x_t)
+        if self.kind == "consistency map":
+            return x_t * ((1 + self.sigma_min**2) / (1 + s**2)) ** 0.5
+        return x_t / (1 + s**2)
+
+    def given(self, labels: Tensor) -> Self:
+        """The same for every class; see `Denoiser.given`."""
+        return self
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def rehearse_solver(
+    name: str,
+    solve: Callable[[Measurement, NoiseSource], Tensor],
+    operator: Operator,
+    shape: tuple[int, ...],
+    device: torch.device | str = "cpu",
+) -> None:
+    """Try a solver that comes with no package; the networks of the operator must have been read.
+
+    Args:
+        name: what the user calls it.
+        solve: the solver's loop, with stand-ins for its networks.
+        operator: what is measured.
+        shape: shape of an image.
+        device: where both are.
+
+    Raises:
+        ValueError: if a sample depends on the other images of its batch, or is drawn from elsewhere than its stream.
+    """
+    noise = _noise([0, 1], device)
+    try:
+        y = operator.measure(noise.normal((2, *shape)).clamp(-1, 1), noise)
+        together, alone = solve(y, noise), solve(y[1:], _noise([1], device))
+        comparable = together.isfinite().all() and alone.isfinite().all()
+    except Exception:  # It may ask more of its prior than a stand-in has; what is a fault, the run itself will meet.
+        return
+    if comparable:
+        _require_independent(
+            name, together, alone, WALK_ROUNDING, "Let it treat each row by itself and draw from its `noise` alone."
+        )
 
 
 def _try_operator(operator: Operator, x: Tensor) -> None:
@@ -134,7 +199,13 @@ def _require_repeatable(name: str, first: Measurement, second: Measurement) -> N
         )
 
 
-def _require_independent(name: str, together: Measurement, alone: Measurement, rounding: float = ROUNDING) -> None:
+def _require_independent(
+    name: str,
+    together: Measurement,
+    alone: Measurement,
+    rounding: float = ROUNDING,
+    advice: str = "Let it treat each row by itself.",
+) -> None:
     second = together[1:]
     if isinstance(second, Tensor) and isinstance(alone, Tensor):
         second, alone = (y.cpu().to(torch.complex128) for y in (second, alone))  # which holds numbers of any kind
@@ -144,5 +215,5 @@ def _require_independent(name: str, together: Measurement, alone: Measurement, r
     if not same:
         raise InvalidValueError(
             f"{name} gave an image another result beside another image than alone: samples would depend on the size of "
-            "the batch. Let it treat each row by itself."
+            f"the batch. {advice}"
         )

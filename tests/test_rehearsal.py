@@ -137,6 +137,39 @@ def test_a_step_of_ones_own_that_would_be_broadcast_is_refused(guided: Callable[
         predict(Own(AveragePool(2), Prior(), KarrasLevels(2), scale=1.0))
 
 
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        lambda solver, x, noise: torch.randn_like(x),
+        lambda solver, x, noise: noise.like(x) + x.norm(),  # over all rows, as a careless loss is
+    ],
+)
+@pytest.mark.parametrize("kind", ["posterior mean", "consistency map"])
+def test_a_solver_whose_samples_depend_on_the_batch_is_refused(drawn: Any, kind: Any) -> None:
+    class Own(DPS):
+        def guide(self, x_t: Tensor, sigma: float, y: Any, noise: NoiseSource) -> Any:
+            guided = super().guide(x_t, sigma, y, noise)
+            return guided._replace(x_0=guided.x_0 + 0.1 * drawn(self, x_t, noise))
+
+    prior = Prior()
+    prior.kind = kind  # type: ignore[misc]
+    with pytest.raises(UserError, match=r"Own.solve gave an image another result .* draw from its `noise` alone"):
+        predict(Own(AveragePool(2), prior, KarrasLevels(2), scale=1.0))
+
+
+def test_a_solver_that_asks_more_of_its_prior_than_a_stand_in_has_is_not_tried() -> None:
+    seen: list[int] = []
+
+    class Own(DPS):
+        def guide(self, x_t: Tensor, *more: Any) -> Any:
+            assert isinstance(self.denoiser, Prior)
+            seen.append(len(x_t))
+            return super().guide(x_t, *more)
+
+    predict(Own(AveragePool(2), Prior(), KarrasLevels(2), scale=1.0))
+    assert seen == [1, 1]
+
+
 @pytest.mark.parametrize("samples", [lambda x: x[:, :, :1], lambda x: x.to(torch.uint8), lambda x: x.numpy()])
 def test_samples_of_another_shape_or_type_are_refused(samples: Callable[[Tensor], Any]) -> None:
     class Own(DPS):

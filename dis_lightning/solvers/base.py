@@ -23,7 +23,7 @@ from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.rehearsal import rehearse
+from dis_lightning.rehearsal import StandIn, is_own, rehearse, rehearse_solver
 from dis_lightning.solvers.batches import require_batch
 from dis_lightning.types import Batch, Draws, Measurement, Reconstruction, State, repeat
 
@@ -154,7 +154,7 @@ class Solver(Described, lightning.LightningModule, ABC):
 
         Raises:
             ValueError: if the trainer would round the operators too, if the operator cannot measure these images, if
-                their labels are not of the prior's classes, or if a part of one's own is refused by `rehearse`.
+                their labels are not of the prior's classes, or if what is one's own is refused by its rehearsal.
         """
         if self.trainer.precision != "32-true":
             raise InvalidValueError(
@@ -168,6 +168,12 @@ class Solver(Described, lightning.LightningModule, ABC):
         self.load(self.device)
         for network in self._networks():
             rehearse(self.operator, network, self.device)
+        if is_own(self):
+            observers, self.observers = self.observers, []
+            with self._exchanged(StandIn):
+                name = f"{type(self).__name__}.solve"
+                rehearse_solver(name, self.solve, self.operator, self.denoiser.shape, self.device)
+            self.observers = observers
 
     def _networks(self) -> list[Denoiser]:
         return [child for child in self.children() if isinstance(child, Denoiser)]
@@ -198,13 +204,19 @@ class Solver(Described, lightning.LightningModule, ABC):
         if labels is None:
             yield
             return
+        rows = labels.repeat_interleave(self.rows_per_image)
+        with self._exchanged(lambda part: part.given(rows)):
+            yield
+
+    @contextmanager
+    def _exchanged(self, other: Callable[[Denoiser], Denoiser]) -> Iterator[None]:
+        """Work with other networks for a while."""
         children = self.named_modules(remove_duplicate=False)  # one network may be two parts
         parts = {name: part for name, part in children if isinstance(part, Denoiser) and "." not in name}
-        rows = labels.repeat_interleave(self.rows_per_image)
-        bound = {part: part.given(rows) for part in dict.fromkeys(parts.values())}
+        others = {part: other(part) for part in dict.fromkeys(parts.values())}
         try:
             for name, part in parts.items():
-                setattr(self, name, bound[part])
+                setattr(self, name, others[part])
             yield
         finally:
             for name, part in parts.items():

@@ -157,11 +157,8 @@ import torch
 from dis_lightning.solvers import DPS
 
 class Greedy(DPS):
-    batches = 0
-
     def iterate(self, y, noise):
-        self.batches += 1
-        if self.batches == 2:
+        if 2 in noise.indices:  # the second batch
             torch.empty(10**15)  # more than any machine has
         return super().iterate(y, noise)
 """
