@@ -20,7 +20,7 @@ from dis_lightning.described import description
 from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers
 from dis_lightning.files import expanded
 from dis_lightning.images import quantise
-from dis_lightning.metrics.base import Metric, callbacks_of
+from dis_lightning.metrics.base import Metric, callbacks_of, require_different
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator, Operator
 from dis_lightning.processes import meet, require_slurm_tasks
@@ -156,6 +156,7 @@ class Writer(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Write the images that have no record yet."""
+        require_different(callbacks_of(trainer, Metric))  # type: ignore[type-abstract] # asked for, not built
         indices, kept = outputs.indices.tolist(), _kept(outputs, pl_module.operator)
         for index, image in zip(indices, kept, strict=True):
             self._indices.append(index)

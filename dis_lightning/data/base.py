@@ -28,6 +28,8 @@ from dis_lightning.types import Batch
 __all__ = ["ImageData", "ImageSet", "Item", "data_of"]
 
 
+MOST_IMAGES = 10_000_000
+"""Above it is a slip: the names of so many images alone take gigabytes."""
 MOST_WORKERS = 1024
 """Processes that read images; above it is a slip, which would take all the memory of a machine."""
 
@@ -124,7 +126,7 @@ class ImageData(Described, lightning.LightningDataModule, ABC):
             parts_of(shard)  # which refuses what is none
         self.shard = shard
         if num_images is not None:
-            require_whole(self, 1, num_images=num_images)
+            require_whole(self, 1, MOST_IMAGES, num_images=num_images)
         require_whole(self, 1, batch_size=batch_size)
         require_whole(self, 0, MOST_WORKERS, num_workers=num_workers)
         self.num_images = num_images

@@ -178,7 +178,7 @@ def require_different(metrics: Sequence[Metric]) -> None:
     """Refuse metrics of which one would write over the values of another.
 
     Raises:
-        ValueError: if two share their key.
+        ValueError: if two share their key or, where they have looked at images, the name of a value.
     """
     keys = [metric.key for metric in metrics]
     if twice := [metric for metric in metrics if keys.count(metric.key) > 1]:
@@ -187,6 +187,15 @@ def require_different(metrics: Sequence[Metric]) -> None:
             f"The callbacks {kinds} would both write the values of {twice[0].key}: give one of them another name, or "
             "take it out."
         )
+    givers: dict[str, Metric] = {}
+    for metric in metrics:
+        for name in next(iter(metric.rows.values()), ()) if isinstance(metric, ImageMetric) else ():
+            if (other := givers.setdefault(name, metric)) is not metric:
+                kinds = f"{type(other).__name__} and {type(metric).__name__}"
+                raise InvalidValueError(
+                    f"The callbacks {kinds} both give values named {name!r}, and one would write over the other: give "
+                    "those of one another name, or take it out."
+                )
 
 
 class ImageMetric(Metric):

@@ -77,5 +77,6 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver, transform: Im
             here = Reconstruction(*tree_map_only(Tensor, lambda tensor: tensor.to(solver.device), tuple(whole)))
             for metric in metrics:
                 metric.score(here._replace(draws=whole.draws), solver)
+    require_different(metrics)  # by what they gave
     with held(run):  # what another command has written meanwhile stays
         return sum_up(folder, metrics, [m.rows for m in metrics], [record["index"] for record in records])

@@ -38,6 +38,7 @@ class FolderLock:
         self._other = f"another folder ({option})"
         self._owner = folder / ".owner"
         self._lock = folder / ".lock"
+        self._made = False
         self._lease = SoftFileLease(self._lock, lease_duration=LEASE, thread_local=False)
 
     def acquire(self, *, wait: bool = False) -> None:
@@ -50,6 +51,7 @@ class FolderLock:
             UnusablePathError: if the folder cannot be written to, or another command is at work there.
         """
         with usable(self.folder, f"Give {self._other}."):
+            self._made = self._made or not self.folder.exists()
             self.folder.mkdir(parents=True, exist_ok=True)
             self._clear()
             try:
@@ -65,10 +67,13 @@ class FolderLock:
         return self._lease.is_locked
 
     def release(self) -> None:
-        """Give the folder back."""
+        """Give the folder back; one that was made here and stayed empty goes."""
         if self.mine:
             self._owner.unlink(missing_ok=True)
             self._lease.release()
+            if self._made:
+                with suppress(OSError):  # it is not empty
+                    self.folder.rmdir()
 
     def _clear(self) -> None:
         """Remove a lock that names nobody, and has not for so long that nobody is about to write its name there."""

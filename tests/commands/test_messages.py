@@ -71,6 +71,7 @@ MISTAKES = [
     ("--threads=two", "threads needs a whole number above 0, but got 'two'"),
     ("--threads=100000000", "A run needs threads <= 1024, but got threads=100000000"),
     ("--data.num_workers=100000", "RoomsData needs num_workers <= 1024"),
+    ("--data.num_images=1000000000000", "RoomsData needs num_images <= 10000000"),
     ("--model.levels.steps=1000000000", "KarrasLevels needs steps <= 1000000"),
     ("--model.levels.rho=1e-30", "the roots of the levels are no numbers at rho=1e-30"),
     ("--model.seed=10000000000000000000000", "DPS needs seed <= 9223372036854775807"),

@@ -165,7 +165,7 @@ def test_two_metrics_of_one_name_are_refused_before_anything_is_sampled(tmp_path
         Trainer(accelerator="cpu", logger=False, callbacks=[*twice, Writer(tmp_path / "run")]).predict(
             solver, datamodule=RoomsData(num_images=1, size=8)
         )
-    assert not (tmp_path / "run" / "samples").exists()
+    assert not (tmp_path / "run").exists()
     require_different([MeasurementDistance(), MeasurementDistance(AveragePool(4), name="other"), PSNR()])
 
 
@@ -189,6 +189,29 @@ def test_a_metric_of_ones_own_writes_over_nothing(solver: Unguided) -> None:
     metric.score(batch, solver)
     assert torch.equal(batch.draws.samples, before)
     assert metric.rows == {4: {"own": 0.0}, 9: {"own": 0.0}}
+
+
+def test_a_value_that_another_metric_gives_is_refused(tmp_path: Path, solver: Unguided) -> None:
+    own = Own(lambda given: torch.zeros(len(given.indices)))
+    psnr = PSNR()
+    for metric in (own, psnr):
+        metric.score(reconstruction([[False, False]] * 2), solver)
+    require_different([own, psnr])
+    own.rows = {index: {"psnr": 0.0} for index in own.rows}
+    with pytest.raises(ValueError, match="The callbacks PSNR and Own both give values named 'psnr'"):
+        require_different([psnr, own])
+
+
+def test_a_run_is_refused_at_its_first_batch_where_two_metrics_give_one_value(tmp_path: Path) -> None:
+    class Second(Own):
+        pass
+
+    solver = Unguided(AveragePool(4), GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192)), KarrasLevels(2))
+    metrics = [kind(lambda given: torch.zeros(len(given.indices))) for kind in (Own, Second)]
+    with pytest.raises(ValueError, match="Own and Second both give values named 'own'"):
+        Trainer(accelerator="cpu", logger=False, callbacks=[*metrics, Writer(tmp_path)]).predict(
+            solver, datamodule=RoomsData(num_images=1, size=8)
+        )
 
 
 @pytest.mark.parametrize(
