@@ -89,7 +89,13 @@ class Writer(Callback):
         require_numbers("writer.reported", **numbers)
         if str(folder).strip() in ("", "null"):
             raise InvalidValueError(f"A run needs a folder, but got --writer.folder={str(folder)!r}; name one.")
-        self.folder = RunFolder(expanded(folder))
+        place = expanded(folder)
+        if str(place).startswith("~") or "${" in str(place):
+            raise InvalidValueError(
+                f"The folder {place} (--writer.folder) names a home or an environment variable that is not there; set "
+                "the variable, or write the folder out."
+            )
+        self.folder = RunFolder(place)
         self.grid_images = grid_images
         self.grid_samples = grid_samples
         self.reported = reported

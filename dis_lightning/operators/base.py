@@ -20,7 +20,7 @@ from dis_lightning.operators.pictures import distinct_colours, painted, pictured
 from dis_lightning.operators.spectrum import Decomposition
 from dis_lightning.operators.texts import texts
 from dis_lightning.types import Measurement
-from dis_lightning.weights import load_networks
+from dis_lightning.weights import LazyNetwork, load_networks
 
 __all__ = [
     "GaussianOperator",
@@ -121,6 +121,12 @@ class GaussianOperator(Operator):
         if not 0 <= noise_std < float("inf"):
             raise InvalidValueError(f"{type(self).__name__} needs a finite noise_std >= 0, but got {noise_std}.")
         self.noise_std = noise_std
+
+    def accept(self, shape: tuple[int, ...]) -> None:
+        """See `Operator.accept`: a grey image is measured, where no network is needed for it."""
+        if not any(isinstance(part, LazyNetwork) for part in self.modules()):
+            with torch.no_grad():
+                self(torch.zeros(1, *shape, device=_device(self)))
 
     def measure(self, x_0: Tensor, noise: NoiseSource) -> Tensor:
         """Measure with noise; see `Operator.measure`."""
@@ -245,8 +251,7 @@ class LinearOperator(GaussianOperator):
     def matrix(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:
         """The operator as a dense matrix, `(M, D)`, for images of `shape` with D pixels, where its tensors are."""
         size = torch.Size(shape).numel()
-        device = next((each.device for each in chain(self.parameters(), self.buffers())), None)
-        basis = torch.eye(size, dtype=dtype, device=device).unflatten(1, shape)
+        basis = torch.eye(size, dtype=dtype, device=_device(self)).unflatten(1, shape)
         columns: Tensor = self(basis)
         return columns.flatten(1).T
 
@@ -323,6 +328,11 @@ class TextOperator(Operator):
     @abstractmethod
     def measure(self, x_0: Tensor, noise: NoiseSource) -> list[str]:
         """The text of each image."""
+
+
+def _device(operator: Operator) -> torch.device | None:
+    """Where the tensors of an operator are, if it has any."""
+    return next((each.device for each in chain(operator.parameters(), operator.buffers())), None)
 
 
 def require_density(owner: object, operator: Operator) -> None:

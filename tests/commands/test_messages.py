@@ -67,6 +67,8 @@ MISTAKES = [
     ("--model.seed=1.5", "model.seed needs a whole number, but got '1.5'"),
     ("--model.scale=[1]", "model.scale needs a number, but got '[1]'"),
     ("--trainer.detect_anomaly=perhaps", "trainer.detect_anomaly needs true or false, but got 'perhaps'"),
+    ("--writer.folder=${UNSET_FOLDER}/run", "The folder ${UNSET_FOLDER}/run (--writer.folder) names a home or"),
+    ("--writer.folder=~nobody_of_that_name/run", "The folder ~nobody_of_that_name/run (--writer.folder) names a home"),
     ("--threads=0", "threads needs a whole number above 0, but got '0'"),
     ("--threads=two", "threads needs a whole number above 0, but got 'two'"),
     ("--threads=100000000", "A run needs threads <= 1024, but got threads=100000000"),
