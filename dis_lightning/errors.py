@@ -5,9 +5,10 @@ that who uses the package from Python can catch either.
 """
 
 import math
+from collections.abc import Callable
 from numbers import Integral
 from types import UnionType
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 __all__ = [
     "InvalidTypeError",
@@ -18,7 +19,10 @@ __all__ = [
     "UnreachableError",
     "UnusablePathError",
     "UserError",
+    "require_not_negative",
     "require_numbers",
+    "require_positive",
+    "require_share",
     "require_type",
     "require_whole",
 ]
@@ -89,13 +93,38 @@ def require_numbers(owner: object, **values: object) -> None:
         TypeError: if one is no number.
         ValueError: if one is finite, but not in float32.
     """
-    needs = owner if isinstance(owner, str) else type(owner).__name__
     for name, value in values.items():
         if not isinstance(value, SupportsFloat):
             came = "none (null)" if value is None else repr(value)
-            raise InvalidTypeError(f"{needs} needs a number as `{name}`, but got {came}.")
+            raise InvalidTypeError(f"{_name(owner)} needs a number as `{name}`, but got {came}.")
         if not isinstance(value, Integral) and LARGEST < abs(float(value)) < math.inf:
-            raise InvalidValueError(f"{needs} needs {name} between ±{LARGEST:g}, but got {name}={value}.")
+            raise InvalidValueError(f"{_name(owner)} needs {name} between ±{LARGEST:g}, but got {name}={value}.")
+
+
+def require_positive(owner: object, **values: object) -> None:
+    """Refuse what is no finite number above 0; arguments and errors as for `require_numbers`."""
+    _require(owner, "a finite {} > 0", lambda value: 0 < value < math.inf, values)
+
+
+def require_not_negative(owner: object, **values: object) -> None:
+    """Refuse what is no finite number of at least 0; arguments and errors as for `require_numbers`."""
+    _require(owner, "a finite {} >= 0", lambda value: 0 <= value < math.inf, values)
+
+
+def require_share(owner: object, **values: object) -> None:
+    """Refuse what is no number in [0, 1]; arguments and errors as for `require_numbers`."""
+    _require(owner, "{} in [0, 1]", lambda value: 0 <= value <= 1, values)
+
+
+def _require(owner: object, needed: str, good: Callable[[Any], bool], values: dict[str, object]) -> None:
+    require_numbers(owner, **values)
+    for name, value in values.items():
+        if not good(value):
+            raise InvalidValueError(f"{_name(owner)} needs {needed.format(name)}, but got {value}.")
+
+
+def _name(owner: object) -> str:
+    return owner if isinstance(owner, str) else type(owner).__name__
 
 
 def require_whole(owner: object, least: int, most: int = 2**63 - 1, **values: object) -> None:
@@ -112,9 +141,8 @@ def require_whole(owner: object, least: int, most: int = 2**63 - 1, **values: ob
         ValueError: if one is not whole, too small or too large.
     """
     require_numbers(owner, **values)
-    needs = owner if isinstance(owner, str) else type(owner).__name__
     for name, value in values.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
-            raise InvalidValueError(f"{needs} needs {name} >= {least}, a whole number, but got {name}={value}.")
+            raise InvalidValueError(f"{_name(owner)} needs {name} >= {least}, a whole number, but got {name}={value}.")
         if int(value) > most:
-            raise InvalidValueError(f"{needs} needs {name} <= {most}, but got {name}={value}.")
+            raise InvalidValueError(f"{_name(owner)} needs {name} <= {most}, but got {name}={value}.")

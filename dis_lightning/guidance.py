@@ -6,8 +6,8 @@
 How far a sample follows the first is the product of a scale and a weight by level. Papers differ in the weight, so that
 their scales are in different units: `Convention`.
 
-Here, and in `kernels` for the noise, sampling switches gradients on; nowhere else. Values are summed over images before
-they are differentiated, so that each image receives the gradient of its own value alone.
+Values are summed over images before they are differentiated, so that each image receives the gradient of its own value
+alone.
 """
 
 import math

@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
-__all__ = ["dequantise", "quantise"]
+__all__ = ["GREY_LEVEL", "dequantise", "quantise"]
+
+GREY_LEVEL = 2 / 255
+"""From one of the 256 grey levels to the next, in [-1, 1]."""
 
 
 def quantise(x: Tensor) -> Tensor:

@@ -9,25 +9,9 @@ meet.
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.noise import NoiseSource
 
-__all__ = ["effective", "first_samples", "pick", "require_particles", "resample", "rows_of", "uniforms"]
-
-
-def require_particles(owner: object, particles: int, num_samples: int, threshold: float) -> None:
-    """Refuse fewer particles than samples, and a threshold that is no share.
-
-    Raises:
-        ValueError: if there are fewer, or it is not in [0, 1].
-    """
-    require_whole(owner, 1, particles=particles)
-    require_numbers(owner, threshold=threshold)
-    if particles < num_samples or not 0 <= threshold <= 1:
-        raise InvalidValueError(
-            f"{type(owner).__name__} takes its samples from its particles: it needs particles >= num_samples and "
-            f"threshold in [0, 1], but got particles={particles}, num_samples={num_samples} and threshold={threshold}."
-        )
+__all__ = ["effective", "first_samples", "pick", "resample", "rows_of", "uniforms"]
 
 
 def uniforms(noise: NoiseSource, particles: int) -> Tensor:

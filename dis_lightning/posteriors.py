@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
+from dis_lightning.errors import require_not_negative, require_positive, require_whole
 from dis_lightning.levels import karras
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors.base import Denoiser, require_kind
@@ -80,9 +80,7 @@ class PosteriorSpread(Spread):
     data_std: float = 1.0
 
     def __post_init__(self) -> None:
-        require_numbers(self, data_std=self.data_std)
-        if not 0 < self.data_std < math.inf:
-            raise InvalidValueError(f"PosteriorSpread needs a finite data_std > 0, but got {self.data_std}.")
+        require_positive(self, data_std=self.data_std)
 
     def __call__(self, sigma: float) -> float:
         """See the class."""
@@ -202,9 +200,7 @@ class FlowPosterior(PosteriorModel):
     def __post_init__(self) -> None:
         require_kind(self, "denoiser", self.denoiser, "posterior mean")
         require_whole(self, 1, steps=self.steps)
-        require_numbers(self, sigma_min=self.sigma_min)
-        if not self.sigma_min > 0:
-            raise InvalidValueError(f"FlowPosterior needs sigma_min > 0, but got {self.sigma_min}.")
+        require_positive(self, sigma_min=self.sigma_min)
 
     def __call__(self, x_t: Tensor, sigma: float, noise: NoiseSource) -> Posterior:
         """See the class."""
@@ -222,11 +218,8 @@ class FlowPosterior(PosteriorModel):
 
 
 def _check_spread(owner: PosteriorModel, spread: float | Spread) -> None:
-    if isinstance(spread, Spread):
-        return
-    require_numbers(owner, spread=spread)
-    if not 0 <= spread < math.inf:
-        raise InvalidValueError(f"A spread is finite and >= 0, but got {spread}.")
+    if not isinstance(spread, Spread):
+        require_not_negative(owner, spread=spread)
 
 
 def around(centre: Tensor, sigma: float, spread: float | Spread, samples: int, noise: NoiseSource) -> Tensor:

@@ -90,8 +90,11 @@ def first_guess(
     if isinstance(operator, LinearOperator):
         guess = operator.pseudo_inverse(-operator.residual(blank, y), damping)
         return _filled(guess, _seen(operator, tensor(y))) if isinstance(operator, Inpainting) else guess
-    if isinstance(operator, GaussianOperator) and operator.residual(blank, y).shape == blank.shape:
-        return tensor(y)
+    if isinstance(operator, GaussianOperator):
+        operator.residual(blank, y)  # which refuses what is no measurement of such images
+        _, measured = operator.compare(blank, y)
+        if measured.shape == blank.shape:
+            return measured
     return noise.like(blank)
 
 

@@ -16,6 +16,7 @@ is told the nearest one that it knows.
 """
 
 import math
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, Self, get_args
@@ -142,11 +143,8 @@ class DiscreteSchedule:
             return 0.0
         if level >= logs[-1]:
             return float(len(logs) - 1)
-        low, high = 0, len(logs) - 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if logs[middle] <= level else (low, middle)
-        return low + (level - logs[low]) / (logs[high] - logs[low])
+        low = bisect(logs, level) - 1
+        return low + (level - logs[low]) / (logs[low + 1] - logs[low])
 
     def _interpolated(self, sigmas: Tensor) -> Tensor:
         logs = torch.tensor(self._logs, dtype=torch.float64, device=sigmas.device)

@@ -16,7 +16,9 @@ def nearest(word: str, words: Iterable[str], at_most: int = 1) -> str:
     """
     by_letters = {known.lower(): known for known in words}  # upper and lower case are often mistaken
     swapped = [known for known in by_letters if sorted(known) == sorted(word.lower())]  # the commonest slip
-    close = list(dict.fromkeys([*swapped, *difflib.get_close_matches(word.lower(), by_letters, at_most)]))[:at_most]
+    longer = [known for known in by_letters if word and known.startswith(word.lower())]
+    similar = difflib.get_close_matches(word.lower(), by_letters, at_most)
+    close = list(dict.fromkeys([*swapped, *longer, *similar]))[:at_most]
     if word.lower() in close:  # but for that it is the word itself
         close = [word.lower()]
     near = [f"`{by_letters[one]}`" for one in close]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import require_not_negative, require_share
 
 __all__ = ["AncestralEuler", "Heun", "PartialRenoise", "ProbabilityFlow", "Renoise", "Transition"]
 
@@ -52,9 +52,7 @@ class AncestralEuler(Transition):
     eta: float = 1.0
 
     def __post_init__(self) -> None:
-        require_numbers(self, eta=self.eta)
-        if not 0 <= self.eta <= 1:
-            raise InvalidValueError(f"AncestralEuler needs eta in [0, 1], but got {self.eta}.")
+        require_share(self, eta=self.eta)
 
     def __call__(self, x_t: Tensor, x_0: Tensor, sigma: float, sigma_next: float) -> tuple[Tensor, float]:
         """See the class."""
@@ -87,9 +85,7 @@ class PartialRenoise(Transition):
     share: float
 
     def __post_init__(self) -> None:
-        require_numbers(self, share=self.share)
-        if not 0 <= self.share <= 1:
-            raise InvalidValueError(f"PartialRenoise needs a share in [0, 1], but got {self.share}.")
+        require_share(self, share=self.share)
 
     def __call__(self, x_t: Tensor, x_0: Tensor, sigma: float, sigma_next: float) -> tuple[Tensor, float]:
         """See the class."""
@@ -150,9 +146,7 @@ class Renoise(Transition):
     sigma_min: float = 0.002
 
     def __post_init__(self) -> None:
-        require_numbers(self, sigma_min=self.sigma_min)
-        if not 0 <= self.sigma_min < math.inf:
-            raise InvalidValueError(f"Renoise needs a finite sigma_min >= 0, but got {self.sigma_min}.")
+        require_not_negative(self, sigma_min=self.sigma_min)
 
     def __call__(self, x_t: Tensor, x_0: Tensor, sigma: float, sigma_next: float) -> tuple[Tensor, float]:
         """See the class."""

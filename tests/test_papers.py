@@ -152,7 +152,8 @@ def parts(name: str) -> dict[str, Any]:
     data, trained = {"lsun_bedroom": ("lsun_bedroom", "bedroom256"), "imagenet64": ("imagenet64",) * 2}[dataset]
     prior = f"edm_{trained}" if method.endswith("_dm") else f"cd_{trained}_lpips"
     files = [f"data/{data}", f"operators/{OPERATORS[task]}", f"priors/{prior}"]
-    metrics = ["diversity"] if diversity else ["lpips", "fid"]
+    squares = ["fid_patches"] if dataset == "lsun_bedroom" else []  # images of 64 pixels are squares themselves
+    metrics = ["diversity"] if diversity else ["lpips", "fid", *squares]
     if aligned := task == "phase_retrieval":
         metrics.append("aligned")
     found = together(

@@ -162,7 +162,7 @@ def parts(name: str) -> dict[str, Any]:
     if method.startswith("proposed_1"):
         priors.append(f"cd_{trained}_lpips_consistency")
     metrics = [JUDGED[task][0], *(["y_segmentation_xu2024_model_a"] if method in OVERFITTED and "seg" in task else [])]
-    metrics = [] if cost else [*metrics, *(["lpips"] if task.endswith("_x4") else []), "fid_patches"]
+    metrics = [] if cost else [*metrics, *(["lpips"] if task.endswith("_x4") else []), "fid_patches", "fid"]
     files = ["data/folder", f"operators/{operator}", *(f"priors/{prior}" for prior in priors)]
     if cost:
         changes = changes | {"data.num_images": 10, "data.batch_size": 1}

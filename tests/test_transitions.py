@@ -87,7 +87,7 @@ def test_a_partly_renewed_image_keeps_the_variance_law_and_meets_both_ends() -> 
     assert (math.hypot(of_x_t * 2.5, std), std**2) == (pytest.approx(0.8), pytest.approx(0.3 * 0.8**2))
     assert weights(PartialRenoise(0.0), 2.5, 0.8) == weights(ProbabilityFlow(), 2.5, 0.8)
     assert weights(PartialRenoise(1.0), 2.5, 0.8) == weights(Renoise(0.0), 2.5, 0.8)
-    with pytest.raises(ValueError, match=r"PartialRenoise needs a share in \[0, 1\], but got 1.1"):
+    with pytest.raises(ValueError, match=r"PartialRenoise needs share in \[0, 1\], but got 1.1"):
         PartialRenoise(1.1)
 
 

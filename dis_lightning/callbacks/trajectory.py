@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.callbacks.writer import Writer
-from dis_lightning.errors import InvalidValueError, MissingPackageError
+from dis_lightning.errors import InvalidValueError, MissingPackageError, require_whole
 from dis_lightning.files import write_atomically
 from dis_lightning.images import quantise
 from dis_lightning.metrics.base import callbacks_of
@@ -54,14 +54,8 @@ class Trajectory(Callback):
     def __init__(
         self, every: int = 1, images: int = 4, milliseconds: int = 100, film: Literal["gif", "mp4"] = "gif"
     ) -> None:
-        if min(every, images, milliseconds) < 1:
-            raise InvalidValueError(
-                f"Trajectory needs every, images and milliseconds >= 1, but got {every}, {images} and {milliseconds}."
-            )
-        if milliseconds > LONGEST:
-            raise InvalidValueError(
-                f"Trajectory shows a frame for at most {LONGEST} milliseconds, but got {milliseconds}."
-            )
+        require_whole(self, 1, every=every, images=images)
+        require_whole(self, 1, LONGEST, milliseconds=milliseconds)
         if film not in ("gif", "mp4"):
             raise InvalidValueError(f'Trajectory writes a film as "gif" or "mp4", but got {film!r}.')
         if film == "mp4" and find_spec("av") is None:

@@ -17,7 +17,7 @@ from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.data.base import ImageData, data_of
 from dis_lightning.data.stored import StoredData
 from dis_lightning.described import description
-from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers, require_whole
 from dis_lightning.files import expanded
 from dis_lightning.images import quantise
 from dis_lightning.metrics.base import Metric, callbacks_of, require_different
@@ -81,10 +81,7 @@ class Writer(Callback):
         grid_samples: int = 3,
         reported: dict[str, str | float] | None = None,
     ) -> None:
-        if grid_images < 1 or grid_samples < 1:
-            raise InvalidValueError(
-                f"A grid needs at least one image and one sample, but got {grid_images}, {grid_samples}."
-            )
+        require_whole(self, 1, grid_images=grid_images, grid_samples=grid_samples)
         numbers = {key: value for key, value in (reported or {}).items() if key != "source"}
         require_numbers("writer.reported", **numbers)
         if str(folder).strip() in ("", "null"):

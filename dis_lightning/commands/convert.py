@@ -9,9 +9,9 @@ from dis_lightning.commands.quiet import quieten
 from dis_lightning.commands.reading import read_arguments
 from dis_lightning.errors import InvalidValueError, MissingFileError, UnusablePathError
 from dis_lightning.files import expanded
-from dis_lightning.priors.checkpoints import find, load_network, save_network
+from dis_lightning.priors.checkpoints import agreed, find, load_network, save_network
 from dis_lightning.priors.guided_format import AttentionOrder
-from dis_lightning.priors.vp import VP, Prediction, agreed
+from dis_lightning.priors.vp import VP, Prediction
 from dis_lightning.schedules import Schedule
 
 __all__ = ["convert_command"]

@@ -1,7 +1,7 @@
 """The command `dis-lightning evaluate`: score a finished run again from its folder alone."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined] # public, but not in its list
 
@@ -9,16 +9,10 @@ from dis_lightning.commands.parser import Parser
 from dis_lightning.commands.reading import read_arguments
 from dis_lightning.errors import UserError
 from dis_lightning.files import expanded
-from dis_lightning.late import late
 
-if TYPE_CHECKING:
-    from dis_lightning.commands.scoring import UnreadPrior, rebuild
-
-__all__ = ["UnreadPrior", "evaluate_command", "rebuild"]
+__all__ = ["evaluate_command"]
 
 USAGE = "dis-lightning evaluate RUN [--config FILE ...] [--device DEVICE]"
-
-__getattr__ = late(__name__, UnreadPrior="dis_lightning.commands.scoring", rebuild="dis_lightning.commands.scoring")
 
 
 def evaluate_command(args: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from lightning import Trainer
 from dis_lightning import (
     callbacks,
     data,
+    guidance,
     kernels,
     levels,
     metrics,
@@ -27,7 +28,20 @@ __all__ = ["Maker", "hinted", "kinds_of", "offered"]
 Maker = Callable[..., Any]
 """A class, or a function that gives an object of one."""
 
-HOMES = (callbacks, data, kernels, levels, metrics, operators, posteriors, priors, rooms, solvers, transitions)
+HOMES = (
+    callbacks,
+    data,
+    guidance,
+    kernels,
+    levels,
+    metrics,
+    operators,
+    posteriors,
+    priors,
+    rooms,
+    solvers,
+    transitions,
+)
 
 ABOVE = {"trainer": Trainer, "writer": callbacks.Writer}
 """What stands behind the first word of a key that is no part of a run."""

@@ -14,10 +14,10 @@ from dis_lightning import callbacks, data, levels, metrics, operators, priors, r
 from dis_lightning.commands.parser import Parser
 from dis_lightning.commands.reading import read_arguments
 from dis_lightning.data import ImageData, ImageTransform
-from dis_lightning.errors import InvalidValueError
 from dis_lightning.operators import Operator
 from dis_lightning.priors import Denoiser
 from dis_lightning.solvers import Solver
+from dis_lightning.weights import as_dtype
 
 __all__ = ["LINKED", "PARTS", "Part", "add_parts", "build_solver", "build_transform"]
 
@@ -92,12 +92,4 @@ def build_transform(configuration: dict[str, Any]) -> ImageTransform | None:
     return built
 
 
-def _dtype(name: str) -> torch.dtype:
-    """A precision of torch, with or without `torch.` before its name."""
-    found = getattr(torch, str(name).removeprefix("torch."), None)
-    if not isinstance(found, torch.dtype):
-        raise InvalidValueError(f"dtype {name!r} is not known; take torch.float32, torch.bfloat16 or torch.float16.")
-    return found
-
-
-register_type(torch.dtype, serializer=str, deserializer=_dtype)
+register_type(torch.dtype, serializer=str, deserializer=as_dtype)

@@ -136,19 +136,15 @@ def predict_command(args: Sequence[str]) -> None:
         args: the arguments after its name.
     """
     exit_with_parent()
-    _run(args)
+    run(list(args))
 
 
-def run(configuration: dict[str, Any]) -> None:
+def run(configuration: dict[str, Any] | list[str]) -> None:
     """Do what `dis-lightning predict` does, from Python.
 
     Args:
-        configuration: what a file given by `--config` holds, as nested dictionaries.
+        configuration: what a file given by `--config` holds, as nested dictionaries; or arguments of the command.
     """
-    _run(configuration)
-
-
-def _run(args: Any) -> None:
     quieten()
     line = CommandLine(
         Solver,
@@ -158,7 +154,7 @@ def _run(args: Any) -> None:
         subclass_mode_data=True,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
-        args=args,
+        args=configuration,
         run=False,
     )
     line.run()

@@ -7,6 +7,7 @@ from pathlib import Path
 from dis_lightning.commands.parser import Parser
 from dis_lightning.commands.reading import read_arguments
 from dis_lightning.files import expanded
+from dis_lightning.runs.ledger import Ledger
 
 __all__ = ["report_command"]
 
@@ -41,6 +42,5 @@ def report_command(args: Sequence[str]) -> None:
 
 
 def _beside(runs: Sequence[Path]) -> Path:
-    if len(runs) == 1:
-        return runs[0] / "report.html"
-    return Path(os.path.commonpath([run.resolve().parent for run in runs])) / "report.html"
+    folder = runs[0] if len(runs) == 1 else Path(os.path.commonpath([run.resolve().parent for run in runs]))
+    return Ledger(folder).page

@@ -54,10 +54,8 @@ def sweep_command(args: Sequence[str]) -> None:
         found = write_results(sweep, trials)
     table = Table("trial", *map(escape, short_keys(sweep)), escape(sweep.metric), "standard error", "state")
     for trial, ending in found:
-        numbers = (ending.entry["mean"], ending.entry["standard_error"]) if ending.entry else ("", "")
-        table.add_row(
-            trial.folder.name, *(escape(shown(value)) for value in (*trial.values.values(), *numbers, ending.words))
-        )
+        cells = (*trial.values.values(), *ending.cells, ending.words)
+        table.add_row(trial.folder.name, *(escape(shown(value)) for value in cells))
     Console().print(table)
     if found[0][1].entry is None:
         raise InvalidValueError(f"No trial has a value of {sweep.metric}; see the trials' logs in {folder}.")

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.kernels.base import Kernel, KernelState, Point, Target, check_positive
+from dis_lightning.errors import InvalidValueError, require_numbers, require_positive
+from dis_lightning.kernels.base import Kernel, KernelState, Point, Target
 from dis_lightning.noise import NoiseSource
 
 __all__ = ["Adam", "AdamState"]
@@ -43,7 +43,7 @@ class Adam(Kernel):
     prior_pull = 0.0
 
     def __init__(self, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8) -> None:
-        check_positive(self, learning_rate=learning_rate, epsilon=epsilon)
+        require_positive(self, learning_rate=learning_rate, epsilon=epsilon)
         for beta in betas:
             require_numbers(self, betas=beta)
         if not all(0 <= beta < 1 for beta in betas):

@@ -1,6 +1,5 @@
 """The contract of kernels, and what they move: an evaluated point."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -8,11 +7,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.gradients import gradient
 from dis_lightning.noise import NoiseSource
 
-__all__ = ["Kernel", "KernelState", "Point", "Target", "check_positive", "differentiate", "walk"]
+__all__ = ["Kernel", "KernelState", "Point", "Target", "differentiate", "walk"]
 
 
 class Point(NamedTuple):
@@ -83,16 +81,3 @@ def walk(kernel: Kernel, point: Point, steps: int, target: Target, noise: NoiseS
     for _ in range(steps):
         point, state = kernel.step(point, state, target, noise)
         yield point
-
-
-def check_positive(kernel: Kernel, **values: float) -> None:
-    """Refuse a value that is not finite and positive.
-
-    Raises:
-        TypeError: if there is one that is no number.
-        ValueError: if there is one.
-    """
-    require_numbers(kernel, **values)
-    for name, value in values.items():
-        if not 0 < value < math.inf:
-            raise InvalidValueError(f"{type(kernel).__name__} needs a finite {name} > 0, but got {value}.")

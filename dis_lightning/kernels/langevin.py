@@ -7,8 +7,8 @@ which is off by an amount of order tau; nothing in the samples shows it.
 
 import math
 
-from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.kernels.base import Kernel, KernelState, Point, Target, check_positive
+from dis_lightning.errors import InvalidValueError, require_numbers, require_positive
+from dis_lightning.kernels.base import Kernel, KernelState, Point, Target
 from dis_lightning.noise import NoiseSource
 
 __all__ = ["EulerMaruyama", "ExponentialIntegrator"]
@@ -32,7 +32,7 @@ class EulerMaruyama(Kernel):
     """
 
     def __init__(self, step_size: float, prior_pull: float = 1.0) -> None:
-        check_positive(self, step_size=step_size)
+        require_positive(self, step_size=step_size)
         require_numbers(self, prior_pull=prior_pull)
         if not math.isfinite(prior_pull):
             raise InvalidValueError(f"EulerMaruyama needs a finite prior_pull, but got {prior_pull}.")
@@ -61,7 +61,7 @@ class ExponentialIntegrator(Kernel):
     """
 
     def __init__(self, step_size: float) -> None:
-        check_positive(self, step_size=step_size)
+        require_positive(self, step_size=step_size)
         self.step_size = step_size
 
     def step(self, point: Point, state: KernelState, target: Target, noise: NoiseSource) -> tuple[Point, KernelState]:

@@ -14,8 +14,8 @@ import math
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import require_whole
-from dis_lightning.kernels.base import Kernel, KernelState, Point, Target, check_positive
+from dis_lightning.errors import require_positive, require_whole
+from dis_lightning.kernels.base import Kernel, KernelState, Point, Target
 from dis_lightning.noise import NoiseSource
 
 __all__ = ["HMC", "MALA", "metropolis"]
@@ -37,7 +37,7 @@ class HMC(Kernel):
     """
 
     def __init__(self, step_size: float, leapfrog_steps: int = 5) -> None:
-        check_positive(self, step_size=step_size)
+        require_positive(self, step_size=step_size)
         require_whole(self, 1, leapfrog_steps=leapfrog_steps)
         self.step_size = step_size
         self.leapfrog_steps = leapfrog_steps
@@ -61,7 +61,7 @@ class MALA(Kernel):
     """
 
     def __init__(self, step_size: float) -> None:
-        check_positive(self, step_size=step_size)
+        require_positive(self, step_size=step_size)
         self.step_size = step_size
 
     def step(self, point: Point, state: KernelState, target: Target, noise: NoiseSource) -> tuple[Point, KernelState]:

@@ -2,12 +2,13 @@
 
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.metrics.base import Direction, ImageMetric, Value
 from dis_lightning.metrics.functional.alignment import aligned
+from dis_lightning.metrics.per_sample import over_samples, sample_rows
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
 
@@ -36,17 +37,13 @@ class AlignedPSNR(ImageMetric):
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
-        draws = reconstruction.draws
-        samples = dequantise(draws.samples.to(reconstruction.device))
-        sources = dequantise(reconstruction.truth).unsqueeze(1).expand_as(samples)
-        closest = aligned(samples.flatten(0, 1), sources.flatten(0, 1), signs=self.signs)
+        samples = sample_rows(reconstruction)
+        sources = reconstruction.truth.repeat_interleave(len(samples) // len(reconstruction.truth), dim=0)
+        closest = aligned(samples, dequantise(sources), signs=self.signs)
         # Back to 8 bits, where a negative is exact.
-        errors = quantise(closest).float() - quantise(sources.flatten(0, 1)).float()
-        psnr = (20 * torch.log10(255 / errors.square().flatten(1).mean(dim=1).sqrt())).unflatten(
-            0, draws.diverged.shape
-        )
-        kept = ~draws.diverged.to(psnr.device)
-        return {"psnr_aligned": psnr.where(kept, torch.nan).nanmean(dim=1)}
+        eight_bit = (quantise(closest).float(), sources.float())
+        psnr = peak_signal_noise_ratio(*eight_bit, data_range=255.0, reduction="none", dim=(1, 2, 3))
+        return over_samples("psnr_aligned", psnr, reconstruction)
 
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""

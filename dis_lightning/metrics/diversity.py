@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.images import dequantise
 from dis_lightning.metrics.base import Direction, ImageMetric, Value
 from dis_lightning.metrics.functional.diversity import diversity_score, mean_cosine
@@ -110,8 +110,7 @@ class DiversityScore(ImageMetric):
 
     def __init__(self, features: FeatureNetwork | None = None, clusters: int = 6) -> None:
         super().__init__()
-        if clusters < 2:
-            raise InvalidValueError(f"DiversityScore needs clusters >= 2, but got {clusters}.")
+        require_whole(self, 2, clusters=clusters)
         self.features = ResNetFeatures() if features is None else features
         self.clusters = clusters
 

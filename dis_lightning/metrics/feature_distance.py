@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.metrics.base import SetMetric, entry
 from dis_lightning.metrics.networks.base import FeatureNetwork
 from dis_lightning.metrics.networks.inception import InceptionFeatures
@@ -54,8 +54,8 @@ class FeatureDistance(SetMetric):
         name: str | None = None,
     ) -> None:
         super().__init__()
-        if patch is not None and patch < 1:
-            raise InvalidValueError(f"{type(self).__name__} needs patch >= 1, or none, but got {patch}.")
+        if patch is not None:
+            require_whole(self, 1, patch=patch)
         self.features = InceptionFeatures() if features is None else features
         self.reference = OwnSources() if reference is None else reference
         self.needs_truth = isinstance(self.reference, OwnSources)
@@ -110,7 +110,7 @@ class FeatureDistance(SetMetric):
         self.features.load(device)
         self._device = device
         blank = torch.zeros(1, *solver.denoiser.shape, dtype=torch.uint8)
-        self.reference.require(self._rows(blank).shape[-1], self.patch)
+        self.reference.require(self._rows(blank).shape[-1])
 
     def extract(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See `SetMetric.extract`."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_not_negative
 from dis_lightning.metrics.base import Metric
 from dis_lightning.metrics.functional.overlap import confusion
 from dis_lightning.metrics.per_sample import sample_rows
@@ -36,8 +36,7 @@ class Judge(Described):
     """
 
     def __init__(self, operator: LabelOperator | None = None, noise_std: float = 0.0, name: str = "") -> None:
-        if noise_std < 0:
-            raise InvalidValueError(f"A judge needs noise_std >= 0, but got {noise_std}.")
+        require_not_negative("A judge", noise_std=noise_std)
         self.noise_std = noise_std
         self.name = name
         self._given = operator

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.described import description
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_positive
 from dis_lightning.gradients import gradient
 from dis_lightning.metrics.base import Direction, ImageMetric, Value
 from dis_lightning.metrics.functional.stein import stein_discrepancy
@@ -54,11 +54,7 @@ class KernelSteinDiscrepancy(ImageMetric):
 
     def __init__(self, sigma: float = 0.05, length: float = 0.05, prior: Denoiser | None = None) -> None:
         super().__init__()
-        if not (0 < sigma < math.inf and 0 < length < math.inf):
-            raise InvalidValueError(
-                f"KernelSteinDiscrepancy needs finite sigma > 0 and length > 0, but got sigma={sigma} and "
-                f"length={length}."
-            )
+        require_positive(self, sigma=sigma, length=length)
         self.sigma = sigma
         self.length = length
         self.prior = prior

@@ -74,8 +74,9 @@ class SSIM(Fidelity):
     """SSIM against the clean image, on 8-bit images scaled to [0, 1]; see `Fidelity` for its values.
 
     The Gaussian window has 11 pixels, and the mean is over the positions where it fits into the image, as in Wang et
-    al. 2004 and in scikit-image, with which the field's papers compute it. (torchmetrics alone reflects the image at
-    its borders: .55 for .60 on one picture of 32 pixels.) NaN for images of fewer than 11 pixels a side.
+    al. 2004 and in scikit-image with `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`. (torchmetrics
+    alone reflects the image at its borders: .55 for .60 on one picture of 32 pixels.) NaN for images of fewer than 11
+    pixels a side.
     """
 
     values: ClassVar[dict[str, Value]] = {"ssim": Value("SSIM", Direction.HIGHER)}

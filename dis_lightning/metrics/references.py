@@ -77,12 +77,11 @@ class Reference(Described, ABC):
         """
         return
 
-    def require(self, width: int, patch: int | None) -> None:
+    def require(self, width: int) -> None:
         """Refuse features that the set cannot be compared by, before anything is sampled; called after `check`.
 
         Args:
             width: how many numbers a feature has, D.
-            patch: side of the squares that images are cut into, in pixels; None for whole images.
 
         Raises:
             ValueError: if it cannot.
@@ -153,16 +152,6 @@ class ImageFolder(Reference):
             raise InvalidValueError(
                 f"The reference's images in {self.root} are {height} x {width} pixels, but the run's are {rows} x "
                 f"{columns}; give the reference a transform that brings them to that size, such as the data's."
-            )
-
-    def require(self, width: int, patch: int | None) -> None:
-        """See `Reference`."""
-        assert self._images is not None
-        height, width = self._images.shape[1:]
-        if patch is not None and (height % patch or width % patch):
-            raise InvalidValueError(
-                f"Images of {height} x {width} pixels in {self.root} cannot be cut into squares of {patch}; change "
-                "patch."
             )
 
     def count(self, own: int) -> int | None:
@@ -243,7 +232,7 @@ class Statistics(Reference):
         _ = self._gaussian
         self.has_features = bool({"arr_0", "feats"} & set(headers))
 
-    def require(self, width: int, patch: int | None) -> None:
+    def require(self, width: int) -> None:
         """See `Reference`."""
         sizes = [] if self._gaussian is None else [len(self._gaussian.mean)]
         sizes += [self._headers["feats"][0][1]] if "feats" in self._headers else []

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_not_negative
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.pictures import distinct_colours, painted, pictured, written
 from dis_lightning.operators.spectrum import Decomposition
@@ -29,6 +29,7 @@ __all__ = [
     "Operator",
     "TextOperator",
     "require_density",
+    "require_linear",
     "tensor",
 ]
 
@@ -117,9 +118,7 @@ class GaussianOperator(Operator):
 
     def __init__(self, noise_std: float = 0.0) -> None:
         super().__init__()
-        require_numbers(self, noise_std=noise_std)
-        if not 0 <= noise_std < float("inf"):
-            raise InvalidValueError(f"{type(self).__name__} needs a finite noise_std >= 0, but got {noise_std}.")
+        require_not_negative(self, noise_std=noise_std)
         self.noise_std = noise_std
 
     def accept(self, shape: tuple[int, ...]) -> None:

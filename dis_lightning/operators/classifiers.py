@@ -1,6 +1,5 @@
 """Published classifiers of torchvision and of timm: known by name, read when they are needed."""
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -13,6 +12,7 @@ from torchvision import models
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, MissingPackageError
 from dis_lightning.files import expanded
+from dis_lightning.spelling import nearest
 from dis_lightning.weights import fill, missing, reached_hub, read_tensors, unreachable
 
 __all__ = ["Classifier", "TimmClassifier", "TorchvisionClassifier"]
@@ -135,11 +135,8 @@ def _timm() -> Any:
 def _check_name(name: str, known: Iterable[str], package: str) -> None:
     known = set(known)
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        raise InvalidValueError(
-            f"{package} has no classifier {name!r}"
-            + (f"; did you mean {' or '.join(close)}?" if close else f", but {len(known)} others: see its list_models.")
-        )
+        instead = nearest(name, known, at_most=3).strip() or f"It has {len(known)} others: see its list_models."
+        raise InvalidValueError(f"{package} has no classifier {name!r}. {instead}")
 
 
 def _file(path: str | Path, published: Collection[str] = ()) -> Path:

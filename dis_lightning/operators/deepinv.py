@@ -5,7 +5,7 @@ https://deepinv.github.io. A physics brings `A`, and a linear one its adjoint, p
 noise is drawn here, from the streams of the images. A physics is given images in [-1, 1], whatever range it expects.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -32,12 +32,14 @@ class DeepInvPhysics(GaussianOperator):
         ValueError: if the physics has noise of its own or, when measuring, cannot take images of that size.
     """
 
+    kind: ClassVar[str] = "Physics"
+    """The class of DeepInverse that it must be of."""
+
     def __init__(
         self, physics: str | nn.Module, noise_std: float = 0.0, arguments: dict[str, Any] | None = None
     ) -> None:
         super().__init__(noise_std)
-        self.arguments = arguments
-        self.physics = _built(physics, arguments, "Physics")
+        self.physics = _built(physics, arguments, self.kind)
 
     def forward(self, x_0: Tensor) -> Tensor:
         """`A(x_0)` of the physics."""
@@ -50,7 +52,7 @@ class DeepInvPhysics(GaussianOperator):
         return (2 * (rows - smallest) / (largest - smallest).clamp(min=1e-12) - 1).expand(-1, 3, -1, -1)
 
 
-class DeepInvLinearPhysics(LinearOperator):
+class DeepInvLinearPhysics(DeepInvPhysics, LinearOperator):
     """A linear physics of DeepInverse, with its adjoint and its pseudo-inverse.
 
     Where DeepInverse has no closed form, it iterates to the tolerance that the physics was built with.
@@ -67,16 +69,7 @@ class DeepInvLinearPhysics(LinearOperator):
         ValueError: if the physics has noise of its own or, when measuring, cannot take images of that size.
     """
 
-    def __init__(
-        self, physics: str | nn.Module, noise_std: float = 0.0, arguments: dict[str, Any] | None = None
-    ) -> None:
-        super().__init__(noise_std)
-        self.arguments = arguments
-        self.physics = _built(physics, arguments, "LinearPhysics")
-
-    def forward(self, x_0: Tensor) -> Tensor:
-        """`A x_0` of the physics."""
-        return _measured(self.physics, x_0)
+    kind: ClassVar[str] = "LinearPhysics"
 
     def adjoint(self, y: Tensor) -> Tensor:
         """`A^T y` of the physics."""

@@ -7,7 +7,7 @@ What is cut off has no gradient: guidance cannot move a pixel that is too bright
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import require_positive
 from dis_lightning.operators.base import GaussianOperator
 
 __all__ = ["HDR"]
@@ -26,9 +26,7 @@ class HDR(GaussianOperator):
 
     def __init__(self, scale: float = 2.0, noise_std: float = 0.0) -> None:
         super().__init__(noise_std)
-        require_numbers(self, scale=scale)
-        if not 0 < scale < float("inf"):
-            raise InvalidValueError(f"HDR needs a finite scale > 0, but got {scale}.")
+        require_positive(self, scale=scale)
         self.scale = scale
 
     def forward(self, x_0: Tensor) -> Tensor:

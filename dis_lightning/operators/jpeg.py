@@ -67,9 +67,7 @@ class JPEG(GaussianOperator):
 
     def __init__(self, quality: int, noise_std: float = 0.0) -> None:
         super().__init__(noise_std)
-        require_whole(self, 1, quality=quality)
-        if quality > 100:
-            raise InvalidValueError(f"JPEG needs a quality in 1 .. 100, but got {quality}.")
+        require_whole(self, 1, 100, quality=quality)
         self.quality = quality
         colours = _colours()
         self.register_buffer("colours", colours, persistent=False)

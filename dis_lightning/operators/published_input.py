@@ -24,7 +24,7 @@ CLIP_STD: PerChannel = (0.26862954, 0.26130258, 0.27577711)
 
 def prepared(
     x_0: Tensor,
-    size: tuple[int, int],
+    size: tuple[int, ...],
     mean: PerChannel,
     std: PerChannel,
     antialias: bool = True,

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -34,12 +34,13 @@ from dis_lightning.weights import (
     fill,
     is_hub_id,
     missing,
+    read_json,
     read_metadata,
     read_tensors,
     write_tensors,
 )
 
-__all__ = ["KINDS", "PICKLES", "Source", "build", "find", "known_order", "load_network", "read_json", "save_network"]
+__all__ = ["KINDS", "PICKLES", "Source", "agreed", "build", "find", "known_order", "load_network", "save_network"]
 
 INDEX = "model_index.json"
 """What a whole pipeline of diffusers says about itself."""
@@ -62,6 +63,8 @@ KINDS = {
     "KarrasVeScheduler": "posterior mean",
 }
 """What the network gives in pipelines and with samplers of diffusers."""
+
+Text = TypeVar("Text", bound=str)
 
 
 @torch.inference_mode(False)  # weights made in inference mode could never serve a gradient with respect to an image
@@ -164,9 +167,26 @@ def known_order(source: str | Path, origin: "Source", given: AttentionOrder | No
     check_order(given)
     card = origin.card()
     known: AttentionOrder | None = card.attention_order if card else None  # type: ignore[assignment] # one of ours
-    if None not in (known, given) and known != given:
-        raise InvalidValueError(f"{source} has attention_order {known}, as its card says, but got {given}.")
-    return given or known
+    return agreed(source, "attention_order", given, known)
+
+
+def agreed(network: object, name: str, told: Text | None, known: Text | None) -> Text | None:
+    """What the user says or the card or file knows, None where neither does.
+
+    Args:
+        network: where the network is, for the message.
+        name: what is told and known.
+        told: by the user.
+        known: by the place of the network.
+
+    Raises:
+        ValueError: if they contradict each other.
+    """
+    if told is not None and known not in (None, told):
+        raise InvalidValueError(
+            f"{network} has the {name} {known}, as its card or file says, but got {told}: leave it out."
+        )
+    return told or known
 
 
 def _ordered(
@@ -398,18 +418,3 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _kind_in(path: Path) -> str | None:
     return KINDS.get(str(read_json(path).get("_class_name")))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object.
-
-    Raises:
-        ValueError: if it does not.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidValueError(f"{path} is no JSON ({error}): it is damaged; get it again.") from error
-    if not isinstance(content, dict):
-        raise InvalidValueError(f"{path} must hold an object, but holds one {type(content).__name__}; get it again.")
-    return content

@@ -8,13 +8,12 @@ Song et al., "Consistency Models", 2023, appendix C:
 so that the model is the identity at `sigma_min`.
 """
 
-import math
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import require_not_negative
 from dis_lightning.priors.base import Kind
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.preconditioning import Preconditioned
@@ -49,9 +48,7 @@ class ConsistencyModel(Preconditioned):
         **common: Any,
     ) -> None:
         super().__init__(network, **common)
-        require_numbers(self, sigma_min=sigma_min)
-        if not 0 <= sigma_min < math.inf:
-            raise InvalidValueError(f"ConsistencyModel needs a finite sigma_min >= 0, but got {sigma_min}.")
+        require_not_negative(self, sigma_min=sigma_min)
         self.sigma_min = sigma_min
         self.edm_scalings = edm_scalings
 

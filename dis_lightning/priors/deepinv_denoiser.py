@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.named_parts import deepinv_part
 from dis_lightning.priors.base import Denoiser, Kind
+from dis_lightning.priors.clipping import Clip, clipped, require_clip
 
 __all__ = ["DeepInvDenoiser"]
 
@@ -28,7 +29,8 @@ class DeepInvDenoiser(Denoiser):
         shape: shape of one image, `(C, H, W)`, which the denoiser itself need not know.
         arguments: what a denoiser that is named is built from, such as `pretrained`, a file of weights.
         sigma_range: the noise levels that it was trained on, in units of images in [-1, 1]: twice those in [0, 1].
-        clip: whether to clamp the estimates to [-1, 1]. Pixels that are clamped pass no gradient.
+        clip: whether to clamp the estimates to [-1, 1]. Pixels that are clamped pass no gradient; with
+            "straight-through" they pass it as if they were not.
 
     Raises:
         ModuleNotFoundError: if DeepInverse is not installed.
@@ -44,7 +46,7 @@ class DeepInvDenoiser(Denoiser):
         shape: Sequence[int],
         arguments: dict[str, Any] | None = None,
         sigma_range: tuple[float, float] = (0.0, math.inf),
-        clip: bool = False,
+        clip: Clip = False,
     ) -> None:
         super().__init__()
         self.network = deepinv_part(denoiser, arguments, "models", "Denoiser", "--denoiser.arguments")
@@ -60,6 +62,7 @@ class DeepInvDenoiser(Denoiser):
             )
         self.shape = tuple(int(value) for value in shape)
         self.sigma_range = (float(low), float(high))
+        require_clip(self, clip)
         self.clip = clip
 
     def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
@@ -68,4 +71,4 @@ class DeepInvDenoiser(Denoiser):
         level = sigma.to(weights.dtype) / 2 if isinstance(sigma, Tensor) else sigma / 2
         estimate: Tensor = self.network(((x_t + 1) / 2).to(weights.dtype), level)
         x_0 = 2 * estimate.to(x_t.dtype) - 1
-        return x_0.clamp(-1, 1) if self.clip else x_0
+        return clipped(x_0, self.clip)

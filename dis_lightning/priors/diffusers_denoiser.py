@@ -14,12 +14,22 @@ from torch import Tensor, nn
 
 from dis_lightning.errors import InvalidValueError, MissingFileError, MissingPackageError
 from dis_lightning.files import expanded
-from dis_lightning.priors.checkpoints import KINDS, read_json
+from dis_lightning.priors.checkpoints import KINDS
+from dis_lightning.priors.clipping import Clip
 from dis_lightning.priors.diffusers_format import CONFIG, WEIGHTS
 from dis_lightning.priors.sizes import ImageSize, height_and_width
 from dis_lightning.priors.vp import DiscretePrior, Prediction
 from dis_lightning.schedules import DiscreteSchedule
-from dis_lightning.weights import LazyNetwork, Precision, as_dtype, fetch_from_hub, fill, is_hub_id, read_tensors
+from dis_lightning.weights import (
+    LazyNetwork,
+    Precision,
+    as_dtype,
+    fetch_from_hub,
+    fill,
+    is_hub_id,
+    read_json,
+    read_tensors,
+)
 
 __all__ = ["DiffusersDenoiser"]
 
@@ -36,8 +46,8 @@ class DiffusersDenoiser(DiscretePrior):
 
     Args:
         network: a folder, or the hub id of a repository (such as "google/ddpm-celebahq-256").
-        clip: whether to clamp the estimates to [-1, 1]; pixels that are clamped pass no gradient. Samplers of
-            diffusers do (`clip_sample`), whatever that of the file says here.
+        clip: whether to clamp the estimates to [-1, 1]; see `NetworkPrior`. Samplers of diffusers do (`clip_sample`),
+            whatever that of the file says here.
         dtype: precision of the network; None for float32.
         image_size: height and width of the images, where they are others than the network was made for; None for its
             own. See `NetworkPrior`.
@@ -56,7 +66,7 @@ class DiffusersDenoiser(DiscretePrior):
     def __init__(
         self,
         network: str | Path,
-        clip: bool = False,
+        clip: Clip = False,
         dtype: Precision | None = None,
         image_size: ImageSize | None = None,
     ) -> None:

@@ -11,7 +11,6 @@ estimate that holds from `sigma` to `sigma_next` is read off the line through th
     h = log(sigma / sigma_next),    D' = D + (h / 2 h_before) (D - D_before),    x_next = D' + e^-h (x - D')
 """
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar, Self
@@ -19,7 +18,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
+from dis_lightning.errors import require_positive, require_whole
 from dis_lightning.levels import karras
 from dis_lightning.priors.base import Denoiser, Kind, per_image, require_kind
 
@@ -55,9 +54,7 @@ class FlowMap(Denoiser):
     ) -> None:
         super().__init__()
         require_whole(self, 1, steps=steps)
-        require_numbers(self, sigma_min=sigma_min, rho=rho)
-        if not 0 < sigma_min < math.inf or not 0 < rho < math.inf:
-            raise InvalidValueError(f"FlowMap needs sigma_min > 0 and rho > 0, but got {sigma_min=}, {rho=}.")
+        require_positive(self, sigma_min=sigma_min, rho=rho)
         require_kind(self, "denoiser", denoiser, "posterior mean")
         self.shape = denoiser.shape
         self.num_classes = denoiser.num_classes

@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_positive
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import Denoiser, Kind
@@ -109,9 +109,7 @@ class GaussianConsistencyMap(Denoiser):
 
     def __init__(self, prior: GaussianPrior, sigma_min: float = 0.002) -> None:
         super().__init__()
-        require_numbers(self, sigma_min=sigma_min)
-        if not sigma_min > 0:
-            raise InvalidValueError(f"A consistency map needs sigma_min > 0, but got {sigma_min}.")
+        require_positive(self, sigma_min=sigma_min)
         self.shape = prior.shape
         self.prior = prior
         self.sigma_min = sigma_min

@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from dis_lightning.described import Described
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.priors.sizes import height_and_width, level_heights
 
 __all__ = ["RawNetwork", "TimeInput", "precision"]
@@ -21,13 +21,12 @@ second in that of "Elucidating the Design Space of Diffusion-Based Generative Mo
 class RawNetwork(Described, nn.Module, ABC):
     """A network between scaled images and scaled estimates, and what it was trained to be given.
 
-    Args:
-        arguments: the arguments of the constructor that decide keys, shapes and results; a copy with the same ones
-            takes the same weights. They have `image_size`, `in_channels`, `out_channels`, `num_classes`,
-            `channel_mult`, `attention_resolutions`, `time_input` and `sigma_data`.
+    A subclass's constructor takes, beside what is its own, `image_size`, `in_channels`, `out_channels`, `num_classes`,
+    `channel_mult`, `attention_resolutions`, `time_input`, `sigma_data`, `dropout` and `dtype`.
 
     Attributes:
-        arguments: see above.
+        arguments: the arguments of the constructor that decide keys, shapes and results: all but the last two. A copy
+            with the same ones takes the same weights.
         shape: shape of one image that it was made for, `(in_channels, height, width)`.
         out_channels: channels of the raw output.
         num_classes: number of classes of a class-conditional network, else None.
@@ -39,8 +38,9 @@ class RawNetwork(Described, nn.Module, ABC):
         ValueError: if the arguments do not fit each other.
     """
 
-    def __init__(self, arguments: dict[str, Any]) -> None:
+    def __init__(self) -> None:
         super().__init__()
+        arguments = {name: value for name, value in self._arguments.items() if name not in ("dropout", "dtype")}
         size = height_and_width(self, arguments["image_size"])
         # As files keep it: one number where images are square, or a list.
         self.arguments = {**arguments, "image_size": size[0] if size[0] == size[1] else list(size)}
@@ -76,9 +76,8 @@ class RawNetwork(Described, nn.Module, ABC):
 
     def _check_arguments(self, size: tuple[int, int], levels: int, attention_resolutions: Sequence[int]) -> None:
         counts = {name: self.arguments[name] for name in _COUNTS if name in self.arguments}
-        require_numbers(self, **counts, sigma_data=self.arguments["sigma_data"])
-        if wrong := {name: value for name, value in counts.items() if value < 1}:
-            raise InvalidValueError(f"{type(self).__name__} needs {' and '.join(wrong)} >= 1, but got {wrong}.")
+        require_whole(self, 1, **counts)
+        require_numbers(self, sigma_data=self.arguments["sigma_data"])
         if levels == 0 or any(side % 2 ** (levels - 1) for side in size):
             raise InvalidValueError(
                 f"image_size={self.arguments['image_size']} cannot be halved at each of the {levels} levels of "

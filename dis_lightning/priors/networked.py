@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.priors.blocks import fuse
+from dis_lightning.priors.clipping import Clip, require_clip
 from dis_lightning.priors.computing import Compile, prepare_compiler
 from dis_lightning.priors.graphs import Replayed
 from dis_lightning.priors.guided_format import AttentionOrder
@@ -29,7 +30,8 @@ class NetworkPrior(Denoiser):
     Args:
         network: the raw network; or where to find a trained one: a card name, a file, a folder or a hub id (see
             `load_network`). One that is found is read on first use, or when `load` is called.
-        clip: whether to clamp the estimates to [-1, 1]. Pixels that are clamped pass no gradient.
+        clip: whether to clamp the estimates to [-1, 1]. Pixels that are clamped pass no gradient; with
+            "straight-through" they pass it as if they were not.
         dtype: precision of the torso of a network that is found; None for float32.
         arguments: how a network that is found is built, where nothing else says it; see `load_network`.
         attention_order: the order of its attention's channels, where nothing else says it; see `load_network`.
@@ -60,7 +62,7 @@ class NetworkPrior(Denoiser):
         self,
         # With `Path` among the types, a file named on the command line is not opened there, as a configuration.
         network: RawNetwork | LazyNetwork[Any] | str | Path,
-        clip: bool = False,
+        clip: Clip = False,
         dtype: Precision | None = None,
         arguments: Mapping[str, Any] | None = None,
         attention_order: AttentionOrder | None = None,
@@ -89,6 +91,7 @@ class NetworkPrior(Denoiser):
             )
         self.shape = self.network.shape if image_size is None else resized(self, self.network, image_size)
         self.num_classes = self.network.num_classes
+        require_clip(self, clip)
         self.clip = clip
         self.labels: Tensor | None = None
         if fused:

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_positive
 from dis_lightning.priors.base import per_image
+from dis_lightning.priors.clipping import clipped
 from dis_lightning.priors.network import RawNetwork, TimeInput
 from dis_lightning.priors.networked import NetworkPrior
 
@@ -53,9 +54,7 @@ class Preconditioned(NetworkPrior):
         # A network of a user's own may not say what it was trained with.
         self.time_input: TimeInput = getattr(self.network, "time_input", "250 ln sigma")
         self.sigma_data: float = getattr(self.network, "sigma_data", 0.5) if sigma_data is None else sigma_data
-        require_numbers(self, sigma_data=self.sigma_data)
-        if not 0 < self.sigma_data < math.inf:
-            raise InvalidValueError(f"{type(self).__name__} needs a finite sigma_data > 0, but got {self.sigma_data}.")
+        require_positive(self, sigma_data=self.sigma_data)
 
     @abstractmethod
     def scalings(self, sigma: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
@@ -73,7 +72,7 @@ class Preconditioned(NetworkPrior):
         c_in = 1 / (level**2 + self.sigma_data**2) ** 0.5
         output = self.evaluate(c_in * x_t, _time(sigma, x_t, _TIMES[self.time_input]))
         x_0: Tensor = c_skip * x_t + c_out * output.to(x_t.dtype)
-        return x_0.clamp(-1, 1) if self.clip else x_0
+        return clipped(x_0, self.clip)
 
 
 _TIMES: dict[TimeInput, float] = {"250 ln sigma": 250.0, "ln sigma / 4": 0.25}

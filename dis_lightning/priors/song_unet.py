@@ -97,33 +97,11 @@ class SongUNet(RawNetwork):
         time_input: TimeInput = "ln sigma / 4",
         sigma_data: float = 0.5,
     ) -> None:
-        arguments: dict[str, Any] = {
-            "image_size": image_size,
-            "model_channels": model_channels,
-            "num_res_blocks": num_res_blocks,
-            "attention_resolutions": list(attention_resolutions),
-            "channel_mult": list(channel_mult),
-            "channel_mult_emb": channel_mult_emb,
-            "channel_mult_noise": channel_mult_noise,
-            "embedding_type": embedding_type,
-            "encoder_type": encoder_type,
-            "decoder_type": decoder_type,
-            "resample_filter": list(resample_filter),
-            "num_classes": num_classes,
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "num_heads": num_heads,
-            "adaptive_scale": adaptive_scale,
-            "skip_scale": skip_scale,
-            "norm_eps": norm_eps,
-            "time_input": time_input,
-            "sigma_data": sigma_data,
-        }
-        super().__init__(arguments)
+        super().__init__()
         require_numbers(self, dropout=dropout, skip_scale=skip_scale)
-        _check(arguments)
+        _check(self.arguments)
         self.widths = [multiple * model_channels for multiple in channel_mult]
-        self.attends = [height in attention_resolutions for height in level_heights(arguments)]
+        self.attends = [height in attention_resolutions for height in level_heights(self.arguments)]
         noise, time = channel_mult_noise * model_channels, channel_mult_emb * model_channels
         norm = partial(GroupNorm, min_channels=4, eps=norm_eps)
 

@@ -11,7 +11,6 @@ Names and shapes of the parameters are those of the published checkpoints, so th
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,25 +79,7 @@ class UNet(RawNetwork):
         time_input: TimeInput = "250 ln sigma",
         sigma_data: float = 0.5,
     ) -> None:
-        arguments: dict[str, Any] = {
-            "image_size": image_size,
-            "model_channels": model_channels,
-            "num_res_blocks": num_res_blocks,
-            "attention_resolutions": list(attention_resolutions),
-            "channel_mult": list(channel_mult),
-            "num_head_channels": _listed(num_head_channels),
-            "use_scale_shift_norm": use_scale_shift_norm,
-            "resblock_updown": resblock_updown,
-            "num_classes": num_classes,
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "channel_mult_emb": channel_mult_emb,
-            "min_channels_per_group": min_channels_per_group,
-            "norm_eps": norm_eps,
-            "time_input": time_input,
-            "sigma_data": sigma_data,
-        }
-        super().__init__(arguments)
+        super().__init__()
         require_numbers(self, dropout=dropout)
         if not resblock_updown:
             raise InvalidValueError("UNet is written for resblock_updown=True, as all published checkpoints are.")
@@ -187,10 +168,6 @@ def _waves(t: Tensor, size: int) -> Tensor:
     frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
     angles = t.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-
-def _listed(head_channels: int | Sequence[int]) -> int | list[int]:
-    return list(head_channels) if isinstance(head_channels, Sequence) else head_channels
 
 
 def _per_level(head_channels: int | Sequence[int], levels: int) -> Sequence[int]:

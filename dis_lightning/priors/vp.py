@@ -20,13 +20,14 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.priors.base import Kind, per_image
-from dis_lightning.priors.checkpoints import find
+from dis_lightning.priors.checkpoints import agreed, find
+from dis_lightning.priors.clipping import clipped
 from dis_lightning.priors.network import RawNetwork
 from dis_lightning.priors.networked import NetworkPrior
 from dis_lightning.schedules import DiscreteSchedule, Schedule
 from dis_lightning.weights import LazyNetwork
 
-__all__ = ["VP", "DiscretePrior", "Prediction", "agreed"]
+__all__ = ["VP", "DiscretePrior", "Prediction"]
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 """What a network was trained to predict, in the words of diffusers."""
@@ -77,7 +78,7 @@ class DiscretePrior(NetworkPrior):
         times = self.schedule.times(sigma, len(x_t), x_t.device)
         output = self.evaluate(x_t / (1 + level**2) ** 0.5, times)[:, : self.shape[0]].to(x_t.dtype)
         x_0 = _estimate(x_t, level, output, self.prediction)
-        return x_0.clamp(-1, 1) if self.clip else x_0
+        return clipped(x_0, self.clip)
 
 
 class VP(DiscretePrior):
@@ -116,25 +117,6 @@ class VP(DiscretePrior):
         require_whole(self, 2, trained_steps=trained_steps)
         table = DiscreteSchedule.named(scheduled, trained_steps)
         super().__init__(network, table, predicts, **common)
-
-
-def agreed(network: object, name: str, told: str | None, known: str | None) -> str | None:
-    """What the user says or the card or file knows, None where neither does.
-
-    Args:
-        network: where the network is, for the message.
-        name: what is told and known.
-        told: by the user.
-        known: by the place of the network.
-
-    Raises:
-        ValueError: if they contradict each other.
-    """
-    if told is not None and known not in (None, told):
-        raise InvalidValueError(
-            f"{network} was trained with the {name} {known}, as its card or file says, but got {told}."
-        )
-    return told or known
 
 
 def _estimate(x_t: Tensor, level: float | Tensor, output: Tensor, prediction: str) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dis_lightning import __version__
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.files import write_atomically
 from dis_lightning.report.columns import describe
 from dis_lightning.report.exports import to_latex, to_markdown
@@ -67,10 +67,7 @@ def report(
     """
     if output.suffix != ".html":
         raise InvalidValueError(f"The page is an .html file, but got --output {output}; name it such as report.html.")
-    if max_images < 1 or max_samples < 1:
-        raise InvalidValueError(
-            f"A report needs at least one image and one sample, but got {max_images}, {max_samples}."
-        )
+    require_whole("A report", 1, max_images=max_images, max_samples=max_samples)
     require_page(output)
     runs = read_runs(folders, labels)
     tables = make_tables(runs)

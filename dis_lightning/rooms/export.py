@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dis_lightning.errors import InvalidValueError, UnusablePathError
+from dis_lightning.errors import InvalidValueError, UnusablePathError, require_whole
 from dis_lightning.files import expanded
 from dis_lightning.rooms.world import ROOM_CLASSES, Room, render_room, room_key
 
@@ -105,8 +105,7 @@ def write_lmdb(
 
 def _checked(folder: Path, num_images: int, split: str, size: int, seed: int) -> Room:
     """The first room, once target and arguments are found good, so that nothing is left behind by bad ones."""
-    if num_images < 1:
-        raise InvalidValueError(f"An export needs num_images >= 1, but got {num_images}.")
+    require_whole("An export", 1, num_images=num_images)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UnusablePathError(f"{folder} exists and is not an empty folder; name a new one or empty it first.")
     return render_room(split, 0, size, seed)

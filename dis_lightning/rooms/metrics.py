@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, require_not_negative
 from dis_lightning.metrics.base import Direction, ImageMetric, Value
 from dis_lightning.metrics.judges import asked, ready
 from dis_lightning.metrics.per_sample import over_samples, sample_rows
@@ -40,8 +40,7 @@ class CaptionAccuracy(ImageMetric):
 
     def __init__(self, judge: RoomsCaption | None = None, noise_std: float = 0.0, name: str = "y_accuracy") -> None:
         super().__init__()
-        if noise_std < 0:
-            raise InvalidValueError(f"A judge needs noise_std >= 0, but got {noise_std}.")
+        require_not_negative("A judge", noise_std=noise_std)
         self.judge = judge
         self.noise_std = noise_std
         self.name = name

@@ -13,10 +13,13 @@ from torch import Tensor
 
 from dis_lightning.files import flush, write_atomically
 from dis_lightning.runs.ledger import Ledger, sealed
-from dis_lightning.runs.pictures import CLASSES, read_legend, read_pixels
+from dis_lightning.runs.pictures import CLASSES, read_pixels
 from dis_lightning.types import Cost, Draws, Measurement, Reconstruction
 
-__all__ = ["Kept", "RunFolder", "read_legend", "read_png"]
+__all__ = ["Kept", "RunFolder", "read_png"]
+
+OPTIONAL = ("acceptance", "clamped", "effective_particles")
+"""Numbers of `Draws` that not every solver has."""
 
 
 class Kept(NamedTuple):
@@ -88,14 +91,8 @@ class RunFolder(Ledger):
                 "batch": batch,
                 "shape": list(draws.samples.shape[2:]),
                 "diverged": draws.diverged[row].tolist(),
-                "clamped": None if draws.clamped is None else draws.clamped[row].tolist(),
                 "cost": draws.costs[row]._asdict(),
-                "acceptance": None if draws.acceptance is None else float(draws.acceptance[row]),
-                **(
-                    {}
-                    if draws.effective_particles is None
-                    else {"effective_particles": float(draws.effective_particles[row])}
-                ),
+                **{name: None if (found := getattr(draws, name)) is None else found[row].tolist() for name in OPTIONAL},
                 "made_by": made_by,
                 "written_as": written_as,
                 "sha256": {self._name(file): hashlib.sha256(some).hexdigest() for file, some in files[index].items()},
@@ -113,14 +110,12 @@ class RunFolder(Ledger):
             grey if diverged else read_png(self.sample(index, sample))
             for sample, diverged in enumerate(record["diverged"])
         ]
-        rate, clamped, worth = record["acceptance"], record["clamped"], record.get("effective_particles")
+        known = {name: record.get(name) for name in OPTIONAL}
         return Draws(
             torch.stack(samples)[None],
             torch.tensor([record["diverged"]]),
             [Cost(**record["cost"])],
-            None if rate is None else torch.tensor([rate], dtype=torch.float64),
-            None if clamped is None else torch.tensor([clamped], dtype=torch.float64),
-            None if worth is None else torch.tensor([worth], dtype=torch.float64),
+            **{name: torch.tensor([value], dtype=torch.float64) for name, value in known.items() if value is not None},
         )
 
     def reconstruction(self, indices: list[int]) -> Reconstruction:
@@ -152,16 +147,12 @@ class RunFolder(Ledger):
         parts = [part for part in map(self.read, indices) if part is not None]
         if len(parts) < len(indices):
             return None
-        rates = [part.acceptance for part in parts if part.acceptance is not None]
-        clamped = [part.clamped for part in parts if part.clamped is not None]
-        worth = [part.effective_particles for part in parts if part.effective_particles is not None]
+        known = {name: [getattr(part, name) for part in parts] for name in OPTIONAL}
         return Draws(
             torch.cat([part.samples for part in parts]),
             torch.cat([part.diverged for part in parts]),
             [cost for part in parts for cost in part.costs],
-            torch.cat(rates) if rates else None,
-            torch.cat(clamped) if clamped else None,
-            torch.cat(worth) if worth else None,
+            **{name: torch.cat(values) for name, values in known.items() if all(value is not None for value in values)},
         )
 
     def _files(self, index: int, kept: Kept, draws: Draws, row: int) -> dict[Path, bytes]:

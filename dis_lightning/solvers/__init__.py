@@ -7,7 +7,7 @@ from dis_lightning.solvers.cmedit import CMEdit
 from dis_lightning.solvers.consistency_dps import ConsistencyDPS
 from dis_lightning.solvers.consistency_inversion import ConsistencyInversion
 from dis_lightning.solvers.consistency_sampling import ConsistencySampling
-from dis_lightning.solvers.daps import DAPS
+from dis_lightning.solvers.daps import DAPS, DecayingReach
 from dis_lightning.solvers.ddnm import DDNM
 from dis_lightning.solvers.ddrm import DDRM
 from dis_lightning.solvers.diffpir import DiffPIR
@@ -19,10 +19,10 @@ from dis_lightning.solvers.mmps import MMPS
 from dis_lightning.solvers.mpgd import MPGD
 from dis_lightning.solvers.noise_space import NoiseSpaceSolver
 from dis_lightning.solvers.noise_space_smc import NoiseSpaceSMC
+from dis_lightning.solvers.particle import ParticleSolver
 from dis_lightning.solvers.pigdm import PiGDM
 from dis_lightning.solvers.pnp_cm import PnPCM
 from dis_lightning.solvers.reddiff import REDDiff
-from dis_lightning.solvers.spectral import SpectralSolver
 from dis_lightning.solvers.tds import TDS
 from dis_lightning.solvers.tfg import TFG
 from dis_lightning.solvers.tmpd import TMPD
@@ -45,15 +45,16 @@ __all__ = [
     "ConsistencyDPS",
     "ConsistencyInversion",
     "ConsistencySampling",
+    "DecayingReach",
     "DiffPIR",
     "FreeDoM",
     "NoiseSpaceLangevin",
     "NoiseSpaceSMC",
     "NoiseSpaceSolver",
+    "ParticleSolver",
     "PiGDM",
     "PnPCM",
     "REDDiff",
     "Solver",
-    "SpectralSolver",
     "Unguided",
 ]

@@ -23,19 +23,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers, require_type
+from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_type
+from dis_lightning.images import GREY_LEVEL
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.priors.base import Denoiser, Kind, require_kind, require_levels
+from dis_lightning.priors.base import Denoiser, Kind
 from dis_lightning.solvers.base import Solver
 from dis_lightning.transitions import AncestralEuler, Heun, Transition
 from dis_lightning.types import Guided, Measurement, State
 
 __all__ = ["AnnealedSolver"]
-
-GREY_LEVEL = 2 / 255
-"""A step of 8-bit pixels where images lie in [-1, 1]."""
 
 
 class AnnealedSolver(Solver):
@@ -49,15 +47,12 @@ class AnnealedSolver(Solver):
         num_samples: number of posterior samples per image.
         seed: the run's seed.
 
-    Attributes:
-        prior_kind: the kind of prior that its equations are for; None where a consistency map may stand for a posterior
-            mean, as in Purohit et al.'s "DPS-CM".
-
     Raises:
         TypeError: if a part is missing.
         ValueError: if the levels start above what the prior knows, or the prior is known to be of another kind.
     """
 
+    # A method that says None takes a consistency map for it too, as Purohit et al.'s "DPS-CM" does.
     prior_kind: ClassVar[Kind | None] = "posterior mean"
 
     def __init__(
@@ -71,17 +66,13 @@ class AnnealedSolver(Solver):
         seed: int = 0,
     ) -> None:
         super().__init__(operator, denoiser, num_samples=num_samples, seed=seed)
-        self._require("levels", levels, Levels)
-        if self.prior_kind is not None:
-            require_kind(self, "denoiser", denoiser, self.prior_kind)
-        require_levels(self, denoiser, levels)
+        self._keep_levels(levels)
         if levels[-1] > GREY_LEVEL:
             warnings.warn(
                 f"The levels of {type(self).__name__} end at {levels[-1]:.4g}, so that its samples keep noise of that "
                 f"standard deviation, {levels[-1] / GREY_LEVEL:.0f} grey levels of 255; write a last 0.",
                 stacklevel=2,
             )
-        self.levels = levels
         require_type(self, Transition | None, transition=transition)
         self.transition = transition or AncestralEuler()
 
@@ -138,10 +129,3 @@ class AnnealedSolver(Solver):
                     f"{tuple(value.shape)}."
                 )
         return guided
-
-    def _finite(self, name: str, value: float) -> float:
-        """Refuse an argument that is negative or not finite."""
-        require_numbers(self, **{name: value})
-        if not 0 <= value < math.inf:
-            raise InvalidValueError(f"{type(self).__name__} needs a finite {name} >= 0, but got {value}.")
-        return value

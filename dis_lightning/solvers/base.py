@@ -9,6 +9,7 @@ row gives several samples, as a Markov chain does, there are fewer rows; the sam
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import lightning
 import torch
@@ -18,19 +19,17 @@ from torch.utils._pytree import tree_map_only
 from dis_lightning.data.base import data_of
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_whole
-from dis_lightning.images import quantise
+from dis_lightning.images import GREY_LEVEL, quantise
+from dis_lightning.levels import Levels
 from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.priors.base import Denoiser
+from dis_lightning.priors.base import Denoiser, Kind, require_kind, require_levels
 from dis_lightning.rehearsal import StandIn, is_own, rehearse, rehearse_solver
 from dis_lightning.solvers.batches import require_batch
 from dis_lightning.types import Batch, Draws, Measurement, Reconstruction, State, repeat
 
 __all__ = ["Solver"]
-
-HALF_LEVEL = 1 / 255
-"""Half the distance of two grey levels: what lies outside [-1, 1] by less is rounded, not clamped."""
 
 
 class Solver(Described, lightning.LightningModule, ABC):
@@ -43,14 +42,19 @@ class Solver(Described, lightning.LightningModule, ABC):
         seed: the run's seed, >= 0; all noise is keyed by it and by the image's index.
 
     Attributes:
+        prior_kind: the kind of prior that the solver's equations are for; None where both will do.
         observers: called with the state after every step; they look on and change nothing.
         rows_per_image: number of rows in the loop per image: `num_samples` unless a row gives several samples.
         recall: given the indices of a batch, gives its draws where a run folder has them, else None.
 
     Raises:
         TypeError: if the operator or the denoiser is missing or of another kind.
-        ValueError: if `num_samples` is below 1, `seed` is negative or the operator cannot measure the prior's images.
+        ValueError: if `num_samples` is below 1, `seed` is negative, the operator cannot measure the prior's images, or
+            the prior is known to be of another kind.
     """
+
+    prior_kind: ClassVar[Kind | None] = None
+    levels: Levels
 
     def __init__(self, operator: Operator, denoiser: Denoiser, *, num_samples: int = 1, seed: int = 0) -> None:
         super().__init__()
@@ -64,6 +68,8 @@ class Solver(Described, lightning.LightningModule, ABC):
                 f"{type(denoiser).__name__} must have a `shape`, a tuple (C, H, W) of whole numbers, but has {shape!r}."
             )
         operator.accept(shape)  # before anything is read
+        if self.prior_kind is not None:
+            require_kind(self, "denoiser", denoiser, self.prior_kind)
         self.operator = operator
         self.denoiser = denoiser
         self.num_samples = num_samples
@@ -185,7 +191,8 @@ class Solver(Described, lightning.LightningModule, ABC):
         self._require_samples(samples, len(noise))
         values = samples.flatten(2)
         diverged = ~values.isfinite().all(dim=2)
-        clamped = (values.abs() > 1 + HALF_LEVEL).double().mean(dim=2)
+        # What lies outside by less than half a grey level is rounded, not clamped.
+        clamped = (values.abs() > 1 + GREY_LEVEL / 2).double().mean(dim=2)
         costs = [meter.per_image(len(noise))] * len(noise)
         return Draws(quantise(samples).cpu(), diverged.cpu(), costs, clamped=clamped.cpu())
 
@@ -227,6 +234,12 @@ class Solver(Described, lightning.LightningModule, ABC):
             for observer in self.observers:
                 observer(state)
             yield state
+
+    def _keep_levels(self, levels: Levels) -> None:
+        """Take noise levels, the last of which nobody is asked at; of a solver that has some."""
+        self._require("levels", levels, Levels)
+        require_levels(self, self.denoiser, levels[:-1])
+        self.levels = levels
 
     def _require(self, name: str, part: object, kind: type) -> None:
         # The command line gives None for a part that no configuration names.

@@ -7,13 +7,11 @@ import torch
 from torch import Tensor
 
 from dis_lightning.errors import InvalidTypeError, InvalidValueError
+from dis_lightning.images import GREY_LEVEL
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.types import Batch
 
 __all__ = ["require_batch"]
-
-ROUNDING = 2 / 255
-"""How far beyond [-1, 1] an image may reach: a step of 8 bit."""
 
 CONTRACT = (
     "A batch of B images is a dictionary: `image` (B, C, H, W), real numbers in [-1, 1] (or `measurement`, pictures "
@@ -74,7 +72,7 @@ def _require_range(key: str, images: object) -> Tensor:
     if len(images) == 0:
         raise InvalidValueError(f"`{key}` holds no image. {CONTRACT}")
     low, high = torch.stack(images.detach().aminmax()).tolist()  # both at once: the host waits for the device once
-    if not (low >= -1 - ROUNDING and high <= 1 + ROUNDING):  # NaN is neither
+    if not (low >= -1 - GREY_LEVEL and high <= 1 + GREY_LEVEL):  # NaN is neither
         raise InvalidValueError(
             f"`{key}` has values from {low:g} to {high:g}; 8-bit values u become u / 127.5 - 1, and what a filter "
             f"overshoots is clamped. {CONTRACT}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import InvalidValueError, require_not_negative, require_numbers, require_share
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, require_linear, tensor
@@ -81,12 +81,11 @@ class CM4IR(AnnealedSolver):
         deltas: Sequence[float] | None = None,
         **common: Any,
     ) -> None:
-        require_numbers(self, ridge=ridge, eta=eta)
+        require_share(self, eta=eta)
+        require_not_negative(self, ridge=ridge)
         super().__init__(operator, denoiser, levels, transition=_Injection(eta), **common)
         require_linear(self, operator)
-        if not 0 <= eta <= 1:
-            raise InvalidValueError(f"CM4IR needs eta in [0, 1], but got {eta}.")
-        self.ridge = self._finite("ridge", ridge)
+        self.ridge = ridge
         self.eta = eta
         self.deltas = model_deltas(self, deltas, len(levels) - 1)
 

@@ -4,13 +4,12 @@ Xu et al., "Consistency Models Improve Diffusion Inverse Solvers", 2024, https:/
 ("Proposed II").
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
+from dis_lightning.errors import InvalidValueError, require_not_negative, require_whole
 from dis_lightning.kernels import Adam, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -69,11 +68,9 @@ class ConsistencyInversion(NoiseSpaceSolver):
                 f"ConsistencyInversion with {levels} needs {len(levels) - 1} learning_rates and steps, "
                 f"but got {list(learning_rates)} and {list(steps)}."
             )
-        require_numbers(self, spread=spread)
+        require_not_negative(self, spread=spread)
         for count in steps:
             require_whole(self, 0, steps=count)
-        if not 0 <= spread < math.inf:
-            raise InvalidValueError(f"ConsistencyInversion needs a finite spread >= 0, but got {spread}.")
         self.optimisers = [Adam(learning_rate) for learning_rate in learning_rates]
         self.steps = list(steps)
         self.spread = spread

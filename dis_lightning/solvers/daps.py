@@ -10,7 +10,14 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers, require_type, require_whole
+from dis_lightning.errors import (
+    InvalidTypeError,
+    InvalidValueError,
+    require_numbers,
+    require_positive,
+    require_type,
+    require_whole,
+)
 from dis_lightning.kernels import Kernel, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -31,7 +38,9 @@ class DecayingReach(Spread):
 
         p^2 = 1 - (1 - ratio) f,    f = 0 at sigma_max and 1 at sigma_min, even between them on Karras' grid, rho = 7
 
-    With this rule the kernel's `step_size` is the published learning rate as it stands.
+    With this rule the kernel's `step_size` is the published learning rate as it stands. In the authors' code f counts
+    the steps: i of 201 at level i of a grid of 201 levels down to 0.1, so that it would be 1 a level further on, at
+    0.094257.
 
     Args:
         sigma_max: first level, where the step is whole.
@@ -43,7 +52,7 @@ class DecayingReach(Spread):
     """
 
     sigma_max: float = 100.0
-    sigma_min: float = 0.1
+    sigma_min: float = 0.094257
     ratio: float = 0.01
 
     def __post_init__(self) -> None:
@@ -83,7 +92,7 @@ class DAPS(AnnealedSolver):
     Args:
         operator: what is measured, with noise.
         denoiser: the prior, a posterior mean.
-        levels: the noise levels; the authors' scripts take 200 from 100 down to 0.1.
+        levels: the noise levels; the authors' scripts take 200 from 100 down to 0.106.
         flow_steps: k, >= 1; the authors' scripts take 5.
         flow_sigma_min: lowest level above 0 of the flow, > 0.
         kernel: how the chain moves; for linear operators a draw in closed form if not given.
@@ -118,9 +127,8 @@ class DAPS(AnnealedSolver):
     ) -> None:
         super().__init__(operator, denoiser, levels, transition=Renoise(0.0), **common)
         require_whole(self, 1, flow_steps=flow_steps, moves=moves)
-        require_numbers(self, flow_sigma_min=flow_sigma_min, likelihood_weight=likelihood_weight)
-        if not 0 < likelihood_weight < math.inf:
-            raise InvalidValueError(f"DAPS needs a finite likelihood_weight > 0, but got {likelihood_weight}.")
+        require_numbers(self, flow_sigma_min=flow_sigma_min)
+        require_positive(self, likelihood_weight=likelihood_weight)
         if kernel is None and not isinstance(operator, LinearOperator):
             raise InvalidTypeError(
                 f"DAPS needs a `kernel` for {type(operator).__name__}, which is not linear; give EulerMaruyama, MALA "

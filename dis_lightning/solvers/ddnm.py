@@ -9,21 +9,20 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_whole
+from dis_lightning.errors import InvalidValueError, require_share, require_whole
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import LinearOperator, Operator, require_linear
-from dis_lightning.operators.spectrum import Decomposition
+from dis_lightning.operators.base import LinearOperator, Operator, require_linear, tensor
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.annealed import AnnealedSolver
-from dis_lightning.solvers.spectral import SpectralSolver, seen
-from dis_lightning.transitions import AncestralEuler
+from dis_lightning.solvers.spectral import landed, require_decomposition, seen
+from dis_lightning.transitions import AncestralEuler, ProbabilityFlow
 from dis_lightning.types import Guided, Measurement
 
 __all__ = ["DDNM"]
 
 
-class DDNM(SpectralSolver):
+class DDNM(AnnealedSolver):
     """Keep of the estimate what was not measured, and take the rest from the measurement.
 
         x_0    = D(x_t, sigma)
@@ -55,6 +54,8 @@ class DDNM(SpectralSolver):
             is not known.
     """
 
+    operator: LinearOperator
+
     def __init__(
         self,
         operator: Operator,
@@ -65,20 +66,21 @@ class DDNM(SpectralSolver):
         visits: int = 1,
         **common: Any,
     ) -> None:
-        noisy = isinstance(operator, LinearOperator) and operator.noise_std > 0
-        if noisy:
-            super().__init__(operator, denoiser, levels, eta=eta, **common)
-        else:
-            # No direction needs a noise of its own: the loop's will do, and the pseudo-inverse.
-            AnnealedSolver.__init__(self, operator, denoiser, levels, transition=AncestralEuler(eta), **common)
-            require_linear(self, operator)
-            self.eta = eta
+        require_share(self, eta=eta)
         require_whole(self, 1, visits=visits)
-        if noisy and eta == 0:
-            raise InvalidValueError(
-                f"DDNM needs, with noise on the measurement, eta > 0, in which that noise can hide, but got eta={eta}."
-            )
-        self.visits = visits
+        noisy = isinstance(operator, LinearOperator) and operator.noise_std > 0
+        # Without noise no direction needs one of its own: the loop's will do.
+        transition = ProbabilityFlow() if noisy else AncestralEuler(eta)
+        super().__init__(operator, denoiser, levels, transition=transition, **common)
+        linear = require_linear(self, operator)
+        if noisy:
+            require_decomposition(self, linear)
+            if eta == 0:
+                raise InvalidValueError(
+                    "DDNM needs, with noise on the measurement, eta > 0, in which that noise can hide, but got "
+                    f"eta={eta}."
+                )
+        self.eta, self.visits = eta, visits
 
     def visits_at(self, sigma: float) -> int:
         """See `AnnealedSolver.visits_at`."""
@@ -86,24 +88,11 @@ class DDNM(SpectralSolver):
 
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""
-        operator = require_linear(self, self.operator)
-        if operator.noise_std:
-            return super().guide(x_t, sigma, y, noise)
-        x_0 = self.denoiser(x_t, sigma)
-        return Guided(x_0 - operator.pseudo_inverse(operator.residual(x_0, y)), None)
-
-    def step(
-        self,
-        x_t: Tensor,
-        x_0: Tensor,
-        sigma: float,
-        sigma_next: float,
-        y: Measurement,
-        parts: Decomposition,
-        noise: NoiseSource,
-    ) -> tuple[Tensor, Tensor]:
-        """See the class."""
-        operator = require_linear(self, self.operator)
+        operator, x_0 = self.operator, self.denoiser(x_t, sigma)
+        if operator.noise_std == 0:
+            return Guided(x_0 - operator.pseudo_inverse(operator.residual(x_0, y)), None)
+        sigma_next = self.levels.below(sigma)
+        parts = operator.decomposition(x_t, tensor(y))
         down, up = AncestralEuler(self.eta).split(sigma, sigma_next)
         weight = 1 - down / sigma
         known = seen(operator, parts.values)
@@ -113,4 +102,4 @@ class DDNM(SpectralSolver):
         x_0 = x_0 + parts.images(share / safe * off)
         std = (up**2 - (weight * share * operator.noise_std / safe).square()).clamp(min=0).sqrt()
         n = parts.images(std * parts.coefficients(noise.like(x_t)))
-        return x_0, (1 - weight) * x_t + weight * x_0 + n
+        return landed(x_t, x_0, (1 - weight) * x_t + weight * x_0 + n, sigma, sigma_next)

@@ -10,19 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import require_share
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import Operator, require_linear, tensor
+from dis_lightning.operators.base import LinearOperator, Operator, require_linear, tensor
 from dis_lightning.operators.spectrum import Decomposition
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.solvers.spectral import SpectralSolver, seen
-from dis_lightning.types import Measurement
+from dis_lightning.solvers.annealed import AnnealedSolver
+from dis_lightning.solvers.spectral import landed, require_decomposition, seen
+from dis_lightning.transitions import ProbabilityFlow
+from dis_lightning.types import Guided, Measurement
 
 __all__ = ["DDRM"]
 
 
-class DDRM(SpectralSolver):
+class DDRM(AnnealedSolver):
     """Take the measurement of each singular direction for a noisy image at the level of its own noise.
 
     With `A = U S V^T`, in coordinates `V^T x`: `m = U^T y / s`, whose noise is `r = noise_std / s`, and `x_0 = D(x_t)`,
@@ -51,6 +53,8 @@ class DDRM(SpectralSolver):
         ValueError: if `eta` or `eta_b` is out of range, or the operator's decomposition is not known.
     """
 
+    operator: LinearOperator
+
     def __init__(
         self,
         operator: Operator,
@@ -61,32 +65,24 @@ class DDRM(SpectralSolver):
         eta_b: float = 1.0,
         **common: Any,
     ) -> None:
-        super().__init__(operator, denoiser, levels, eta=eta, **common)
-        require_numbers(self, eta_b=eta_b)
-        if not 0 <= eta_b <= 1:
-            raise InvalidValueError(f"DDRM needs eta_b in [0, 1], but got {eta_b}.")
-        self.eta_b = eta_b
+        super().__init__(operator, denoiser, levels, transition=ProbabilityFlow(), **common)
+        require_decomposition(self, require_linear(self, operator))
+        require_share(self, eta=eta, eta_b=eta_b)
+        self.eta, self.eta_b = eta, eta_b
 
     def start(self, y: Measurement, noise: NoiseSource) -> Tensor:
         """Directions that are known better than the first level begin at their measurement."""
         pure = super().start(y, noise)
-        parts = require_linear(self, self.operator).decomposition(pure, tensor(y))
+        parts = self.operator.decomposition(pure, tensor(y))
         m, r, _ = self._measured(torch.zeros_like(pure), y, parts)
         c, top = parts.coefficients(pure), self.levels[0]
         known = m + (1 - (r / top).square()).clamp(min=0).sqrt() * c
         return parts.images(torch.where(r <= top, known, c))
 
-    def step(
-        self,
-        x_t: Tensor,
-        x_0: Tensor,
-        sigma: float,
-        sigma_next: float,
-        y: Measurement,
-        parts: Decomposition,
-        noise: NoiseSource,
-    ) -> tuple[Tensor, Tensor]:
+    def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""
+        x_0, sigma_next = self.denoiser(x_t, sigma), self.levels.below(sigma)
+        parts = self.operator.decomposition(x_t, tensor(y))
         m, r, off = self._measured(x_0, y, parts)
         clean, n = parts.coefficients(x_0), parts.coefficients(noise.like(x_t))
         old = (parts.coefficients(x_t) - clean) / sigma
@@ -94,11 +90,11 @@ class DDRM(SpectralSolver):
         below = clean + kept * torch.where(r.isinf(), old, off) + self.eta * sigma_next * n
         std = (sigma_next**2 - (self.eta_b * r).square()).clamp(min=0).sqrt()
         above = (1 - self.eta_b) * clean + self.eta_b * m + std * n
-        return x_0, parts.images(torch.where(r <= sigma_next, above, below))
+        return landed(x_t, x_0, parts.images(torch.where(r <= sigma_next, above, below)), sigma, sigma_next)
 
     def _measured(self, x_0: Tensor, y: Measurement, parts: Decomposition) -> tuple[Tensor, Tensor, Tensor]:
         """m, r, and (m - x_0) / r; where nothing is measured, m = x_0 and r is infinite."""
-        operator = require_linear(self, self.operator)
+        operator = self.operator
         known = seen(operator, parts.values)
         safe = parts.values.where(known, 1.0)
         residual = parts.measured(-operator.residual(x_0, y))

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers, require_type, require_whole
+from dis_lightning.errors import require_numbers, require_positive, require_type, require_whole
 from dis_lightning.gradients import gradient
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -67,11 +67,10 @@ class DiffPIR(AnnealedSolver):
         descent_steps: int = 10,
         **common: Any,
     ) -> None:
-        require_numbers(self, weight=weight, renewal=renewal)
+        require_positive(self, weight=weight)
+        require_numbers(self, renewal=renewal)
         require_whole(self, 1, descent_steps=descent_steps)
         super().__init__(operator, denoiser, levels, transition=PartialRenoise(renewal), **common)
-        if not 0 < weight < math.inf:
-            raise InvalidValueError(f"DiffPIR needs a finite weight > 0, but got {weight}.")
         if not isinstance(operator, LinearOperator):
             require_density(self, operator)
         self.weight = weight

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import require_type
+from dis_lightning.errors import require_not_negative, require_type
 from dis_lightning.guidance import Convention, SigmaScale, guide_noisy_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -63,7 +63,8 @@ class DPS(AnnealedSolver):
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, levels, **common)
-        self.scale = self._finite("scale", scale)
+        require_not_negative(self, scale=scale)
+        self.scale = scale
         require_type(self, Convention | None, convention=convention)
         self.convention = convention or SigmaScale()
         self.reduction = self.convention.settle(self, operator)

@@ -17,7 +17,7 @@ from dis_lightning.levels import Levels
 from dis_lightning.meters import AcceptanceMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator, require_density
-from dis_lightning.priors.base import Denoiser, require_kind, require_levels
+from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.base import Solver
 from dis_lightning.transitions import Renoise
 from dis_lightning.types import Draws, Measurement, State
@@ -36,7 +36,8 @@ class NoiseSpaceLangevin(Solver):
     z, some moves are dropped, and every `thinning`-th image is a sample. Samples come chain by chain.
 
     With `L` levels but the last, an image costs `L * chains * (1 + warm_start + burn_in)` evaluations of the network
-    and as many gradients, and each sample `L * thinning` more (times the leapfrog steps of `HMC`).
+    and as many gradients, and each sample `L * thinning` more; with `HMC` every move after the warm start costs its
+    leapfrog steps times as much.
 
     Where the authors' code differs: its samples begin with the image of the warm start, and its last two are equal; it
     divides the prior's pull by 80^2 (`EulerMaruyama(prior_pull=)`); and all its images share one n.
@@ -60,6 +61,8 @@ class NoiseSpaceLangevin(Solver):
             divide `num_samples`, or the measurement has no noise: its density does not exist then.
     """
 
+    prior_kind = "consistency map"
+
     def __init__(
         self,
         operator: Operator,
@@ -75,9 +78,7 @@ class NoiseSpaceLangevin(Solver):
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, **common)
-        require_kind(self, "denoiser", denoiser, "consistency map")
-        self._require("levels", levels, Levels)
-        require_levels(self, denoiser, levels[:-1])
+        self._keep_levels(levels)
         self._require("kernel", kernel, Kernel)
         require_numbers(self, learning_rate=learning_rate)
         require_whole(self, 0, warm_start=warm_start, burn_in=burn_in)
@@ -87,7 +88,6 @@ class NoiseSpaceLangevin(Solver):
                 f"NoiseSpaceLangevin needs chains that divide num_samples={self.num_samples}, but got chains={chains}."
             )
         require_density(self, operator)
-        self.levels = levels
         self.renoise = Renoise(denoiser.sigma_min)
         self.kernel = kernel
         self.optimiser = Adam(learning_rate)

@@ -13,7 +13,7 @@ from dis_lightning.errors import require_whole
 from dis_lightning.gradients import pullback
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import Operator, require_linear
+from dis_lightning.operators.base import LinearOperator, Operator, require_linear
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.annealed import AnnealedSolver
 from dis_lightning.types import Guided, Measurement
@@ -48,6 +48,8 @@ class MMPS(AnnealedSolver):
         ValueError: if `iterations` is below 1.
     """
 
+    operator: LinearOperator
+
     def __init__(
         self, operator: Operator, denoiser: Denoiser, levels: Levels, *, iterations: int = 1, **common: Any
     ) -> None:
@@ -58,7 +60,7 @@ class MMPS(AnnealedSolver):
 
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""
-        operator = require_linear(self, self.operator)
+        operator = self.operator
         x_0, pull = pullback(lambda x: self.denoiser(x, sigma), x_t)
 
         def apply(v: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dis_lightning.errors import require_not_negative
 from dis_lightning.guidance import guide_clean_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
@@ -53,7 +54,8 @@ class MPGD(AnnealedSolver):
 
     def __init__(self, operator: Operator, denoiser: Denoiser, levels: Levels, *, scale: float, **common: Any) -> None:
         super().__init__(operator, denoiser, levels, **common)
-        self.scale = self._finite("scale", scale)
+        require_not_negative(self, scale=scale)
+        self.scale = scale
 
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""

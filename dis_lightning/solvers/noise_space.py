@@ -22,7 +22,7 @@ from torch import Tensor
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.priors.base import Denoiser, require_kind, require_levels
+from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.base import Solver
 from dis_lightning.transitions import Renoise
 from dis_lightning.types import Measurement, State
@@ -49,6 +49,8 @@ class NoiseSpaceSolver(Solver):
         ValueError: if the denoiser is known to be no consistency map or not to know the levels.
     """
 
+    prior_kind = "consistency map"
+
     def __init__(
         self,
         operator: Operator,
@@ -59,10 +61,7 @@ class NoiseSpaceSolver(Solver):
         seed: int = 0,
     ) -> None:
         super().__init__(operator, denoiser, num_samples=num_samples, seed=seed)
-        require_kind(self, "denoiser", denoiser, "consistency map")
-        self._require("levels", levels, Levels)
-        require_levels(self, denoiser, levels[:-1])
-        self.levels = levels
+        self._keep_levels(levels)
         self.renoise = Renoise(denoiser.sigma_min)
 
     @property

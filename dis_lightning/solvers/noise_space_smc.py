@@ -6,6 +6,7 @@ Sequential Monte Carlo", 2011. The space is that of Purohit et al. 2024.
 """
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import torch
@@ -15,11 +16,11 @@ from dis_lightning.errors import InvalidValueError, require_numbers, require_who
 from dis_lightning.kernels import Point, differentiate, metropolis
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import Operator, require_density
-from dis_lightning.particles import effective, first_samples, pick, require_particles, resample, rows_of, uniforms
+from dis_lightning.operators.base import Operator
+from dis_lightning.particles import effective, pick, resample, rows_of, uniforms
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.solvers.noise_space import Generator, NoiseSpaceSolver
-from dis_lightning.types import Draws, Measurement, State
+from dis_lightning.solvers.particle import ParticleSolver
+from dis_lightning.types import Measurement, State
 
 __all__ = ["NoiseSpaceSMC"]
 
@@ -29,7 +30,7 @@ SHORTEST, LONGEST = 1e-4, 2.0
 """Bounds of the step size."""
 
 
-class NoiseSpaceSMC(NoiseSpaceSolver):
+class NoiseSpaceSMC(ParticleSolver):
     """Particles start as draws of the prior, and the likelihood is turned on little by little.
 
         pi_k(z) ~ p(y | Phi(z))^beta_k exp(-|z|^2 / 2),    0 = beta_0 < beta_1 < ... < beta_T = 1
@@ -63,6 +64,8 @@ class NoiseSpaceSMC(NoiseSpaceSolver):
             number is out of range.
     """
 
+    prior_kind = "consistency map"
+
     def __init__(
         self,
         operator: Operator,
@@ -75,12 +78,9 @@ class NoiseSpaceSMC(NoiseSpaceSolver):
         leapfrog_steps: int = 5,
         step_size: float = 0.2,
         acceptance: float = 0.7,
-        threshold: float = 0.5,
         **common: Any,
     ) -> None:
-        super().__init__(operator, denoiser, levels, **common)
-        require_density(self, operator)
-        require_particles(self, particles, self.num_samples, threshold)
+        super().__init__(operator, denoiser, levels, particles=particles, **common)
         require_whole(self, 1, stages=stages, moves=moves, leapfrog_steps=leapfrog_steps)
         require_numbers(self, step_size=step_size, acceptance=acceptance)
         if not SHORTEST <= step_size <= LONGEST or not 0 < acceptance < 1:
@@ -92,30 +92,23 @@ class NoiseSpaceSMC(NoiseSpaceSolver):
             raise InvalidValueError(
                 f"NoiseSpaceSMC knows the noise of one step, from two levels, but got {len(levels)}: {list(levels)}."
             )
-        self.rows_per_image = self.particles = particles
-        self.stages, self.moves_per_stage, self.leapfrog_steps = stages, moves, leapfrog_steps
-        self.step_size, self.acceptance, self.threshold = step_size, acceptance, threshold
-        self._seen: list[Tensor] = []
+        self.stages, self.moves, self.leapfrog_steps = stages, moves, leapfrog_steps
+        self.step_size, self.acceptance = step_size, acceptance
 
-    @property
-    def length(self) -> int:
-        """Number of moves in all."""
-        return self.stages * self.moves_per_stage
-
-    def moves(
-        self, level: int, generator: Generator, z: Tensor, y: Measurement, noise: NoiseSource
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """See the class and `NoiseSpaceSolver.moves`."""
+    @torch.no_grad()
+    def iterate(self, y: Measurement, noise: NoiseSource) -> Iterator[State]:
+        """Turn the likelihood on, stage by stage; see the class."""
+        sigma, _ = self.levels
 
         def energy(z: Tensor) -> tuple[Tensor, Tensor]:
-            image = generator(z)
+            image = self.denoiser(sigma * z, sigma)
             return self.operator.energy(image, y), image
 
         self._seen = []
-        target = differentiate(energy)
-        point = target(z)
-        images = len(z) // self.particles
-        beta = torch.zeros(images, dtype=torch.float64, device=z.device)
+        target, done = differentiate(energy), count(1)
+        point = target(noise.normal((len(noise), *self.denoiser.shape)))
+        images = len(noise) // self.particles
+        beta = torch.zeros(images, dtype=torch.float64, device=point.z.device)
         step = torch.full_like(beta, self.step_size)
         for stage in range(1, self.stages + 1):
             energies = self._known(point)
@@ -124,23 +117,15 @@ class NoiseSpaceSMC(NoiseSpaceSolver):
             self._seen.append(effective(weights))
             chosen = rows_of(resample(weights, uniforms(noise, self.particles)))
             point, beta = Point(*(part.index_select(0, chosen) for part in point)), after
-            for move in range(self.moves_per_stage):
+            for move in range(self.moves):
                 point, step = self._moved(point, beta, step, target, noise)
-                if stage == self.stages and move == self.moves_per_stage - 1:
+                if stage == self.stages and move == self.moves - 1:
                     chosen = rows_of(pick(torch.zeros_like(energies), noise))
                     point = Point(*(part.index_select(0, chosen) for part in point))
                     # Where nothing has an energy, nothing is a sample.
                     lost = self._known(point).isinf().all(dim=1).repeat_interleave(self.particles)
                     point = point._replace(image=torch.where(_each(lost, point.image), torch.nan, point.image))
-                yield point.image, point.image
-
-    def gather(self, states: Iterator[State]) -> Tensor:
-        """The first of the particles that are left in the end; see `Solver.gather`."""
-        return first_samples(super().gather(states), self.particles, self.num_samples)
-
-    def _draw(self, y: Measurement, noise: NoiseSource) -> Draws:
-        draws = super()._draw(y, noise)
-        return draws._replace(effective_particles=torch.stack(self._seen).amin(dim=0).cpu())
+                yield State(point.image, point.image, sigma, next(done), self.stages * self.moves)
 
     def _moved(self, point: Point, beta: Tensor, step: Tensor, target: Any, noise: NoiseSource) -> tuple[Point, Tensor]:
         """One HMC move under the tempered target, and the step size after it."""

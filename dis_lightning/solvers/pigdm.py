@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import require_type
+from dis_lightning.errors import require_not_negative, require_type
 from dis_lightning.gradients import pullback
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import Operator, require_linear
+from dis_lightning.operators.base import LinearOperator, Operator, require_linear
 from dis_lightning.posteriors import PosteriorSpread, Spread
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.annealed import AnnealedSolver
@@ -47,6 +47,8 @@ class PiGDM(AnnealedSolver):
         ValueError: if `scale` is out of range.
     """
 
+    operator: LinearOperator
+
     def __init__(
         self,
         operator: Operator,
@@ -61,11 +63,12 @@ class PiGDM(AnnealedSolver):
         require_linear(self, operator)
         require_type(self, Spread | None, spread=spread)
         self.spread = spread or PosteriorSpread()
-        self.scale = self._finite("scale", scale)
+        require_not_negative(self, scale=scale)
+        self.scale = scale
 
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""
-        operator, variance = require_linear(self, self.operator), self.spread(sigma) ** 2
+        operator, variance = self.operator, self.spread(sigma) ** 2
         x_0, pull = pullback(lambda x: self.denoiser(x, sigma), x_t)
         # By the damped pseudo-inverse, which has r^2 taken out of it.
         correction = -operator.pseudo_inverse(operator.residual(x_0, y), damping=operator.noise_std**2 / variance)

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
+from dis_lightning.errors import InvalidValueError, require_not_negative, require_numbers, require_whole
 from dis_lightning.kernels import Adam, differentiate, walk
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, Operator, tensor
 from dis_lightning.operators.inpainting import Inpainting
-from dis_lightning.priors.base import Denoiser, require_kind, require_levels
+from dis_lightning.priors.base import Denoiser
 from dis_lightning.proximity import first_guess, misfit, near
 from dis_lightning.solvers.base import Solver
 from dis_lightning.solvers.cm4ir import model_deltas
@@ -60,6 +60,8 @@ class PnPCM(Solver):
         ValueError: if an argument is out of range, or the denoiser is known to be no consistency map.
     """
 
+    prior_kind = "consistency map"
+
     def __init__(
         self,
         operator: Operator,
@@ -74,20 +76,15 @@ class PnPCM(Solver):
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, **common)
-        require_kind(self, "denoiser", denoiser, "consistency map")
-        self._require("levels", levels, Levels)
-        require_levels(self, denoiser, levels[:-1])  # what the deltas add to them is the paper's
-        require_numbers(self, momentum=momentum, learning_rate=learning_rate)
+        self._keep_levels(levels)  # what the deltas add to them is the paper's
+        require_not_negative(self, momentum=momentum)
+        require_numbers(self, learning_rate=learning_rate)
         require_whole(self, 1, descent_steps=descent_steps)
         for penalty in penalties:
             require_numbers(self, penalties=penalty)
-        if not all(map(math.isfinite, penalties)) or not 0 <= momentum < math.inf:
-            raise InvalidValueError(
-                f"PnPCM needs finite penalties and a finite momentum >= 0, but got penalties={penalties} and "
-                f"momentum={momentum}."
-            )
+        if not all(map(math.isfinite, penalties)):
+            raise InvalidValueError(f"PnPCM needs finite penalties, but got penalties={penalties}.")
         steps = len(levels) - 1
-        self.levels = levels
         self.penalties = torch.nn.functional.softplus(torch.linspace(*penalties, steps, dtype=torch.float64)).tolist()
         self.momentum = momentum
         self.deltas = model_deltas(self, (0.1,) * steps if deltas is None else deltas, steps)

@@ -4,20 +4,19 @@ Mardani, Song, Kautz, Vahdat, "A Variational Perspective on Solving Inverse Prob
 https://arxiv.org/abs/2305.04391, algorithm 1, in the variance-exploding form.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dis_lightning.errors import InvalidValueError, require_numbers
+from dis_lightning.errors import require_positive
 from dis_lightning.gradients import gradient
 from dis_lightning.kernels import Adam
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import GaussianOperator, Operator, tensor
-from dis_lightning.priors.base import Denoiser, require_kind, require_levels
+from dis_lightning.operators.base import GaussianOperator, Operator
+from dis_lightning.priors.base import Denoiser
 from dis_lightning.proximity import first_guess, misfit
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Measurement, State
@@ -55,6 +54,8 @@ class REDDiff(Solver):
         ValueError: if an argument is out of range, or the prior is known to be a consistency map.
     """
 
+    prior_kind = "posterior mean"
+
     def __init__(
         self,
         operator: Operator,
@@ -66,13 +67,8 @@ class REDDiff(Solver):
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, **common)
-        require_kind(self, "denoiser", denoiser, "posterior mean")
-        self._require("levels", levels, Levels)
-        require_levels(self, denoiser, levels[:-1])
-        require_numbers(self, weight=weight, learning_rate=learning_rate)
-        if not 0 < weight < math.inf:
-            raise InvalidValueError(f"REDDiff needs a finite weight > 0, but got {weight}.")
-        self.levels = levels
+        self._keep_levels(levels)
+        require_positive(self, weight=weight, learning_rate=learning_rate)
         self.weight = weight
         self.optimiser = Adam(learning_rate, betas=(0.9, 0.99))
 
@@ -90,5 +86,5 @@ class REDDiff(Solver):
 
     def _misfit(self, x: Tensor, y: Measurement) -> Tensor:
         if isinstance(self.operator, GaussianOperator):
-            return misfit(self.operator, x, y) / tensor(y)[0].numel()
+            return misfit(self.operator, x, y) / self.operator.residual(x, y)[0].numel()
         return self.operator.distance(x, y)

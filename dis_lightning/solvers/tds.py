@@ -15,18 +15,18 @@ from dis_lightning.errors import InvalidValueError, require_type
 from dis_lightning.gradients import gradient
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import GaussianOperator, LinearOperator, Operator, require_density
-from dis_lightning.particles import effective, first_samples, pick, require_particles, resample, rows_of, uniforms
+from dis_lightning.operators.base import GaussianOperator, LinearOperator, Operator
+from dis_lightning.particles import effective, pick, resample, rows_of, uniforms
 from dis_lightning.posteriors import PosteriorSpread, Spread
-from dis_lightning.priors.base import Denoiser, require_kind, require_levels
-from dis_lightning.solvers.base import Solver
+from dis_lightning.priors.base import Denoiser
+from dis_lightning.solvers.particle import ParticleSolver
 from dis_lightning.transitions import AncestralEuler
-from dis_lightning.types import Draws, Measurement, State
+from dis_lightning.types import Measurement, State
 
 __all__ = ["TDS"]
 
 
-class TDS(Solver):
+class TDS(ParticleSolver):
     """Many guided walks side by side, weighted for what guidance did to them: exact as their number grows.
 
     Particles of an image go down the levels by guided steps, with a twist `log p'(y | x_t)` in place of the likelihood
@@ -61,6 +61,8 @@ class TDS(Solver):
             range.
     """
 
+    prior_kind = "posterior mean"
+
     def __init__(
         self,
         operator: Operator,
@@ -69,24 +71,14 @@ class TDS(Solver):
         *,
         particles: int = 16,
         spread: Spread | None = None,
-        threshold: float = 0.5,
         **common: Any,
     ) -> None:
-        super().__init__(operator, denoiser, **common)
-        require_kind(self, "denoiser", denoiser, "posterior mean")
-        self._require("levels", levels, Levels)
-        require_levels(self, denoiser, levels)
+        super().__init__(operator, denoiser, levels, particles=particles, **common)
         if levels[-1] != 0:
             raise InvalidValueError(f"TDS weighs clean images: its levels must end in 0, but end in {levels[-1]}.")
-        require_density(self, operator)
-        require_particles(self, particles, self.num_samples, threshold)
-        self.levels = levels
         self.transition = AncestralEuler()
         require_type(self, Spread | None, spread=spread)
         self.spread = spread or PosteriorSpread()
-        self.threshold = threshold
-        self.rows_per_image = self.particles = particles
-        self._seen: list[Tensor] = []
 
     @torch.no_grad()
     def iterate(self, y: Measurement, noise: NoiseSource) -> Iterator[State]:
@@ -113,14 +105,6 @@ class TDS(Solver):
         chosen = rows_of(pick(weights, noise))
         samples = now.x_0.index_select(0, chosen)
         yield State(samples, samples, sigma, steps, steps)
-
-    def _draw(self, y: Measurement, noise: NoiseSource) -> Draws:
-        draws = super()._draw(y, noise)
-        return draws._replace(effective_particles=torch.stack(self._seen).amin(dim=0).cpu())
-
-    def gather(self, states: Iterator[State]) -> Tensor:
-        """The first of the particles that are left in the end; see `Solver.gather`."""
-        return first_samples(super().gather(states), self.particles, self.num_samples)
 
     def _renewed(self, now: "_Twisted", weights: Tensor, noise: NoiseSource) -> tuple["_Twisted", Tensor]:
         """Resample the particles of the images that need it."""

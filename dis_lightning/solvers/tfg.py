@@ -8,20 +8,20 @@ from typing import Any
 
 from torch import Tensor
 
-from dis_lightning.errors import require_type, require_whole
-from dis_lightning.guidance import Convention, Reduction, SigmaScale, guide_clean_image, guide_noisy_image
+from dis_lightning.errors import require_not_negative, require_whole
+from dis_lightning.guidance import guide_clean_image
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.posteriors import GaussianPosterior, Spread, around
+from dis_lightning.posteriors import Spread, around
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.solvers.annealed import AnnealedSolver
+from dis_lightning.solvers.lgd import LGD
 from dis_lightning.types import Guided, Measurement
 
 __all__ = ["TFG"]
 
 
-class TFG(AnnealedSolver):
+class TFG(LGD):
     """Guidance at the noisy and at the clean image, both smoothed by draws, each step taken several times.
 
         L(x)   = reduction of the comparisons of y with x + spread n_m,    m = 1 .. M
@@ -62,8 +62,6 @@ class TFG(AnnealedSolver):
         ValueError: if an argument is out of range, or densities are followed of a measurement without noise.
     """
 
-    prior_kind = None
-
     def __init__(
         self,
         operator: Operator,
@@ -74,23 +72,14 @@ class TFG(AnnealedSolver):
         mean_scale: float,
         iterations: int = 1,
         spread: float | Spread = 0.0,
-        monte_carlo_samples: int = 1,
         visits: int = 1,
-        reduction: Reduction | None = None,
-        convention: Convention | None = None,
         **common: Any,
     ) -> None:
-        super().__init__(operator, denoiser, levels, **common)
-        require_whole(self, 1, iterations=iterations, visits=visits, monte_carlo_samples=monte_carlo_samples)
-        self.variance_scale = self._finite("variance_scale", variance_scale)
-        self.mean_scale = self._finite("mean_scale", mean_scale)
+        require_not_negative(self, variance_scale=variance_scale, mean_scale=mean_scale)
+        require_whole(self, 1, iterations=iterations, visits=visits)
+        super().__init__(operator, denoiser, levels, scale=variance_scale, spread=spread, **common)
+        self.mean_scale = mean_scale
         self.iterations, self.visits = iterations, visits
-        self.spread = spread
-        self.monte_carlo_samples = monte_carlo_samples
-        require_type(self, Convention | None, convention=convention)
-        self.convention = convention or SigmaScale()
-        self.reduction = self.convention.settle(self, operator, reduction)
-        self._posterior()  # refuses its arguments now rather than at the first step
 
     def guide(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
         """See the class."""
@@ -98,7 +87,7 @@ class TFG(AnnealedSolver):
         def draws(x_0: Tensor) -> Tensor:
             return around(x_0, sigma, self.spread, self.monte_carlo_samples, noise)
 
-        x_0, shift = self._through_network(x_t, sigma, y, noise)
+        x_0, shift = super().guide(x_t, sigma, y, noise) if self.scale else Guided(self.denoiser(x_t, sigma), None)
         for _ in range(self.iterations if self.mean_scale > 0 else 0):
             x_0 = x_0 - self.mean_scale * guide_clean_image(x_0, y, self.operator, self.reduction, draws)
         return Guided(x_0, shift)
@@ -106,12 +95,3 @@ class TFG(AnnealedSolver):
     def visits_at(self, sigma: float) -> int:
         """As often at every level."""
         return self.visits
-
-    def _through_network(self, x_t: Tensor, sigma: float, y: Measurement, noise: NoiseSource) -> Guided:
-        if self.variance_scale == 0:
-            return Guided(self.denoiser(x_t, sigma), None)
-        x_0, slope = guide_noisy_image(x_t, sigma, y, self._posterior(), self.operator, noise, self.reduction)
-        return self.convention.guided(x_0, slope, self.variance_scale, sigma, self.levels.below(sigma), self.operator)
-
-    def _posterior(self) -> GaussianPosterior:
-        return GaussianPosterior(self.denoiser, self.spread, self.monte_carlo_samples)

@@ -14,7 +14,7 @@ from dis_lightning.report import report
 from dis_lightning.sweeps.definition import Sweep
 from dis_lightning.sweeps.trials import Ending, Trial
 
-__all__ = ["write_results"]
+__all__ = ["short_keys", "shown", "write_results"]
 
 
 def write_results(sweep: Sweep, trials: Sequence[Trial]) -> list[tuple[Trial, Ending]]:
@@ -35,8 +35,7 @@ def write_results(sweep: Sweep, trials: Sequence[Trial]) -> list[tuple[Trial, En
     writer = csv.writer(text)
     writer.writerow(["trial", *sweep.parameters, sweep.metric, "standard_error", "state"])
     for trial, ending in found:
-        numbers = (ending.entry["mean"], ending.entry["standard_error"]) if ending.entry else ("", "")
-        writer.writerow([trial.folder.name, *trial.values.values(), *numbers, ending.words])
+        writer.writerow([trial.folder.name, *trial.values.values(), *ending.cells, ending.words])
     write_atomically(folder / "trials.csv", text.getvalue().encode())
     for key, parameter in sweep.parameters.items():
         _plot(sweep, key, found, folder, "log" in str(parameter.get("distribution")))

@@ -47,6 +47,11 @@ class Ending(NamedTuple):
         """The metric."""
         return None if self.entry is None else float(self.entry["mean"])
 
+    @property
+    def cells(self) -> tuple[Any, Any]:
+        """The metric and its standard error, for a table; empty where there is none."""
+        return ("", "") if self.entry is None else (self.entry["mean"], self.entry["standard_error"])
+
 
 @dataclass(frozen=True)
 class Trial:

@@ -5,6 +5,7 @@ from dis_lightning.weights.checkpoint_files import read_checkpoint
 from dis_lightning.weights.clip import CLIP
 from dis_lightning.weights.filling import fill, misfits
 from dis_lightning.weights.hub import fetch_from_hub, reached_hub
+from dis_lightning.weights.json_files import read_json
 from dis_lightning.weights.lazy import LazyNetwork, load_networks
 from dis_lightning.weights.object_files import SavedObject, read_objects
 from dis_lightning.weights.precision import Precision, as_dtype
@@ -40,6 +41,7 @@ __all__ = [
     "reached_hub",
     "read_cards",
     "read_checkpoint",
+    "read_json",
     "read_metadata",
     "read_objects",
     "read_tensors",

@@ -4,7 +4,6 @@ The tag of published weights says how: mean and standard deviation of the colour
 picture that is not square is cut, squashed or filled up. A file of weights does not say it; see `CLIP`.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from dis_lightning.errors import InvalidValueError, UnreachableError
 from dis_lightning.files import expanded
 from dis_lightning.weights.filling import misfits
 from dis_lightning.weights.hub import fetch_from_hub, reached_hub
+from dis_lightning.weights.json_files import read_json
 from dis_lightning.weights.lazy import LazyNetwork
 from dis_lightning.weights.precision import Precision, as_dtype
 from dis_lightning.weights.sources import did_you_mean, is_path, missing, unreachable
@@ -170,12 +170,9 @@ class CLIP(LazyNetwork[nn.Module]):
             raise missing(folder / CONFIG, ())
         file = folder / CONFIG if self.name.startswith(FOLDER) else fetch_from_hub(self.name.removeprefix(HUB), CONFIG)
         try:
-            config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return read_json(file)
         except FileNotFoundError as error:
             raise missing(file, ()) from error
-        except ValueError as error:
-            raise InvalidValueError(f"{file} is no JSON ({error}): it is damaged; get it again.") from error
-        return config
 
     def _build(self) -> nn.Module:
         preparation = self.check()

@@ -3,12 +3,12 @@
 What looks like a path is one. If nothing is there it is a missing file, and is never looked up as a name.
 """
 
-import difflib
 from collections.abc import Collection
 from pathlib import Path
 
 from dis_lightning.errors import MissingFileError, UnreachableError
 from dis_lightning.files import expanded
+from dis_lightning.spelling import nearest
 
 __all__ = ["did_you_mean", "existing_file", "is_hub_id", "is_path", "missing", "unreachable"]
 
@@ -85,5 +85,4 @@ def did_you_mean(name: str, names: Collection[str], kind: str) -> str:
         names: what would have been known.
         kind: what these are.
     """
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"the {kind}s are {', '.join(names)}."
+    return nearest(name, names, at_most=3).strip() or f"the {kind}s are {', '.join(names)}."

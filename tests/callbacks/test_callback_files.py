@@ -33,7 +33,7 @@ JUDGED = {
 }
 """What a judge of rooms adds, and where: by the file of the operator that measures classes."""
 
-LARGER = ["--data.size=32", "--denoiser=dis_lightning.commands.evaluate.UnreadPrior", "--denoiser.shape=[3, 32, 32]"]
+LARGER = ["--data.size=32", "--denoiser=dis_lightning.commands.scoring.UnreadPrior", "--denoiser.shape=[3, 32, 32]"]
 """Images that LPIPS can look at, of which none is sampled."""
 
 OTHERS = {"fid_patches", "running_means", "trajectory", "y_labels"}

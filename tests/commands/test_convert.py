@@ -150,7 +150,7 @@ def test_a_schedule_that_the_file_does_not_say_is_kept(tmp_path: Path, capsys: p
         assert prior.schedule.range == VP(network, "cosine").schedule.range != VP(network, "linear").schedule.range
         assert prior.prediction == "sample"
     told = refused(capsys, "convert", first, tmp_path / "third.safetensors", "--schedule=linear")
-    assert "was trained with the schedule cosine" in told
+    assert "has the schedule cosine" in told
     told = refused(capsys, "convert", PICKLE, tmp_path / "third.safetensors", "--schedule=linear")
     assert "gives a posterior mean: a schedule" in told
     assert "linear" in refused(capsys, "convert", first, tmp_path / "third.safetensors", "--schedule=square")

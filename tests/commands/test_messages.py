@@ -184,7 +184,7 @@ def test_a_precision_is_taken_with_and_without_torch_before_it(name: str, capsys
 
 def test_a_precision_that_is_none_is_told_the_usual_ones(capsys: pytest.CaptureFixture[str]) -> None:
     told = message(capsys, "--denoiser=dis_lightning.rooms.rooms_edm", "--denoiser.dtype=flot16")
-    assert "dtype 'flot16' is not known; take torch.float32, torch.bfloat16 or torch.float16" in told
+    assert "A dtype is one of float32, bfloat16, float16, float64, but got 'flot16'" in told
 
 
 def test_nothing_at_all_is_told_every_part_that_is_missing(capsys: pytest.CaptureFixture[str]) -> None:

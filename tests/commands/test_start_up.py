@@ -65,7 +65,7 @@ def test_a_prediction_does_not_wait_for_what_only_others_use(tmp_path: Path) -> 
     assert not found & RARE
 
 
-@pytest.mark.parametrize("package", ["dis_lightning.commands", "dis_lightning.commands.evaluate", "dis_lightning.runs"])
+@pytest.mark.parametrize("package", ["dis_lightning.commands", "dis_lightning.runs"])
 def test_what_is_imported_late_is_there(package: str) -> None:
     module = importlib.import_module(package)
     assert all(callable(getattr(module, name)) for name in module.__all__)

@@ -14,7 +14,7 @@ from trials import DEVICE, INDICES, OPERATOR, PRIOR, TinyNetwork, build, for_eve
 from dis_lightning import operators, solvers
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators import AveragePool, LinearOperator
+from dis_lightning.operators import AveragePool, LinearOperator, NonlinearBlur
 from dis_lightning.priors import EDM, ConsistencyModel
 from dis_lightning.solvers import NoiseSpaceLangevin, Solver
 from dis_lightning.types import State
@@ -61,6 +61,13 @@ def test_it_works_with_every_operator_that_it_takes(name: str, operator: str) ->
         return
     samples = build(name, operator=built, num_samples=1).solve(*measured(INDICES, built))
     assert samples.isfinite().all()
+
+
+@for_every_solver
+def test_it_works_with_a_measurement_that_carries_more_than_an_image(name: str) -> None:
+    operator = NonlinearBlur(**OPERATORS["NonlinearBlur"]() | {"kernel_seed": None})  # each image's kernel beside it
+    if not (SOLVERS[name].linear or SOLVERS[name].spectral):
+        assert build(name, operator=operator, num_samples=1).solve(*measured(INDICES, operator)).isfinite().all()
 
 
 @for_every_solver

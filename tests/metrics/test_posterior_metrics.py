@@ -11,7 +11,7 @@ from batches import CPU, batch, noise_images, solver
 from torch import Tensor
 from torchvision.models import alexnet
 
-from dis_lightning.commands.evaluate import UnreadPrior
+from dis_lightning.commands.scoring import UnreadPrior
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.levels import KarrasLevels

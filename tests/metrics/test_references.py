@@ -98,18 +98,9 @@ def test_statistics_that_cannot_be_used_are_refused_by_the_check(tmp_path: Path)
 def test_statistics_need_features_of_as_many_numbers(tmp_path: Path) -> None:
     np.savez(tmp_path / "statistics.npz", mu=np.zeros(2), sigma=np.eye(2))
     reference = Statistics(tmp_path / "statistics.npz")
-    checked(reference).require(2, patch=None)
+    checked(reference).require(2)
     with pytest.raises(ValueError, match=r"statistics.npz holds .* of 2 numbers, but those of the run have 3; give"):
-        reference.require(3, patch=None)
-
-
-def test_squares_that_would_cut_a_rim_off_are_refused(tmp_path: Path) -> None:
-    save(tmp_path, [6, 6])
-    reference = checked(ImageFolder(tmp_path), 6)
-    for side in (2, None):
-        reference.require(1, patch=side)
-    with pytest.raises(ValueError, match=r"Images of 6 x 6 pixels in .* cannot be cut into squares of 4; change patch"):
-        reference.require(1, patch=4)
+        reference.require(3)
 
 
 def test_a_folder_is_read_as_the_data_are(tmp_path: Path) -> None:
@@ -183,7 +174,7 @@ def test_images_of_guided_diffusion_and_features_of_clean_fid_are_read(tmp_path:
     assert known.features.numpy() == pytest.approx(means, rel=1e-6)
     assert known.groups.tolist() == list(range(7))
     with pytest.raises(ValueError, match="of 3 numbers, but those of the run have 4"):
-        features.require(4, patch=None)
+        features.require(4)
 
     # A batch with the statistics of a larger set: the distance of Fréchet is to these.
     np.savez(tmp_path / "both.npz", arr_0=images, mu=np.ones(3), sigma=np.eye(3))

@@ -198,12 +198,12 @@ def test_a_layer_of_another_width_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: NonlinearBlur("kernel_wizard_gpro"), "'kernel_wizard_gpro' .* did you mean kernel_wizard_gopro"),
+        (lambda: NonlinearBlur("kernel_wizard_gpro"), "'kernel_wizard_gpro' .* Did you mean `kernel_wizard_gopro"),
         (
             lambda: RoomLayout("missing/file.ckpt"),
             "missing/file.ckpt is no file and no folder: put it there, .*; the cards are kernel_wiz",
         ),
-        (lambda: MobileNetC1(decoder="ade20k_resnet50_c1_decoder"), "is no file and no card: did you mean ade20k"),
+        (lambda: MobileNetC1(decoder="ade20k_resnet50_c1_decoder"), "is no file and no card: Did you mean `ade20k"),
     ],
 )
 def test_an_unknown_name_is_refused_at_once(build: Callable[[], object], message: str) -> None:

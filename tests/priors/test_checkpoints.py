@@ -195,7 +195,7 @@ def test_a_local_file_named_after_its_card_knows_how_it_is_built(tmp_path: Path)
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("edm_bedrom256_ema", "did you mean edm_bedroom256_ema"),
+        ("edm_bedrom256_ema", "Did you mean `edm_bedroom256_ema"),
         ("weights/missing.pt", "is no file and no folder"),
         ("", "is no U-Net in the format of diffusers"),
     ],

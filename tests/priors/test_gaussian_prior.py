@@ -208,5 +208,5 @@ def test_a_mask_that_the_measurement_carries_is_a_selection_of_rows() -> None:
 
 @pytest.mark.parametrize("sigma_min", [0.0, -1.0, math.nan])
 def test_a_consistency_map_ends_above_zero(sigma_min: float) -> None:
-    with pytest.raises(ValueError, match="needs sigma_min > 0"):
+    with pytest.raises(ValueError, match="needs a finite sigma_min > 0"):
         GaussianConsistencyMap(PRIOR, sigma_min)

@@ -91,6 +91,18 @@ def test_the_network_sees_unit_variance_and_250_log_sigma(kind: type[Preconditio
 
 
 @BOTH
+def test_clipping_straight_through_clamps_the_estimate_and_passes_the_gradient(kind: type[Preconditioned]):
+    x_t = torch.linspace(-3, 3, 192).reshape(1, 3, 8, 8).requires_grad_()
+    plain, clipped = kind(Recorder())(x_t, 0.1), kind(Recorder(), clip="straight-through")(x_t, 0.1)
+    torch.testing.assert_close(clipped, plain.clamp(-1, 1))
+    assert (plain.abs() > 1).any()
+    whole, passed = (torch.autograd.grad(x_0.sum(), x_t)[0] for x_0 in (plain, clipped))
+    assert torch.equal(passed, whole)
+    with pytest.raises(ValueError, match="needs clip True, False or \"straight-through\", but got 'hard'"):
+        kind(Recorder(), clip="hard")
+
+
+@BOTH
 def test_clipping_clamps_the_estimate_and_stops_the_gradient_there(kind: type[Preconditioned]):
     x_t = torch.linspace(-3, 3, 192).reshape(1, 3, 8, 8).requires_grad_()
     plain, clipped = kind(Recorder())(x_t, 0.1), kind(Recorder(), clip=True)(x_t, 0.1)

@@ -82,7 +82,7 @@ def test_a_network_is_saved_in_the_order_of_our_own(tmp_path: Path) -> None:
     told = said("gd_legacy_tiny")
     network = load_network(VECTORS / "gd_legacy_tiny.pt", arguments=told["arguments"], attention_order="legacy")
     save_network(network, tmp_path / "plain.safetensors", kind=VP.gives, schedule="linear")
-    with pytest.raises(ValueError, match="trained with the schedule linear, as its card or file says, but got cosine"):
+    with pytest.raises(ValueError, match="the schedule linear, as its card or file says, but got cosine"):
         VP(tmp_path / "plain.safetensors", "cosine")
     io = expected("gd_legacy_tiny")
     assert off(VP(tmp_path / "plain.safetensors")(io["x_noisy"], io["sigma"]), io["denoised"]) < 1e-5
@@ -224,7 +224,7 @@ def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
 
 
 def test_an_order_that_is_not_the_cards_is_refused_before_a_download() -> None:
-    with pytest.raises(ValueError, match="attention_order legacy, as its card says, but got new"):
+    with pytest.raises(ValueError, match="attention_order legacy, as its card or file says, but got new"):
         VP("imagenet256_uncond", attention_order="new")
 
 
@@ -251,7 +251,7 @@ def test_a_published_file_is_known_by_its_name(file: str, card: str, tmp_path: P
     schedule = "cosine" if card == "imagenet64" else "linear"
     assert vp.sigma_range == DiscreteSchedule.named(schedule).range
     other = "linear" if card == "imagenet64" else "cosine"
-    with pytest.raises(ValueError, match=f"was trained with the schedule {schedule}, as its card or file says"):
+    with pytest.raises(ValueError, match=f"has the schedule {schedule}, as its card or file says"):
         VP(tmp_path / file, other)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="prediction of noise"):
         EDM(tmp_path / file)

@@ -63,7 +63,7 @@ def test_a_run_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
-    [(["--output=report.pdf"], "report.html"), (["--max_images=0"], "at least one image")],
+    [(["--output=report.pdf"], "report.html"), (["--max_images=0"], "max_images >= 1")],
 )
 def test_a_wrong_argument_is_named(
     arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

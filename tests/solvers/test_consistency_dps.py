@@ -131,8 +131,8 @@ def test_a_consistency_model_for_other_images_is_refused() -> None:
     ("arguments", "message"),
     [
         ({"scale": -1.0}, "ConsistencyDPS needs a finite scale >= 0, but got -1"),
-        ({"spread": -0.1}, "spread is finite and >= 0, but got -0.1"),
-        ({"spread": math.nan}, "spread is finite and >= 0, but got nan"),
+        ({"spread": -0.1}, "finite spread >= 0, but got -0.1"),
+        ({"spread": math.nan}, "finite spread >= 0, but got nan"),
     ],
 )
 @pytest.mark.parametrize("use_consistency", [True, False])

@@ -108,8 +108,8 @@ def test_labels_reach_the_network() -> None:
     [
         ({"scale": -1.0}, "LGD needs a finite scale >= 0, but got -1"),
         ({"scale": math.nan}, "LGD needs a finite scale >= 0, but got nan"),
-        ({"spread": -0.1}, "spread is finite and >= 0, but got -0.1"),
-        ({"spread": math.inf}, "spread is finite and >= 0, but got inf"),
+        ({"spread": -0.1}, "finite spread >= 0, but got -0.1"),
+        ({"spread": math.inf}, "finite spread >= 0, but got inf"),
         ({"monte_carlo_samples": 0}, "LGD needs monte_carlo_samples >= 1, .* but got monte_carlo_samples=0"),
     ],
 )

@@ -17,7 +17,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from dis_lightning.described import Described
 from dis_lightning.operators.networks.published import PublishedNetwork, published
-from dis_lightning.operators.published_input import IMAGENET_MEAN, IMAGENET_STD
+from dis_lightning.operators.published_input import IMAGENET_MEAN, IMAGENET_STD, prepared
 from dis_lightning.weights import Precision, as_dtype
 
 __all__ = ["SegmentationNetwork", "conv_bn"]
@@ -38,19 +38,12 @@ class SegmentationNetwork(Described, nn.Module, ABC):
         FileNotFoundError: if a source is neither a file nor the name of a card.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, encoder: str, decoder: str, dtype: Precision = torch.float32) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
         self.dtype = as_dtype(dtype)
         self.network = nn.Sequential(
             published(encoder, self.build_encoder, dtype), published(decoder, self.build_decoder, dtype)
         )
-        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
-            self.register_buffer(name, torch.tensor(values).reshape(3, 1, 1), persistent=False)
 
     @staticmethod
     @abstractmethod
@@ -64,8 +57,7 @@ class SegmentationNetwork(Described, nn.Module, ABC):
 
     def forward(self, x_0: Tensor) -> Tensor:
         """Logits `(B, 150, H, W)` of images `(B, 3, H, W)` in [-1, 1]."""
-        u = ((x_0 + 1) / 2 - self.mean.to(x_0)) / self.std.to(x_0)
-        logits = self.network(u.to(self.dtype))
+        logits = self.network(prepared(x_0, x_0.shape[-2:], IMAGENET_MEAN, IMAGENET_STD, dtype=self.dtype))
         return F.interpolate(logits.to(x_0.dtype), x_0.shape[-2:], mode="bilinear")
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.images import dequantise
+from dis_lightning.metrics.functional.overlap import confusion
 from dis_lightning.rooms.readers import Reader
 from dis_lightning.rooms.training.album import album
 from dis_lightning.rooms.world import LAYOUT_CLASSES, SEGMENTATION_CLASSES
@@ -56,8 +57,8 @@ def marks(reader: Reader, num_images: int, split: str = "test") -> Marks:
         pages = (rooms.images, rooms.segmentation, rooms.layout, rooms.labels)
         images, segmentation, layout, labels = (torch.from_numpy(page[start : start + 250].copy()) for page in pages)
         reading = reader(dequantise(images))
-        seen += _confusion(segmentation, reading.segmentation)
-        behind += _confusion(layout, reading.layout)
+        seen += _counts(reading.segmentation, segmentation)
+        behind += _counts(reading.layout, layout)
         right += int((reading.label.argmax(dim=1) == labels).sum())
     return Marks(intersections_over_unions(seen), intersections_over_unions(behind), right / num_images)
 
@@ -69,7 +70,5 @@ def intersections_over_unions(confusion: Tensor) -> Tensor:
     return ious
 
 
-def _confusion(truth: Tensor, logits: Tensor) -> Tensor:
-    classes = logits.shape[1]
-    pairs = truth.long() * classes + logits.argmax(dim=1)
-    return torch.bincount(pairs.flatten(), minlength=classes**2).reshape(classes, classes)
+def _counts(logits: Tensor, truth: Tensor) -> Tensor:
+    return confusion(logits.argmax(dim=1), truth, logits.shape[1]).sum(dim=0)
