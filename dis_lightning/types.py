@@ -18,6 +18,8 @@ class Batch(TypedDict):
     """Clean images, `(B, C, H, W)`, in [-1, 1]."""
     measurement: NotRequired[Tensor]
     """In place of clean images that nobody knows: pictures of what was measured, `(B, c, h, w)`, in [-1, 1]."""
+    y: NotRequired[Tensor]
+    """In place of both: measurements in the operator's own numbers, `(B, ...)`, as `Operator.measure` gives them."""
     index: Tensor
     """Position of each image in the data set, `(B,)`: the key of its noise, its files and its record."""
     name: list[str]

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.data.base import ImageData, data_of
-from dis_lightning.data.stored import StoredData
 from dis_lightning.described import description
 from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers, require_whole
 from dis_lightning.files import expanded
@@ -255,12 +254,13 @@ class Writer(Callback):
 
 def _require_outside(run: Path, data: ImageData | None) -> None:
     """Refuse a run folder among the pictures of its data, where its own would be taken for images the next time."""
-    if not isinstance(data, StoredData):
+    root = getattr(data, "root", None)
+    if not isinstance(root, str | Path):
         return
-    place, images = run.resolve(), expanded(data.root).resolve()
+    place, images = run.resolve(), expanded(root).resolve()
     if images in (place, *place.parents):
         raise InvalidValueError(
-            f"The run folder {run} lies among the images of the data, {data.root}, and its pictures would be taken for "
+            f"The run folder {run} lies among the images of the data, {root}, and its pictures would be taken for "
             "some of them; choose a folder elsewhere (--writer.folder)."
         )
 

@@ -4,7 +4,7 @@ from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.folder import FolderData, folder_images
 from dis_lightning.data.imagenet import ImageNetData
 from dis_lightning.data.lsun import LSUNData
-from dis_lightning.data.measurements import MeasurementData
+from dis_lightning.data.measurements import MeasurementArrayData, MeasurementData
 from dis_lightning.data.synsets import imagenet_classes
 from dis_lightning.data.transforms import (
     CenterCropLanczos,
@@ -24,6 +24,7 @@ __all__ = [
     "ImageTransform",
     "Item",
     "LSUNData",
+    "MeasurementArrayData",
     "MeasurementData",
     "ShorterSideBilinear",
     "ShorterSideBox",

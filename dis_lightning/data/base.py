@@ -41,6 +41,8 @@ class Item(TypedDict):
     """Clean image, float32, `(C, H, W)`, in [-1, 1]."""
     measurement: NotRequired[Tensor]
     """In place of it where nobody knows it: a picture of what was measured, `(c, h, w)`, in [-1, 1]."""
+    y: NotRequired[Tensor]
+    """In place of both: a measurement in the operator's own numbers, `(...)`."""
     index: int
     """Position in the data set, from 0."""
     name: str
@@ -53,12 +55,12 @@ class ImageSet(Dataset[Item], ABC):
     """Images of one size in a fixed order, read when they are asked for.
 
     Attributes:
-        shape: shape of every image, `(C, H, W)`.
+        shape: shape of every image, `(C, H, W)`, or of every measurement.
         classes: names of the classes that the labels count, 0 .. len - 1, where they are known.
         truth: whether these are clean images, and not what was measured of images that nobody knows.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     classes: tuple[str, ...] | None = None
     truth: bool = True
 
@@ -170,8 +172,8 @@ class ImageData(Described, lightning.LightningDataModule, ABC):
         return self._images
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of every image, `(C, H, W)`, known after `setup`.
+    def shape(self) -> tuple[int, ...]:
+        """Shape of every image, `(C, H, W)`, or of every measurement, known after `setup`.
 
         Raises:
             RuntimeError: before `setup`.

@@ -1,9 +1,20 @@
-"""Pictures that were measured by the world: a photograph of few pixels, a picture with a hole."""
+"""What the world has measured: a photograph of few pixels, a picture with a hole, the numbers of an instrument."""
 
-from dis_lightning.data.base import ImageSet, Item
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.folder import FolderData
+from dis_lightning.data.stored import require_folder, require_images
+from dis_lightning.errors import InvalidValueError
+from dis_lightning.picture_files import find_files
 
-__all__ = ["MeasurementData"]
+__all__ = ["MeasurementArrayData", "MeasurementData"]
+
+ENDING = ".npy"
 
 
 class MeasurementData(FolderData):
@@ -50,3 +61,79 @@ class _Measured(ImageSet):
     @property
     def names(self) -> list[str]:
         return list(self._pictures.names)
+
+
+class MeasurementArrayData(ImageData):
+    """The first `.npy` files below a folder, each of which is a measurement of one image that nobody knows.
+
+    It is in the numbers of the run's operator: what `Operator.measure` gives of one image, without the axis of the
+    batch; of a mask for each image, NaN where nothing was seen. Run folders keep measurements so, and a run of
+    `RUN/measurements` draws the samples that `RUN` has. The order is that of `FolderData`.
+
+    Args:
+        root: the folder.
+        num_images: number of measurements, >= 1; None takes all.
+        batch_size: measurements per batch, >= 1.
+        num_workers: processes that read ahead, for each process that samples.
+        shard: the part to take, "i/n" with i in 0 .. n - 1, in whole batches; None takes all.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        num_images: int | None = None,
+        batch_size: int = 1,
+        num_workers: int = 0,
+        shard: str | None = None,
+    ) -> None:
+        super().__init__(num_images, batch_size, num_workers, shard)
+        self.root = root
+
+    def find(self) -> ImageSet:
+        """See `ImageData.find`."""
+        folder = require_folder(self.root)
+        names = [name for name in find_files(folder, also=(ENDING,)) if name.endswith(ENDING)]
+        require_images(len(names), self.num_images, folder)
+        return _Arrays(folder, names[: self.num_images])
+
+
+class _Arrays(ImageSet):
+    truth = False
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self._folder, self._names = folder, names
+        shapes = {name: tuple(self._read(name).shape) for name in names}
+        self.shape = shapes[names[0]]
+        if other := next((name for name in names if shapes[name] != self.shape), None):
+            raise InvalidValueError(
+                f"All measurements must have one shape, but {names[0]} in {folder} has {self.shape} and {other} "
+                f"{shapes[other]}: name a folder for each shape."
+            )
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Item:
+        name = self._names[index]
+        return {"y": self._read(name), "index": index, "name": name}
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._names)
+
+    def _read(self, name: str) -> Tensor:
+        file = self._folder / name
+        try:
+            array = np.load(file, allow_pickle=False)
+        except (EOFError, OSError, ValueError) as error:
+            raise InvalidValueError(
+                f"{file} cannot be read as an array: {error}. Repair, remove or hide it (a name that starts with a "
+                "dot)."
+            ) from error
+        if array.dtype.kind not in "fiu" or array.size == 0 or np.isinf(array).any():
+            came = f"{array.size} numbers of {array.dtype}" + (", some infinite" if array.dtype.kind == "f" else "")
+            raise InvalidValueError(f"{file} must hold real numbers, none infinite, but holds {came}.")
+        return torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))

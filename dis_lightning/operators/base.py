@@ -73,6 +73,31 @@ class Operator(Described, nn.Module, ABC):
             "operator that does, or data of clean images."
         )
 
+    def receive(self, y: Tensor, noise: NoiseSource, shape: tuple[int, ...]) -> Measurement:
+        """Take numbers that the world measured as `y`: such as `measure` gives.
+
+        Args:
+            y: the numbers, `(B, ...)`.
+            noise: one stream per image, for what a measurement draws.
+            shape: shape of the clean images that nobody knows, `(C, H, W)`.
+
+        Raises:
+            ValueError: if a measurement of such images has another shape or kind of numbers.
+        """
+        name, like = type(self).__name__, self.measure(torch.zeros(len(y), *shape, device=y.device), noise)
+        if not isinstance(like, Tensor):
+            raise InvalidValueError(f"{name} measures in words, not in numbers; choose another operator.")
+        if y.shape != like.shape or y.is_floating_point() != like.is_floating_point():
+            needed, came = (
+                f"{tuple(each.shape[1:])} of {'real' if each.is_floating_point() else 'whole'} numbers"
+                for each in (like, y)
+            )
+            raise InvalidValueError(
+                f"{name} of an image of shape {shape} gives {needed}, but what was measured is {came}; give arrays of "
+                "that shape and kind, or choose another prior or operator."
+            )
+        return y.to(like.dtype)
+
     def accept(self, shape: tuple[int, ...]) -> None:
         """Refuse images of a shape that cannot be measured; called before anything is read.
 

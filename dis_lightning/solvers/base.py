@@ -138,11 +138,7 @@ class Solver(Described, lightning.LightningModule, ABC):
             labels = None if self.denoiser.num_classes is None else batch["label"]
             noise = NoiseSource(self.seed, batch["index"], batch["index"].device)
             source = quantise(batch["image"]) if "image" in batch else None
-            y = (
-                self.operator.measure(batch["image"], noise)
-                if "image" in batch
-                else self.operator.adopt(batch["measurement"], noise, tuple(self.denoiser.shape))
-            )
+            y = self._measurement(batch, noise)
             draws = self.recall(batch["index"]) if self.recall else None
             if draws is None:
                 with self._given(labels):
@@ -183,6 +179,14 @@ class Solver(Described, lightning.LightningModule, ABC):
 
     def _networks(self) -> list[Denoiser]:
         return [child for child in self.children() if isinstance(child, Denoiser)]
+
+    def _measurement(self, batch: Batch, noise: NoiseSource) -> Measurement:
+        """What was measured of a batch, now or by the world."""
+        if "image" in batch:
+            return self.operator.measure(batch["image"], noise)
+        if "measurement" in batch:
+            return self.operator.adopt(batch["measurement"], noise, tuple(self.denoiser.shape))
+        return self.operator.receive(batch["y"], noise, tuple(self.denoiser.shape))
 
     def _draw(self, y: Measurement, noise: NoiseSource) -> Draws:
         counted = dict.fromkeys(part for network in self._networks() for part in network.counted)

@@ -15,9 +15,9 @@ __all__ = ["require_batch"]
 
 CONTRACT = (
     "A batch of B images is a dictionary: `image` (B, C, H, W), real numbers in [-1, 1] (or `measurement`, pictures "
-    "that were measured); `index` (B,), a whole number >= 0 for each image, by which its noise and its files are "
-    "known; `name`, B strings; and `label` (B,), the number of its class, for a class-conditional prior. The data sets "
-    "of dis_lightning.data give such."
+    "that were measured, or `y`, measurements in the operator's own numbers); `index` (B,), a whole number >= 0 for "
+    "each image, by which its noise and its files are known; `name`, B strings; and `label` (B,), the number of its "
+    "class, for a class-conditional prior. The data sets of dis_lightning.data give such."
 )
 
 
@@ -37,14 +37,13 @@ def require_batch(batch: object, prior: Denoiser) -> Batch:
     """
     if not isinstance(batch, Mapping):
         raise InvalidTypeError(f"The batch is a {type(batch).__name__}. {CONTRACT}")
-    what = "measurement" if "measurement" in batch else "image"
+    what = next((key for key in ("y", "measurement") if key in batch), "image")
     for key in (what, "index", "name"):
         if key not in batch:
             raise InvalidValueError(f"The batch has no `{key}`. {CONTRACT}")
     if "image" in batch:
         _require_images(batch["image"], tuple(prior.shape))
-    pictures = _require_range(what, batch[what])
-    number = len(pictures)
+    number = len(_require_rows(what, batch[what]) if what == "y" else _require_range(what, batch[what]))
     index = _require_numbers("index", batch["index"], number)
     if not bool((index >= 0).all()) or len(index.unique()) < number:
         raise InvalidValueError(f"`index` is {index.tolist()}, but each image needs one of its own. {CONTRACT}")
@@ -63,6 +62,12 @@ def _require_images(images: object, shape: tuple[int, ...]) -> None:
             f"transform to that size (--data.transform){channels}, set image_size of a prior that is a network, or "
             "choose another prior."
         )
+
+
+def _require_rows(key: str, values: object) -> Tensor:
+    if not isinstance(values, Tensor) or values.ndim == 0 or len(values) == 0:
+        raise InvalidTypeError(f"`{key}` is no tensor of a row for each image. {CONTRACT}")
+    return values
 
 
 def _require_range(key: str, images: object) -> Tensor:

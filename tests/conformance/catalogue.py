@@ -17,6 +17,7 @@ from typing import Any
 
 import deepinv.models
 import deepinv.physics
+import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from published_files import mobilenet, small_layout, small_wizard
@@ -204,6 +205,15 @@ def plain_folder(folder: Path) -> Path:
     return folder / "rooms" / "images"
 
 
+def arrays(folder: Path) -> Path:
+    """Rooms as arrays, each a measurement."""
+    (folder / "arrays").mkdir()
+    for index in range(IMAGES):
+        picture = np.moveaxis(rooms.render_room("test", index, SHAPE[-1]).image, -1, 0)
+        np.save(folder / "arrays" / f"{index}.npy", picture / np.float32(127.5) - 1)
+    return folder / "arrays"
+
+
 def database(folder: Path) -> Path:
     """Rooms in an LMDB."""
     rooms.write_lmdb(folder / "lmdb", IMAGES, size=SHAPE[-1])
@@ -215,6 +225,7 @@ DATA: dict[str, Callable[[Path], dict[str, Any]]] = {
     "FolderData": lambda folder: {"root": plain_folder(folder)},
     "ImageNetData": lambda folder: {"root": class_folders(folder)},
     "LSUNData": lambda folder: {"root": database(folder)},
+    "MeasurementArrayData": lambda folder: {"root": arrays(folder)},
     "MeasurementData": lambda folder: {"root": plain_folder(folder)},
     "RoomsData": lambda folder: {"size": SHAPE[-1]},
 }

@@ -65,8 +65,8 @@ def same(one: Any, other: Any) -> bool:
 
 
 def shown(item: Item) -> Tensor:
-    """The clean image or, where nobody knows it, the picture of what was measured."""
-    return item["image"] if "image" in item else item["measurement"]
+    """The clean image or, where nobody knows it, what was measured."""
+    return next(item[key] for key in ("image", "measurement", "y") if key in item)  # type: ignore[literal-required]
 
 
 def items(batch: Batch) -> list[Item]:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from small_run import SMALL
 
-from dis_lightning.data import MeasurementData
+from dis_lightning.data import MeasurementArrayData, MeasurementData
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.main import main
 from dis_lightning.noise import NoiseSource
@@ -132,3 +132,60 @@ def test_the_data_say_that_they_hold_no_truth(tmp_path: Path) -> None:
     assert list(data.images.names) == ["0.png", "1.png", "2.png"]
     assert torch.equal(data.images[1]["measurement"], dequantise(rooms(2)[1]))
     assert "image" not in data.images[1]
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        ["--operator=PhaseRetrieval", "--operator.noise_std=0.1"],
+        ["--operator=RandomInpainting", "--operator.visible=0.5", "--operator.per_image=true"],
+        ["--operator=dis_lightning.rooms.RoomsClass"],
+    ],
+    ids=["magnitudes", "masks", "classes"],
+)
+def test_the_measurements_of_a_run_give_its_samples_again(operator: list[str], tmp_path: Path) -> None:
+    """Byte for byte, whatever the measurement is, for the noise is the image's and not that of measuring."""
+    main(["predict", *SMALL, *operator, f"--writer.folder={tmp_path / 'run'}"])
+    again = command(tmp_path / "again", *operator, "--config=configs/data/measurement_arrays.yaml")
+    main([*again, f"--data.root={tmp_path / 'run' / 'measurements'}", "--data.batch_size=2"])
+    first, second = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "again")
+    assert first.indices() == second.indices()
+    for index in first.indices():
+        for sample in range(2):
+            assert first.sample(index, sample).read_bytes() == second.sample(index, sample).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (
+            np.zeros((3, 2, 2)),
+            r"AveragePool of an image .* gives \(3, 4, 4\) of real .* is \(3, 2, 2\)",
+        ),
+        (np.zeros((3, 4, 4), dtype=np.uint8), r"\(3, 4, 4\) of real numbers, but what was measured is .* of whole"),
+    ],
+)
+def test_numbers_that_the_operator_does_not_give_are_refused(array: np.ndarray, told: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "0.npy", array)
+    data = MeasurementArrayData(tmp_path)
+    data.setup()
+    with pytest.raises(ValueError, match=told):
+        AveragePool(2).receive(data.images[0]["y"][None], NOISE, (3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ([np.zeros(3, dtype=complex)], "must hold real numbers, none infinite, but holds 3 numbers of complex128"),
+        ([np.array([1.0, np.inf])], "holds 2 numbers of float64, some infinite"),
+        ([np.zeros(0)], "holds 0 numbers"),
+        ([np.array(["a"], dtype=object)], "0.npy cannot be read as an array: Object arrays cannot be loaded"),
+        ([np.zeros(3), np.zeros(4)], r"one shape, but 0.npy in .* has \(3,\) and 1.npy \(4,\)"),
+        ([], "holds no images"),
+    ],
+)
+def test_files_that_hold_no_measurement_are_refused(arrays: list[np.ndarray], told: str, tmp_path: Path) -> None:
+    for number, array in enumerate(arrays):
+        np.save(tmp_path / f"{number}.npy", array)
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
+        MeasurementArrayData(tmp_path).setup()
