@@ -29,7 +29,8 @@ class CostMeter:
         evaluations: rows that went forward through a network.
         gradients: rows that went backward through a network.
         seconds: wall time.
-        memory: peak memory in GiB: on a GPU allocated within the context, on a CPU held by the process until its end.
+        memory: peak memory in GiB: on a GPU allocated within the context, with what recorded kernels hold of it; on a
+            CPU held by the process until its end.
     """
 
     def __init__(self, networks: Iterable[nn.Module], device: torch.device) -> None:
@@ -37,13 +38,17 @@ class CostMeter:
         self.gradients = 0
         self.seconds = 0.0
         self.memory = 0.0
+        self._recorded = 0
         self._networks = list(networks)
         self._device = device
 
     def __enter__(self) -> Self:
         self._hooks = [network.register_forward_hook(self._forward) for network in self._networks]
         if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # what is under way is not sampling's
             torch.cuda.reset_peak_memory_stats(self._device)
+            if any(getattr(network, "_replayed", None) for network in self._networks):
+                self._recorded = _recorded_memory(self._device)
         self._start = time.perf_counter()
         return self
 
@@ -53,7 +58,7 @@ class CostMeter:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)  # the clock must see the work that is still under way
         self.seconds = time.perf_counter() - self._start
-        self.memory = _peak_memory(self._device) / 2**30
+        self.memory = (_peak_memory(self._device) + self._recorded) / 2**30
 
     def per_image(self, images: int) -> Cost:
         """Share the cost equally among `images`; the memory is that of all."""
@@ -106,6 +111,16 @@ class AcceptanceMeter:
         if not self._accepted:  # of a single move, the start was not seen
             return torch.full((len(self._last) // self.chains,), torch.nan, dtype=torch.float64)
         return torch.stack(self._accepted).double().mean(dim=0).reshape(-1, self.chains).mean(dim=1)
+
+
+def _recorded_memory(device: torch.device) -> int:
+    """What kernels that were recorded before need when they are replayed: it counts as free, and never is."""
+    segments = torch.cuda.memory_snapshot()
+    return sum(
+        segment["total_size"] - segment["allocated_size"]
+        for segment in segments
+        if segment["device"] == (device.index or 0) and segment["segment_pool_id"] != (0, 0)
+    )
 
 
 def _peak_memory(device: torch.device) -> int:

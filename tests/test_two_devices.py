@@ -5,12 +5,15 @@ from collections.abc import Iterator
 import pytest
 import torch
 from conformance.catalogue import SHAPE, SOLVERS, build_solver, smooth_covariance
+from lightning import Trainer
 from torch import Tensor, nn
 from two_devices import DEVICE, TwoDevices
 
+from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators import AveragePool
-from dis_lightning.priors import GaussianPrior
+from dis_lightning.operators import AveragePool, GaussianOperator
+from dis_lightning.priors import Denoiser, GaussianPrior
+from dis_lightning.solvers import DPS
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +59,32 @@ def test_a_solver_keeps_to_its_device(name: str) -> None:
     found = solver.predict_step({"image": images, "index": index, "name": ["a", "b"]})
     assert (found.device, found.draws.samples.device.index) == (DEVICE, None)
     assert solver.solve(found.measurement, NoiseSource(0, [4, 0], DEVICE)).device == DEVICE
+
+
+class OwnPrior(Denoiser):
+    shape = SHAPE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        estimate: Tensor = self.layer(x_t)
+        return estimate
+
+
+class OwnOperator(GaussianOperator):
+    def __init__(self) -> None:
+        super().__init__(0.1)
+        self.register_buffer("gain", torch.full((3, 1, 1), 2.0))
+
+    def forward(self, x_0: Tensor) -> Tensor:
+        return x_0 * self.gain
+
+
+def test_a_run_tries_parts_of_ones_own_where_they_will_be() -> None:
+    solver = DPS(OwnOperator(), OwnPrior(), KarrasLevels(2), scale=1.0)
+    solver.trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    solver._device = DEVICE  # as Lightning says it before it moves anything
+    solver.setup("predict")
+    assert {each.device.index for each in (solver.operator.gain, *solver.denoiser.parameters())} == {0}

@@ -78,9 +78,12 @@ def repeat_bits(trainer: Trainer, deterministic: bool | str | None, benchmark: b
         deterministic: what the user said.
         benchmark: likewise; the fastest kernels of one run may not be those of the next.
     """
-    if deterministic is None and not benchmark and trainer.strategy.root_device.type == "cuda":
+    if trainer.strategy.root_device.type != "cuda":
+        return
+    if deterministic is None and not benchmark:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is computed
         torch.use_deterministic_algorithms(True)
+    if torch.are_deterministic_algorithms_enabled():
         # Memory that nobody has written to yet is nobody's result, and filling it costs time.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""How published networks want their images: in [0, 1], resized, normalised.
+"""How published networks want their images: in [0, 1], interpolated, normalised.
 
 With the mean and the standard deviation of each channel,
 
@@ -9,7 +9,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from dis_lightning.resizing import interpolated
 
 __all__ = ["CLIP_MEAN", "CLIP_STD", "IMAGENET_MEAN", "IMAGENET_STD", "PerChannel", "prepared"]
 
@@ -49,5 +50,5 @@ def prepared(
     """
     u = (x_0.float() + 1) / 2
     if u.shape[-2:] != size:
-        u = F.interpolate(u, size, mode=interpolation, antialias=antialias)
+        u = interpolated(u, size, interpolation, antialias)
     return ((u - u.new_tensor(mean)[:, None, None]) / u.new_tensor(std)[:, None, None]).to(dtype)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dis_lightning.described import Described
+from dis_lightning.resizing import pooled
 from dis_lightning.rooms.captions import vocabulary
 
 __all__ = ["Captioner", "CaptionerA", "CaptionerB"]
@@ -93,7 +94,7 @@ class CaptionerA(Captioner):
 
     def picture_tower(self, x: Tensor) -> Tensor:
         """See `Captioner`."""
-        features: Tensor = self.seen(F.adaptive_avg_pool2d(self.down(x), 4).flatten(1))
+        features: Tensor = self.seen(pooled(self.down(x), 4).flatten(1))
         return features
 
     def word_tower(self, words: Tensor) -> Tensor:
@@ -124,7 +125,7 @@ class CaptionerB(Captioner):
 
     def picture_tower(self, x: Tensor) -> Tensor:
         """See `Captioner`."""
-        features: Tensor = self.seen(F.adaptive_avg_pool2d(self.mixing(self.patches(x)), 4).flatten(1))
+        features: Tensor = self.seen(pooled(self.mixing(self.patches(x)), 4).flatten(1))
         return features
 
     def word_tower(self, words: Tensor) -> Tensor:

@@ -168,6 +168,8 @@ class Solver(Described, lightning.LightningModule, ABC):
                 data.images.require_labels(self.denoiser.num_classes)
             self.operator.require(data.images.every_name)
         self.load(self.device)
+        with torch.inference_mode(False):  # Lightning moves the rest only later, and parts are tried now
+            self.to(self.device)
         for network in self._networks():
             rehearse(self.operator, network, self.device)
         if is_own(self):

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.transforms.functional import center_crop
 
 from dis_lightning.errors import InvalidValueError, UnreachableError
 from dis_lightning.files import expanded
+from dis_lightning.resizing import Interpolation, interpolated
 from dis_lightning.weights.filling import misfits
 from dis_lightning.weights.hub import fetch_from_hub, reached_hub
 from dis_lightning.weights.json_files import read_json
@@ -197,7 +197,9 @@ class CLIP(LazyNetwork[nn.Module]):
         return tokens
 
 
-def resized(u: Tensor, size: tuple[int, int], interpolation: str, mode: str, antialias: bool = True) -> Tensor:
+def resized(
+    u: Tensor, size: tuple[int, int], interpolation: Interpolation, mode: str, antialias: bool = True
+) -> Tensor:
     """Pictures in the size that a network wants, as `open_clip` makes them.
 
     Args:
@@ -222,7 +224,7 @@ def resized(u: Tensor, size: tuple[int, int], interpolation: str, mode: str, ant
     rounded = math.floor if mode == "shortest" and size[0] == size[1] else round
     sides = size if mode == "squash" else [rounded(side * ratio + 1e-6) for side in u.shape[-2:]]
     if tuple(sides) != tuple(u.shape[-2:]):
-        u = F.interpolate(u, tuple(sides), mode=interpolation, antialias=antialias)
+        u = interpolated(u, tuple(sides), interpolation, antialias)
     cut: Tensor = center_crop(u, list(size))
     return cut
 

@@ -12,11 +12,12 @@ INSIDE = ("arviz_stats.base", "arviz_stats.base.array", "deepinv.models", "deepi
 
 
 def stand_in() -> list[str]:
-    """Put a stand-in in the place of each package that is missing, and name them."""
+    """Put a stand-in in the place of each package that is missing, and name them; the same when asked again."""
+    there = [name for name in OPTIONAL if isinstance(sys.modules.get(name), MagicMock)]
     missing = [name for name in OPTIONAL if name not in sys.modules and find_spec(name) is None]
     for name in missing:
         sys.modules[name] = MagicMock(name=name)
     for name in INSIDE:
         if name.partition(".")[0] in missing:
             sys.modules[name] = MagicMock(name=name)
-    return missing
+    return there + missing

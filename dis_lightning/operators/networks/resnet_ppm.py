@@ -15,6 +15,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from dis_lightning.operators.networks.published import PublishedNetwork
 from dis_lightning.operators.networks.segmentation import SegmentationNetwork, conv_bn
+from dis_lightning.resizing import pooled
 from dis_lightning.weights import Precision
 
 __all__ = ["ResNetPPM"]
@@ -67,6 +68,17 @@ class _ResNet50Dilated(PublishedNetwork):
         return features
 
 
+class _Means(nn.Module):
+    """Of square fields; see `pooled`."""
+
+    def __init__(self, fields: int) -> None:
+        super().__init__()
+        self.fields = fields
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pooled(x, self.fields)
+
+
 class _PPM(PublishedNetwork):
     """Pyramid pooling and the classes; the published file has a second head, for training alone."""
 
@@ -74,9 +86,7 @@ class _PPM(PublishedNetwork):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ppm = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(fields), *conv_bn(2048, 512, 1), nn.ReLU()) for fields in FIELDS
-        )
+        self.ppm = nn.ModuleList(nn.Sequential(_Means(fields), *conv_bn(2048, 512, 1), nn.ReLU()) for fields in FIELDS)
         self.conv_last = nn.Sequential(*conv_bn(4096, 512, 3), nn.ReLU(), nn.Dropout2d(0.1), nn.Conv2d(512, 150, 1))
 
     def forward(self, features: Tensor) -> Tensor:
