@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -124,8 +125,8 @@ def test_networks_of_other_packages_are_found_missing_before_anything_is_sampled
 
 
 def test_a_published_operator_runs_with_files_from_elsewhere(tmp_path: Path) -> None:
-    network = mobilenet()
-    weights = [f"--operator.network.{part}={getattr(network, part)}" for part in ("encoder", "decoder")]
+    sources = zip(("encoder", "decoder"), mobilenet().network, strict=True)
+    weights = [f"--operator.network.{part}={network.source}" for part, network in sources]
     runs(tmp_path, *ROOMS, *PRIOR, "--config=configs/operators/segmentation.yaml", *weights, *SOLVER)
 
 
@@ -169,6 +170,7 @@ def test_every_data_file_runs(file: str, tmp_path: Path) -> None:
         "lsun_bedroom": [f"--data.root={tmp_path / 'lmdb'}", f"--data.transform.size={SIZE}"],
         "lsun_bedroom_val300": [f"--data.root={tmp_path / 'lmdb'}", f"--data.transform.size={SIZE}"],
         "lsun_cat_last300": [f"--data.root={tmp_path / 'lmdb'}", f"--data.transform.size={SIZE}", "--data.skip=0"],
+        "measurement_arrays": [f"--data.root={tmp_path / 'measured'}"],
         "measurements": [f"--data.root={tmp_path / 'measured'}"],
     }
     listed = yaml.safe_load((ROOT / file).read_text())["data"]["init_args"].get("names")
@@ -182,6 +184,7 @@ def test_every_data_file_runs(file: str, tmp_path: Path) -> None:
     (tmp_path / "measured").mkdir()
     for name in ("a", "b"):
         Image.new("RGB", (SIZE // 4, SIZE // 4)).save(tmp_path / "measured" / f"{name}.png")
+        np.save(tmp_path / "measured" / name, np.zeros((3, SIZE // 4, SIZE // 4)))
     runs(tmp_path / "run", f"--config={file}", *where[Path(file).stem], *PRIOR, *OPERATOR, *SOLVER)
 
 

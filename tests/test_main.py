@@ -56,7 +56,7 @@ def test_a_missing_part_is_named_with_the_remedy(name: str, capsys: pytest.Captu
         ("--data.batch_size=0", "batch_size >= 1"),
         ("--data.size=16", "(3, 8, 8)"),
         ("--operator.factor=3", "factor=3"),
-        ("--writer.grid_images=0", "at least one image"),
+        ("--writer.grid_images=0", "grid_images >= 1"),
         ("--consistency=dis_lightning.rooms.rooms_gaussian", "takes no `consistency`"),
         ("--trainer.precision=bf16-mixed", "32-true"),
     ],
