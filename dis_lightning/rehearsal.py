@@ -4,7 +4,9 @@ What ships with the package keeps its promises by its tests. A class that somebo
 shape than it should, which would be broadcast, or numbers that depend on the batch; samples would then look ordinary.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Self
 
 import torch
@@ -14,7 +16,7 @@ from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, LinearOperator, Operator
 from dis_lightning.priors.base import Denoiser, per_image
-from dis_lightning.types import Measurement
+from dis_lightning.types import Measurement, State
 
 __all__ = ["StandIn", "is_own", "rehearse", "rehearse_solver"]
 
@@ -24,6 +26,8 @@ HALF_ROUNDING = 0.05
 """That of networks, which may compute in 16 bits, or in the 19 that a GPU takes for float32 in convolutions."""
 WALK_ROUNDING = 0.01
 """That of a whole sampling loop, which may let rounding grow."""
+SECONDS = 3.0
+"""How long a loop is walked at most, each time."""
 
 
 @torch.inference_mode(False)
@@ -69,10 +73,12 @@ class StandIn(Denoiser):
 
     Args:
         prior: whose place it takes.
+        gain: what its estimates are multiplied by.
     """
 
-    def __init__(self, prior: Denoiser) -> None:
+    def __init__(self, prior: Denoiser, gain: float = 1.0) -> None:
         super().__init__()
+        self.gain = gain
         self.shape, self.sigma_range, self.sigma_min = prior.shape, prior.sigma_range, prior.sigma_min
         self.kind = prior.kind  # type: ignore[misc] # of one class for both kinds
 
@@ -80,28 +86,33 @@ class StandIn(Denoiser):
         """See `Denoiser.forward`."""
         s = per_image(sigma, x_t)
         if self.kind == "consistency map":
-            return x_t * ((1 + self.sigma_min**2) / (1 + s**2)) ** 0.5
-        return x_t / (1 + s**2)
+            return self.gain * x_t * ((1 + self.sigma_min**2) / (1 + s**2)) ** 0.5
+        return self.gain * x_t / (1 + s**2)
 
     def given(self, labels: Tensor) -> Self:
         """The same for every class; see `Denoiser.given`."""
         return self
 
 
+Walk = Callable[[Measurement, NoiseSource], Iterator[State]]
+"""A solver's loop for measurements of some images and their streams."""
+
+
 @torch.inference_mode(False)
 @torch.no_grad()
 def rehearse_solver(
-    name: str,
-    solve: Callable[[Measurement, NoiseSource], Tensor],
-    operator: Operator,
-    shape: tuple[int, ...],
-    device: torch.device | str = "cpu",
+    name: str, walk: Walk, again: Walk, operator: Operator, shape: tuple[int, ...], device: torch.device | str = "cpu"
 ) -> None:
-    """Try a solver that comes with no package; the networks of the operator must have been read.
+    """Try a solver that comes with no package, for a few seconds; the networks of the operator must have been read.
+
+    An image is sampled beside another image, beside a third, and alone. The first two must be equal, for nothing else
+    differs. A loop that decides, as with particles, may let the last bits of another batch size grow: what is alone is
+    compared only where it hangs on such bits no more than it should, which a fourth time shows.
 
     Args:
         name: what the user calls it.
-        solve: the solver's loop, with stand-ins for its networks.
+        walk: the solver's loop, with stand-ins for its networks.
+        again: the same with stand-ins that differ by rounding.
         operator: what is measured.
         shape: shape of an image.
         device: where both are.
@@ -109,17 +120,41 @@ def rehearse_solver(
     Raises:
         ValueError: if a sample depends on the other images of its batch, or is drawn from elsewhere than its stream.
     """
-    noise = _noise([0, 1], device)
     try:
-        y = operator.measure(noise.normal((2, *shape)).clamp(-1, 1), noise)
-        together, alone = solve(y, noise), solve(y[1:], _noise([1], device))
-        comparable = together.isfinite().all() and alone.isfinite().all()
+        noise = _noise([0, 1, 2], device)
+        y = operator.measure(noise.normal((3, *shape)).clamp(-1, 1), noise)
+        steps, first = _walked(walk, y[:2], [0, 1], device)
+        _, second = _walked(walk, y[1:], [1, 2], device, steps)
+        _, alone = _walked(walk, y[1:2], [1], device, steps)
+        _, rounded = _walked(again, y[1:2], [1], device, steps)
+        beside, other, (alone,), (rounded,) = first[1], second[0], alone, rounded
+        known = all(bool(each.isfinite().all()) for each in (beside, other, alone, rounded))
     except Exception:  # It may ask more of its prior than a stand-in has; what is a fault, the run itself will meet.
         return
-    if comparable:
-        _require_independent(
-            name, together, alone, WALK_ROUNDING, "Let it treat each row by itself and draw from its `noise` alone."
+    if known and (
+        _off(other, beside) > WALK_ROUNDING
+        or (_off(alone, beside) > WALK_ROUNDING and _off(rounded, alone) < WALK_ROUNDING / 10)
+    ):
+        raise InvalidValueError(
+            f"{name} gave an image another result beside another image, or alone: samples would depend on the batch. "
+            "Let it treat each row by itself and draw from its `noise` alone."
         )
+
+
+def _walked(
+    walk: Walk, y: Measurement, indices: list[int], device: torch.device | str, steps: int | None = None
+) -> tuple[int, Tensor]:
+    """Take some steps, or as many as some seconds allow; give their number and the rows of each image after them."""
+    begin, number = time.monotonic(), 0
+    for state in islice(walk(y, _noise(indices, device)), steps):
+        number, last = number + 1, state.x_t
+        if steps is None and time.monotonic() - begin > SECONDS:
+            break
+    return number, last.unflatten(0, (len(indices), -1)).double().cpu()
+
+
+def _off(a: Tensor, b: Tensor) -> float:
+    return float((a - b).norm() / b.norm())
 
 
 def _try_operator(operator: Operator, x: Tensor) -> None:
@@ -199,13 +234,7 @@ def _require_repeatable(name: str, first: Measurement, second: Measurement) -> N
         )
 
 
-def _require_independent(
-    name: str,
-    together: Measurement,
-    alone: Measurement,
-    rounding: float = ROUNDING,
-    advice: str = "Let it treat each row by itself.",
-) -> None:
+def _require_independent(name: str, together: Measurement, alone: Measurement, rounding: float = ROUNDING) -> None:
     second = together[1:]
     if isinstance(second, Tensor) and isinstance(alone, Tensor):
         second, alone = (y.cpu().to(torch.complex128) for y in (second, alone))  # which holds numbers of any kind
@@ -215,5 +244,5 @@ def _require_independent(
     if not same:
         raise InvalidValueError(
             f"{name} gave an image another result beside another image than alone: samples would depend on the size of "
-            f"the batch. {advice}"
+            "the batch. Let it treat each row by itself."
         )

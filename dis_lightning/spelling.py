@@ -16,9 +16,9 @@ def nearest(word: str, words: Iterable[str], at_most: int = 1) -> str:
     """
     by_letters = {known.lower(): known for known in words}  # upper and lower case are often mistaken
     swapped = [known for known in by_letters if sorted(known) == sorted(word.lower())]  # the commonest slip
-    longer = [known for known in by_letters if word and known.startswith(word.lower())]
+    longer = sorted((one for one in by_letters if len(word) > 1 and one.startswith(word.lower())), key=len)
     similar = difflib.get_close_matches(word.lower(), by_letters, at_most)
-    close = list(dict.fromkeys([*swapped, *longer, *similar]))[:at_most]
+    close = list(dict.fromkeys([*swapped, *similar, *longer]))[:at_most]
     if word.lower() in close:  # but for that it is the word itself
         close = [word.lower()]
     near = [f"`{by_letters[one]}`" for one in close]

@@ -11,11 +11,11 @@ from torch import Tensor
 from dis_lightning.errors import UserError
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators import AveragePool, GaussianOperator, LinearOperator
+from dis_lightning.operators import AveragePool, GaussianOperator, LinearOperator, MatrixOperator
 from dis_lightning.priors import Denoiser
-from dis_lightning.rehearsal import rehearse
+from dis_lightning.rehearsal import StandIn, rehearse
 from dis_lightning.rooms import RoomsData
-from dis_lightning.solvers import DPS
+from dis_lightning.solvers import DPS, TDS
 from dis_lightning.types import Guided
 
 SHAPE = (3, 8, 8)
@@ -153,8 +153,48 @@ def test_a_solver_whose_samples_depend_on_the_batch_is_refused(drawn: Any, kind:
 
     prior = Prior()
     prior.kind = kind  # type: ignore[misc]
-    with pytest.raises(UserError, match=r"Own.solve gave an image another result .* draw from its `noise` alone"):
+    with pytest.raises(UserError, match=r"Own gave an image another result .* draw from its `noise` alone"):
         predict(Own(AveragePool(2), prior, KarrasLevels(2), scale=1.0))
+
+
+def test_a_solver_that_takes_the_mean_over_the_batch_is_refused() -> None:
+    class Own(DPS):
+        def guide(self, x_t: Tensor, *more: Any) -> Any:
+            guided = super().guide(x_t, *more)
+            assert guided.shift is not None
+            return guided._replace(shift=guided.shift / len(x_t))  # as a loss that is averaged over the rows
+
+    with pytest.raises(UserError, match="Own gave an image another result beside another image, or alone"):
+        predict(Own(AveragePool(2), Prior(), KarrasLevels(8), scale=10.0))
+
+
+def test_a_solver_that_decides_by_a_last_bit_is_not_refused_for_it() -> None:
+    """Its particles are others in another batch: the matrix adds up in another order, and the weights are sharp."""
+
+    class Own(TDS):
+        pass
+
+    matrix = MatrixOperator(torch.randn(20, 192, generator=torch.Generator().manual_seed(0)), 0.05, SHAPE)
+    predict(Own(matrix, StandIn(Prior()), KarrasLevels(20), particles=8, num_samples=2))
+
+
+def test_what_a_solver_remembers_is_not_of_made_up_images() -> None:
+    class Own(DPS):
+        first: Tensor | None = None
+        seen: list[int]
+
+        def guide(self, x_t: Tensor, *more: Any) -> Any:
+            self.first = x_t if self.first is None else self.first
+            self.seen.append(len(x_t))
+            return super().guide(x_t, *more)
+
+    solver = Own(AveragePool(2), Prior(), KarrasLevels(2), scale=1.0)
+    solver.seen = []
+    solver.trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    solver.setup("predict")
+    assert solver.first is None
+    assert solver.seen == []
+    assert isinstance(solver.denoiser, Prior)
 
 
 def test_a_solver_that_asks_more_of_its_prior_than_a_stand_in_has_is_not_tried() -> None:

@@ -5,6 +5,7 @@ only the rest; so a run that was killed and one that was not end in the same fil
 process computes an image anew; where none does, it keeps what other metrics have added since.
 """
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -86,7 +87,7 @@ class Writer(Callback):
         if str(folder).strip() in ("", "null"):
             raise InvalidValueError(f"A run needs a folder, but got --writer.folder={str(folder)!r}; name one.")
         place = expanded(folder)
-        if str(place).startswith("~") or "${" in str(place):
+        if str(place).startswith("~") or re.search(r"\$\{?\w", str(place)):
             raise InvalidValueError(
                 f"The folder {place} (--writer.folder) names a home or an environment variable that is not there; set "
                 "the variable, or write the folder out."

@@ -1,6 +1,7 @@
 """What the world has measured: a photograph of few pixels, a picture with a hole, the numbers of an instrument."""
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.folder import FolderData
 from dis_lightning.data.stored import require_folder, require_images
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.picture_files import find_files
 
 __all__ = ["MeasurementArrayData", "MeasurementData"]
@@ -67,8 +68,8 @@ class MeasurementArrayData(ImageData):
     """The first `.npy` files below a folder, each of which is a measurement of one image that nobody knows.
 
     It is in the numbers of the run's operator: what `Operator.measure` gives of one image, without the axis of the
-    batch; of a mask for each image, NaN where nothing was seen. Run folders keep measurements so, and a run of
-    `RUN/measurements` draws the samples that `RUN` has. The order is that of `FolderData`.
+    batch; of a mask for each image, NaN where nothing was seen. Run folders keep measurements so, unless they are
+    words: `RUN/measurements` of a whole run gives its samples again. The order is that of `FolderData`.
 
     Args:
         root: the folder.
@@ -95,7 +96,9 @@ class MeasurementArrayData(ImageData):
     def find(self) -> ImageSet:
         """See `ImageData.find`."""
         folder = require_folder(self.root)
-        names = [name for name in find_files(folder, also=(ENDING,)) if name.endswith(ENDING)]
+        names = [name for name in find_files(folder, also=(ENDING, ENDING.upper())) if name.lower().endswith(ENDING)]
+        if not names:
+            raise MissingFileError(f"{folder} holds no {ENDING} files; set --data.root to a folder that does.")
         require_images(len(names), self.num_images, folder)
         return _Arrays(folder, names[: self.num_images])
 
@@ -128,12 +131,17 @@ class _Arrays(ImageSet):
         file = self._folder / name
         try:
             array = np.load(file, allow_pickle=False)
-        except (EOFError, OSError, ValueError) as error:
+        except (BadZipFile, EOFError, OSError, ValueError) as error:
             raise InvalidValueError(
                 f"{file} cannot be read as an array: {error}. Repair, remove or hide it (a name that starts with a "
                 "dot)."
             ) from error
-        if array.dtype.kind not in "fiu" or array.size == 0 or np.isinf(array).any():
-            came = f"{array.size} numbers of {array.dtype}" + (", some infinite" if array.dtype.kind == "f" else "")
-            raise InvalidValueError(f"{file} must hold real numbers, none infinite, but holds {came}.")
-        return torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.size == 0:
+            came = f"{array.size} numbers of {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"
+            raise InvalidValueError(f"{file} must hold an array of real numbers, but holds {came}.")
+        real = array.dtype.kind == "f"
+        with np.errstate(over="ignore"):
+            numbers = array.astype(np.float32 if real else np.int64)
+        if np.isinf(numbers).any() or (not real and (numbers != array).any()):
+            raise InvalidValueError(f"{file} holds numbers that are infinite, or too large for {numbers.dtype}.")
+        return torch.from_numpy(numbers)

@@ -96,6 +96,10 @@ class Operator(Described, nn.Module, ABC):
                 f"{name} of an image of shape {shape} gives {needed}, but what was measured is {came}; give arrays of "
                 "that shape and kind, or choose another prior or operator."
             )
+        if y.is_floating_point() and bool(y.isnan().any()) and not bool(like.isnan().any()):
+            raise InvalidValueError(
+                f"{name} got measurements with numbers that are none (NaN); leave these images out."
+            )
         return y.to(like.dtype)
 
     def accept(self, shape: tuple[int, ...]) -> None:
@@ -147,8 +151,9 @@ class GaussianOperator(Operator):
         self.noise_std = noise_std
 
     def accept(self, shape: tuple[int, ...]) -> None:
-        """See `Operator.accept`: a grey image is measured, where no network is needed for it."""
-        if not any(isinstance(part, LazyNetwork) for part in self.modules()):
+        """See `Operator.accept`: a grey image is measured, where nothing has to be read for it."""
+        reads = type(self).load is not Operator.load or any(isinstance(part, LazyNetwork) for part in self.modules())
+        if not reads:
             with torch.no_grad():
                 self(torch.zeros(1, *shape, device=_device(self)))
 

@@ -133,7 +133,7 @@ def _timm() -> Any:
 
 
 def _check_name(name: str, known: Iterable[str], package: str) -> None:
-    known = set(known)
+    known = sorted(set(known))
     if name not in known:
         instead = nearest(name, known, at_most=3).strip() or f"It has {len(known)} others: see its list_models."
         raise InvalidValueError(f"{package} has no classifier {name!r}. {instead}")

@@ -1,4 +1,4 @@
-"""How published networks want their images: in [0, 1], interpolated, normalised.
+"""How published networks want their images: in [0, 1], resized, normalised.
 
 With the mean and the standard deviation of each channel,
 

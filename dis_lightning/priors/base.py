@@ -137,7 +137,7 @@ def require_levels(owner: object, prior: Denoiser, levels: Sequence[float]) -> N
             f"{len(below)} of the {len(asked)} levels of {type(owner).__name__} are below what its prior knows: "
             f"{knows}. There it does as at {low:.4g}, and these steps add little; write sigma_min {low:.4g} "
             "(--model.levels.sigma_min) to save them, or take VPLevels.",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,14 @@ second in that of "Elucidating the Design Space of Diffusion-Based Generative Mo
 class RawNetwork(Described, nn.Module, ABC):
     """A network between scaled images and scaled estimates, and what it was trained to be given.
 
-    A subclass's constructor takes, beside what is its own, `image_size`, `in_channels`, `out_channels`, `num_classes`,
-    `channel_mult`, `attention_resolutions`, `time_input`, `sigma_data`, `dropout` and `dtype`.
+    Args:
+        given: the arguments of the constructor, as its `locals()` at its beginning. They have `image_size`,
+            `in_channels`, `out_channels`, `num_classes`, `channel_mult`, `attention_resolutions`, `time_input` and
+            `sigma_data`.
 
     Attributes:
-        arguments: the arguments of the constructor that decide keys, shapes and results: all but the last two. A copy
-            with the same ones takes the same weights.
+        arguments: those of the arguments that decide keys, shapes and results. A copy with the same ones takes the same
+            weights.
         shape: shape of one image that it was made for, `(in_channels, height, width)`.
         out_channels: channels of the raw output.
         num_classes: number of classes of a class-conditional network, else None.
@@ -38,12 +40,16 @@ class RawNetwork(Described, nn.Module, ABC):
         ValueError: if the arguments do not fit each other.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: dict[str, Any]) -> None:
         super().__init__()
-        arguments = {name: value for name, value in self._arguments.items() if name not in ("dropout", "dtype")}
+        arguments: dict[str, Any] = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in given.items()
+            if name not in ("self", "__class__", "dropout", "dtype")
+        }
         size = height_and_width(self, arguments["image_size"])
         # As files keep it: one number where images are square, or a list.
-        self.arguments = {**arguments, "image_size": size[0] if size[0] == size[1] else list(size)}
+        self.arguments: dict[str, Any] = {**arguments, "image_size": size[0] if size[0] == size[1] else list(size)}
         levels = arguments["channel_mult"]
         self._check_arguments(size, len(levels), arguments["attention_resolutions"])
         self.shape: tuple[int, ...] = (arguments["in_channels"], *size)

@@ -97,7 +97,7 @@ class SongUNet(RawNetwork):
         time_input: TimeInput = "ln sigma / 4",
         sigma_data: float = 0.5,
     ) -> None:
-        super().__init__()
+        super().__init__(locals())
         require_numbers(self, dropout=dropout, skip_scale=skip_scale)
         _check(self.arguments)
         self.widths = [multiple * model_channels for multiple in channel_mult]

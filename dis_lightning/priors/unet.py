@@ -79,7 +79,7 @@ class UNet(RawNetwork):
         time_input: TimeInput = "250 ln sigma",
         sigma_data: float = 0.5,
     ) -> None:
-        super().__init__()
+        super().__init__(locals())
         require_numbers(self, dropout=dropout)
         if not resblock_updown:
             raise InvalidValueError("UNet is written for resblock_updown=True, as all published checkpoints are.")

@@ -66,7 +66,7 @@ class AnnealedSolver(Solver):
         seed: int = 0,
     ) -> None:
         super().__init__(operator, denoiser, num_samples=num_samples, seed=seed)
-        self._keep_levels(levels)
+        self._take_levels(levels, last=True)
         if levels[-1] > GREY_LEVEL:
             warnings.warn(
                 f"The levels of {type(self).__name__} end at {levels[-1]:.4g}, so that its samples keep noise of that "

@@ -6,6 +6,7 @@ Inside a loop there is one row per posterior sample: S samples of B images are N
 row gives several samples, as a Markov chain does, there are fewer rows; the samples stay in the same order.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -173,11 +174,23 @@ class Solver(Described, lightning.LightningModule, ABC):
         for network in self._networks():
             rehearse(self.operator, network, self.device)
         if is_own(self):
-            observers, self.observers = self.observers, []
-            with self._exchanged(StandIn):
-                name = f"{type(self).__name__}.solve"
-                rehearse_solver(name, self.solve, self.operator, self.denoiser.shape, self.device)
-            self.observers = observers
+            walks = self._trial(StandIn), self._trial(lambda prior: StandIn(prior, 1 + 1e-6))
+            rehearse_solver(f"{type(self).__name__}", *walks, self.operator, self.denoiser.shape, self.device)
+
+    def _trial(self, other: Callable[[Denoiser], Denoiser]) -> Callable[[Measurement, NoiseSource], Iterator[State]]:
+        """The loop with other networks, of a copy: what it remembers is not the run's."""
+        trial = copy.copy(self)
+        trial.__dict__ = {
+            name: copy.copy(value) if isinstance(value, dict | list | set) else value
+            for name, value in self.__dict__.items()
+        }
+        trial.observers = []
+
+        def walk(y: Measurement, noise: NoiseSource) -> Iterator[State]:
+            with trial._exchanged(other):
+                yield from trial.iterate(repeat(y, self.rows_per_image), noise.samples(self.rows_per_image))
+
+        return walk
 
     def _networks(self) -> list[Denoiser]:
         return [child for child in self.children() if isinstance(child, Denoiser)]
@@ -241,10 +254,10 @@ class Solver(Described, lightning.LightningModule, ABC):
                 observer(state)
             yield state
 
-    def _keep_levels(self, levels: Levels) -> None:
-        """Take noise levels, the last of which nobody is asked at; of a solver that has some."""
+    def _take_levels(self, levels: Levels, *, last: bool = False) -> None:
+        """Keep noise levels, where the prior knows all that it is asked at: the last one too, or all but that."""
         self._require("levels", levels, Levels)
-        require_levels(self, self.denoiser, levels[:-1])
+        require_levels(self, self.denoiser, levels if last else levels[:-1])
         self.levels = levels
 
     def _require(self, name: str, part: object, kind: type) -> None:

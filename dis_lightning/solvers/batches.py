@@ -37,7 +37,7 @@ def require_batch(batch: object, prior: Denoiser) -> Batch:
     """
     if not isinstance(batch, Mapping):
         raise InvalidTypeError(f"The batch is a {type(batch).__name__}. {CONTRACT}")
-    what = next((key for key in ("y", "measurement") if key in batch), "image")
+    what = next((key for key in ("image", "measurement", "y") if key in batch), "image")
     for key in (what, "index", "name"):
         if key not in batch:
             raise InvalidValueError(f"The batch has no `{key}`. {CONTRACT}")

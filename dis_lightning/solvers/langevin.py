@@ -78,7 +78,7 @@ class NoiseSpaceLangevin(Solver):
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, **common)
-        self._keep_levels(levels)
+        self._take_levels(levels)
         self._require("kernel", kernel, Kernel)
         require_numbers(self, learning_rate=learning_rate)
         require_whole(self, 0, warm_start=warm_start, burn_in=burn_in)

@@ -61,7 +61,7 @@ class NoiseSpaceSolver(Solver):
         seed: int = 0,
     ) -> None:
         super().__init__(operator, denoiser, num_samples=num_samples, seed=seed)
-        self._keep_levels(levels)
+        self._take_levels(levels)
         self.renoise = Renoise(denoiser.sigma_min)
 
     @property

@@ -49,7 +49,7 @@ class ParticleSolver(Solver):
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, **common)
-        self._keep_levels(levels)
+        self._take_levels(levels)
         require_density(self, operator)
         require_whole(self, 1, particles=particles)
         require_share(self, threshold=threshold)

@@ -76,7 +76,7 @@ class PnPCM(Solver):
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, **common)
-        self._keep_levels(levels)  # what the deltas add to them is the paper's
+        self._take_levels(levels)  # what the deltas add to them is the paper's
         require_not_negative(self, momentum=momentum)
         require_numbers(self, learning_rate=learning_rate)
         require_whole(self, 1, descent_steps=descent_steps)

@@ -17,7 +17,7 @@ from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, Operator
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.proximity import first_guess, misfit
+from dis_lightning.proximity import first_guess
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Measurement, State
 
@@ -67,7 +67,7 @@ class REDDiff(Solver):
         **common: Any,
     ) -> None:
         super().__init__(operator, denoiser, **common)
-        self._keep_levels(levels)
+        self._take_levels(levels)
         require_positive(self, weight=weight, learning_rate=learning_rate)
         self.weight = weight
         self.optimiser = Adam(learning_rate, betas=(0.9, 0.99))
@@ -86,5 +86,5 @@ class REDDiff(Solver):
 
     def _misfit(self, x: Tensor, y: Measurement) -> Tensor:
         if isinstance(self.operator, GaussianOperator):
-            return misfit(self.operator, x, y) / self.operator.residual(x, y)[0].numel()
+            return self.operator.residual(x, y).flatten(1).square().mean(dim=1) / 2
         return self.operator.distance(x, y)

@@ -77,7 +77,7 @@ class CLIP(LazyNetwork[nn.Module]):
         open_clip = _open_clip()
         if self.name not in (names := open_clip.list_models()):
             raise InvalidValueError(
-                f"open_clip knows no model {self.name!r}: {did_you_mean(self.name, names, 'model')}"
+                f"open_clip knows no model {self.name!r}. {did_you_mean(self.name, names, 'model')}"
             )
         tags = self._tags()
         if str(self.pretrained) in tags:
@@ -145,7 +145,7 @@ class CLIP(LazyNetwork[nn.Module]):
         tags = self._tags()
         if self.preprocessing not in tags:
             raise InvalidValueError(
-                f"{self.preprocessing!r} is no tag of {self.name}: {did_you_mean(self.preprocessing, tags, 'tag')}"
+                f"{self.preprocessing!r} is no tag of {self.name}. {did_you_mean(self.preprocessing, tags, 'tag')}"
             )
         return _preparation(_open_clip().get_pretrained_cfg(self.name, self.preprocessing))
 

@@ -60,7 +60,7 @@ def missing(source: str | Path, names: Collection[str], kind: str = "card") -> M
     if is_path(source):
         known = f"; the {kind}s are {', '.join(names)}" if names else ""
         return MissingFileError(f"{expanded(source)} is no file and no folder: put it there, or give its path{known}.")
-    return MissingFileError(f"{str(source)!r} is no file and no {kind}: {did_you_mean(str(source), names, kind)}")
+    return MissingFileError(f"{str(source)!r} is no file and no {kind}. {did_you_mean(str(source), names, kind)}")
 
 
 def unreachable(content: str, reason: object, get: str, then: str) -> UnreachableError:
@@ -85,4 +85,4 @@ def did_you_mean(name: str, names: Collection[str], kind: str) -> str:
         names: what would have been known.
         kind: what these are.
     """
-    return nearest(name, names, at_most=3).strip() or f"the {kind}s are {', '.join(names)}."
+    return nearest(name, names, at_most=3).strip() or f"The {kind}s are {', '.join(names)}."

@@ -149,7 +149,7 @@ def test_weights_that_cannot_be_had_are_said_with_what_to_do(tmp_path: Path, mon
         Classification(TimmClassifier("gcvit_xxtiny.in1k")).load()
     with pytest.raises(FileNotFoundError, match=r"nowhere.pt is no file .*; the published weights are IMAGENET1K_V1"):
         Classification(TorchvisionClassifier("resnet50", "nowhere.pt")).load()
-    with pytest.raises(FileNotFoundError, match=r"'IMAGENET1K_V3' is no file .*: Did you mean `IMAGENET1K_V[12]"):
+    with pytest.raises(FileNotFoundError, match=r"'IMAGENET1K_V3' is no file .*\. Did you mean `IMAGENET1K_V[12]"):
         Classification(TorchvisionClassifier("resnet50", "IMAGENET1K_V3")).load()
     with pytest.raises(ValueError, match="holds another network than TorchvisionClassifier"):
         Classification(TorchvisionClassifier("resnet18", classifier_file())).load()

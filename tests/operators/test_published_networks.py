@@ -203,7 +203,7 @@ def test_a_layer_of_another_width_is_refused(tmp_path: Path) -> None:
             lambda: RoomLayout("missing/file.ckpt"),
             "missing/file.ckpt is no file and no folder: put it there, .*; the cards are kernel_wiz",
         ),
-        (lambda: MobileNetC1(decoder="ade20k_resnet50_c1_decoder"), "is no file and no card: Did you mean `ade20k"),
+        (lambda: MobileNetC1(decoder="ade20k_resnet50_c1_decoder"), "is no file and no card. Did you mean `ade20k"),
     ],
 )
 def test_an_unknown_name_is_refused_at_once(build: Callable[[], object], message: str) -> None:

@@ -71,7 +71,7 @@ def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("tiny_netwrk", "'tiny_netwrk' is no file and no card: Did you mean `tiny_network`?"),
+        ("tiny_netwrk", "'tiny_netwrk' is no file and no card. Did you mean `tiny_network`?"),
         ("weights/other.pt", "the cards are tiny_network."),
     ],
 )

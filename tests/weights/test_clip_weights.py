@@ -112,7 +112,7 @@ def test_a_file_is_prepared_for_as_the_tags_of_its_architecture_if_they_agree(fi
     with pytest.raises(ValueError, match="Nothing says how ViT-L-14"):
         CLIPFeatures("ViT-L-14", file)
     assert CLIP("ViT-L-14", file, "laion2b_s32b_b82k").check()["mean"] == half
-    with pytest.raises(ValueError, match=r"'laion2b' is no tag of ViT-L-14: Did you mean .*laion2b_s32b_b82k"):
+    with pytest.raises(ValueError, match=r"'laion2b' is no tag of ViT-L-14. Did you mean .*laion2b_s32b_b82k"):
         CLIP("ViT-L-14", file, "laion2b").check()
     with pytest.raises(ValueError, match=r"the values themselves, such as \{mean: \[0.5"):
         CLIP("ViT-L-14", file, {"mean": half}).check()
