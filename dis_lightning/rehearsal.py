@@ -106,8 +106,8 @@ def rehearse_solver(
     """Try a solver that comes with no package, for a few seconds; the networks of the operator must have been read.
 
     An image is sampled beside another image, beside a third, and alone. The first two must be equal, for nothing else
-    differs. A loop that decides, as with particles, may let the last bits of another batch size grow: what is alone is
-    compared only where it hangs on such bits no more than it should, which a fourth time shows.
+    differs. A loop that decides, as with particles, may let the last bits of another batch size grow: the third is
+    compared only where a fourth, with a prior that is off by as little, stays close to it.
 
     Args:
         name: what the user calls it.
@@ -123,11 +123,10 @@ def rehearse_solver(
     try:
         noise = _noise([0, 1, 2], device)
         y = operator.measure(noise.normal((3, *shape)).clamp(-1, 1), noise)
-        steps, first = _walked(walk, y[:2], [0, 1], device)
-        _, second = _walked(walk, y[1:], [1, 2], device, steps)
-        _, alone = _walked(walk, y[1:2], [1], device, steps)
-        _, rounded = _walked(again, y[1:2], [1], device, steps)
-        beside, other, (alone,), (rounded,) = first[1], second[0], alone, rounded
+        steps, (_, beside) = _walked(walk, y, [0, 1], device)
+        _, (_, other) = _walked(walk, y, [2, 1], device, steps)
+        _, (alone,) = _walked(walk, y, [1], device, steps)
+        _, (rounded,) = _walked(again, y, [1], device, steps)
         known = all(bool(each.isfinite().all()) for each in (beside, other, alone, rounded))
     except Exception:  # It may ask more of its prior than a stand-in has; what is a fault, the run itself will meet.
         return
@@ -146,7 +145,8 @@ def _walked(
 ) -> tuple[int, Tensor]:
     """Take some steps, or as many as some seconds allow; give their number and the rows of each image after them."""
     begin, number = time.monotonic(), 0
-    for state in islice(walk(y, _noise(indices, device)), steps):
+    seen = y[indices] if isinstance(y, Tensor) else [y[index] for index in indices]
+    for state in islice(walk(seen, _noise(indices, device)), steps):
         number, last = number + 1, state.x_t
         if steps is None and time.monotonic() - begin > SECONDS:
             break
