@@ -175,7 +175,7 @@ class Solver(Described, lightning.LightningModule, ABC):
             rehearse(self.operator, network, self.device)
         if is_own(self):
             walks = self._trial(StandIn), self._trial(lambda prior: StandIn(prior, 1 + 1e-6))
-            rehearse_solver(f"{type(self).__name__}", *walks, self.operator, self.denoiser.shape, self.device)
+            rehearse_solver(type(self).__name__, *walks, self.operator, self.denoiser.shape, self.device)
 
     def _trial(self, other: Callable[[Denoiser], Denoiser]) -> Callable[[Measurement, NoiseSource], Iterator[State]]:
         """The loop with other networks, of a copy: what it remembers is not the run's."""
