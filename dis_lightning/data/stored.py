@@ -266,7 +266,9 @@ def require_folder(root: str | Path, option: str = "--data.root") -> Path:
     return folder
 
 
-def require_images(found: int, needed: int | None, root: Path, option: str = "--data.root") -> None:
+def require_images(
+    found: int, needed: int | None, root: Path, option: str = "--data.root", what: str = "images"
+) -> None:
     """Check that a data set has enough images.
 
     Args:
@@ -274,16 +276,17 @@ def require_images(found: int, needed: int | None, root: Path, option: str = "--
         needed: how many there must be; None is content with one.
         root: where they lie.
         option: what the user sets to name it, for messages.
+        what: what is counted, likewise.
 
     Raises:
         FileNotFoundError: if there are none.
         ValueError: if there are fewer than needed.
     """
     if found == 0:
-        raise MissingFileError(f"{root} holds no images; set {option} to a folder that does.")
+        raise MissingFileError(f"{root} holds no {what}; set {option} to a folder that does.")
     if needed is not None and found < needed:
         raise InvalidValueError(
-            f"{root} holds too few images, {found}, but num_images is {needed}; set --data.num_images={found}, or "
+            f"{root} holds too few {what}, {found}, but num_images is {needed}; set --data.num_images={found}, or "
             "null for all."
         )
 
