@@ -59,16 +59,16 @@ class Termination(Callback):
         Where one of them has met another error, it has the time to say so.
         """
         children = _children(trainer)
+        self._runs = False  # from here it ends by itself, at the latest when Python lets all go: no second exception then
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
             _say_how_to_go_on("interrupted")  # Lightning goes on from here to leave without a word
         elif isinstance(exception, Exception):
-            self._runs = False
             leave_word(exception)
         _end(children, patience=1.0)
 
     def _take_over(self, trainer: Trainer) -> None:
         def end(number: int, frame: FrameType | None) -> None:
-            if not self._runs:  # Lightning sets this handler again after an error
+            if not self._runs:  # Lightning sets this handler again after an exception
                 signal.signal(number, self._before[signal.Signals(number)])
                 signal.raise_signal(number)
                 return
