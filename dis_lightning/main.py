@@ -12,6 +12,7 @@ from typing import TextIO
 
 from dis_lightning import __version__
 from dis_lightning.errors import UserError
+from dis_lightning.parents import exit_with_parent
 from dis_lightning.spelling import nearest
 
 __all__ = ["main"]
@@ -66,6 +67,8 @@ def main(args: list[str] | None = None) -> None:
         finally:
             if sys.stdout is not None:  # as it is where the shell has closed it
                 sys.stdout.flush()
+            if args is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)  # while Python lets all go, Ctrl-C shows no traceback
     except BrokenPipeError:
         unread = [stream for stream in (sys.stdout, sys.stderr) if stream is not None and _unread(stream)]
         if not unread:
@@ -91,6 +94,8 @@ def _command(args: Sequence[str]) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+    if name == "predict":
+        exit_with_parent()
     try:
         module = import_module(f"dis_lightning.commands.{name}")
         getattr(module, f"{name}_command")(rest)

@@ -14,8 +14,10 @@ PARENT = "DIS_LIGHTNING_PARENT"
 def exit_with_parent() -> None:
     """Exit when the process is gone that started this one, as one of several or as a trial of a sweep.
 
-    To be called before anything that can wait for the other processes.
+    To be called as early as can be, and before anything that can wait for the other processes.
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return  # torchrun watches over those that it starts
     parent = os.environ.get(PARENT)
     os.environ[PARENT] = str(os.getpid())
     # Lightning numbers the processes that it starts from 1; number 0 is the one that starts them.

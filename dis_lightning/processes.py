@@ -89,6 +89,9 @@ def waiting_aloud(trainer: "Trainer") -> Iterator[None]:
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
+        if "EADDRINUSE" in str(error):
+            taken = "another program has that port; set MASTER_PORT to another"
+            raise LostProcessError(f"The processes cannot meet at {_place()}: {taken}.") from error
         gone = "another process is gone" if dist.is_initialized() else f"the others have not come; {_waiting(trainer)}"
         raise LostProcessError(f"The connection failed: {gone}.") from error
     finally:
@@ -165,13 +168,16 @@ def _aside(action: Callable[[], None]) -> None:
 
 
 def _waiting(trainer: "Trainer") -> str:
-    address = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
     here = trainer.global_rank + 1
     return (
-        f"process {here} of {trainer.world_size}, on {socket.gethostname()}, waits for the others at {address}; start "
+        f"process {here} of {trainer.world_size}, on {socket.gethostname()}, waits for the others at {_place()}; start "
         "the same command on every host by srun or torchrun, or, for this process alone, set --trainer.devices=1 "
         "--trainer.num_nodes=1"
     )
+
+
+def _place() -> str:
+    return ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
 
 
 def _key(name: str) -> str:

@@ -65,7 +65,12 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start the command line as a user would, from the project's folder, with the small run's arguments and more."""
     started = []
 
-    def popen(folder: Path, *more: str) -> subprocess.Popen[str]:
+    def popen(folder: Path, *more: str, ignored: tuple[signal.Signals, ...] = ()) -> subprocess.Popen[str]:
+        def take_signals() -> None:
+            # A suite that runs in the background was told to ignore these, and its children would be too.
+            for number in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
         command = [sys.executable, "-m", "dis_lightning", "predict", *SMALL, f"--writer.folder={folder}", *more]
         # The number of threads is the command line's own business.
         environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
@@ -76,8 +81,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # A suite that runs in the background was told to ignore SIGINT, and its children would be too.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=take_signals,
+            process_group=0,
         )
         started.append(process)
         return process

@@ -10,10 +10,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from ports import free_ports
 from small_run import ROOT
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
@@ -65,7 +66,7 @@ class Slurm:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environment = {**own, "PATH": path, "PYTHONPATH": str(ROOT), "SLURM_CONF": str(folder / "slurm.conf")}
         # No resolver knows the nodes, and ports by the number of a job would meet those of another worker's Slurm.
-        self.environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_ports(1)[0])}
+        self.environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_ports(1)[0])}
 
     def __call__(self, *words: str) -> str:
         """Call one of its commands and return what it prints."""
@@ -114,7 +115,7 @@ def running_slurm() -> Iterator[Slurm]:
         (folder / "munge.key").chmod(0o600)
         for name in ("state", "spool-n0", "spool-n1"):
             (folder / name).mkdir()
-        text = CONFIGURATION.format(folder=folder, host=socket.gethostname().split(".")[0], ports=_free_ports(3))
+        text = CONFIGURATION.format(folder=folder, host=socket.gethostname().split(".")[0], ports=free_ports(3))
         (folder / "slurm.conf").write_text(text)
         # Scripts ask for GPUs; any devices will do.
         devices = ("null", "zero", "full", "random")
@@ -174,23 +175,17 @@ def _end_jobs(slurm: Slurm) -> None:
 
 def _try(slurm: Slurm, *words: str) -> str:
     """What a command prints, be it well or not."""
-    done = subprocess.run(words, env=slurm.environment, capture_output=True, text=True, timeout=30, check=False)
-    return done.stdout.strip()
+    with suppress(subprocess.TimeoutExpired):
+        done = subprocess.run(words, env=slurm.environment, capture_output=True, text=True, timeout=30, check=False)
+        return done.stdout.strip()
+    return ""
 
 
 def _wait(slurm: Slurm, ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not ready():
         assert time.monotonic() < deadline, f"Slurm does not start:\n{slurm.logs()}"
         time.sleep(0.1)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 if __name__ == "__main__":  # ends with an error where none can be started

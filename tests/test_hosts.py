@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ports import free_ports
 from small_run import ROOT, SMALL
 
 from dis_lightning.runs.lock import FolderLock
@@ -23,7 +24,7 @@ HASTY = """
 from dis_lightning import processes
 from dis_lightning.main import main
 from dis_lightning.runs import companions
-companions.SILENCE, companions.SIGHT, processes.PATIENCE = 6.0, 3.0, 1.0
+companions.SILENCE, companions.PAUSE, companions.SIGHT, processes.PATIENCE = 6.0, 4.0, 3.0, 1.0
 main()
 """
 """The command line, with less patience."""
@@ -37,9 +38,7 @@ def hosts() -> Iterator[StartHosts]:
     started: list[Host] = []
 
     def popen(*arguments: list[str], first: int = 0) -> list[Host]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        (port,) = free_ports(1)
         for rank, own in enumerate(arguments, first):
             known = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": str(rank), "LOCAL_RANK": "0"}
             process = subprocess.Popen(
@@ -92,10 +91,10 @@ def test_folders_that_hosts_do_not_share_are_noticed_before_anything_is_sampled(
 
 
 @pytest.mark.parametrize("lost", [0, 1], ids=["the first is lost", "the second is lost"])
-@pytest.mark.parametrize("steps", [5, 4000], ids=["at the end", "on its way"])
+@pytest.mark.parametrize("steps", [600, 4000], ids=["at the end", "on its way"])
 def test_a_host_that_is_lost_is_noticed_and_named(hosts: StartHosts, tmp_path: Path, lost: int, steps: int) -> None:
     processes = hosts(*[small(tmp_path, f"--model.levels.steps={steps}")] * 2)
-    wait_for_records(tmp_path, processes, 1 if steps > 5 else 4)
+    wait_for_records(tmp_path, processes, 1 if steps > 600 else 4)
     processes[lost].send_signal(signal.SIGSTOP)  # it neither ends nor answers, as a host whose cable was pulled
     start = time.monotonic()
     status, (line,) = ends(processes[1 - lost])
@@ -103,6 +102,25 @@ def test_a_host_that_is_lost_is_noticed_and_named(hosts: StartHosts, tmp_path: P
     assert f"rocess {lost + 1} of 2 on {socket.gethostname()} has given no sign of life" in line
     assert "Finished images are kept, and the same command goes on from them" in line
     assert time.monotonic() - start < 60
+
+
+def test_hosts_that_were_stopped_together_go_on_together(hosts: StartHosts, tmp_path: Path) -> None:
+    processes = hosts(*[small(tmp_path, "--model.levels.steps=1200")] * 2)
+    wait_for_records(tmp_path, processes, 1)
+    for number in (signal.SIGSTOP, signal.SIGCONT):  # as Ctrl-Z and fg, or as Slurm suspends a job
+        for process in processes:
+            process.send_signal(number)
+        time.sleep(8 if number == signal.SIGSTOP else 0)
+    assert [ends(process) for process in processes] == [(0, [])] * 2
+
+
+def test_a_port_that_is_taken_is_named(hosts: StartHosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr("test_hosts.free_ports", lambda count: [port])
+        status, (line,) = ends(hosts(small(tmp_path))[0])
+    assert status == 2
+    assert f"cannot meet at 127.0.0.1:{port}: another program has that port; set MASTER_PORT to another" in line
 
 
 def test_a_process_that_waits_for_others_says_for_whom(hosts: StartHosts, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import warnings
@@ -29,6 +31,7 @@ from dis_lightning.solvers import Unguided
 Start = Callable[..., subprocess.Popen[str]]
 
 TWO_PROCESSES = ("--config", "configs/trainer/two_processes.yaml")
+READER = ("--data.num_workers=1",)
 LONG = ("--model.levels.steps=4000",)  # 5 s a batch or more: time enough to be interrupted
 LONG_ENOUGH = ("--model.levels.steps=1200",)  # where it is gone on with to the end
 FEATURES = ("--config", "configs/callbacks/fid_rooms.yaml")
@@ -156,10 +159,10 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_as_an_unbroken_one(start
 @pytest.mark.parametrize(
     ("number", "more"),
     [
-        *((number, ()) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT)),
+        *((number, READER) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT)),
         *((number, TWO_PROCESSES) for number in (signal.SIGTERM, signal.SIGINT)),
     ],
-    ids=lambda value: value.name if isinstance(value, signal.Signals) else f"{2 if value else 1} processes",
+    ids=lambda value: value.name if isinstance(value, signal.Signals) else f"{1 + (value == TWO_PROCESSES)} processes",
 )
 def test_a_signal_ends_the_run_within_seconds_says_how_to_go_on_and_leaves_no_orphan(
     start: Start, tmp_path: Path, number: signal.Signals, more: tuple[str, ...]
@@ -168,7 +171,10 @@ def test_a_signal_ends_the_run_within_seconds_says_how_to_go_on_and_leaves_no_or
     wait_for_records(tmp_path, process, 2)
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
 
-    process.send_signal(number)
+    if more == READER:
+        os.killpg(process.pid, number)  # its reader gets it too, as from a terminal
+    else:
+        process.send_signal(number)
     output, _ = process.communicate(timeout=30)
 
     assert process.returncode == 128 + number
@@ -181,24 +187,30 @@ def test_a_signal_ends_the_run_within_seconds_says_how_to_go_on_and_leaves_no_or
 
 
 def test_a_signal_that_the_run_was_told_to_ignore_does_not_end_it(start: Start, tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-    try:
-        process = start(tmp_path, "--model.levels.steps=500")
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    process = start(tmp_path, "--model.levels.steps=500", ignored=(signal.SIGHUP,))  # as nohup does
     wait_for_records(tmp_path, process, 2)
     process.send_signal(signal.SIGHUP)
     assert "ended by" not in finish(process)
 
 
-def test_a_process_that_is_ended_alone_ends_the_others(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "how"),
+    [
+        (signal.SIGTERM, "has ended before its time"),
+        (signal.SIGKILL, "was ended by SIGKILL, as a system does that has"),
+    ],
+)
+def test_a_process_that_is_ended_alone_ends_the_others(
+    number: signal.Signals, how: str, start: Start, tmp_path: Path
+) -> None:
     process = start(tmp_path, *LONG, *TWO_PROCESSES)
     wait_for_records(tmp_path, process, 2)
     (child,) = psutil.Process(process.pid).children()
-    child.send_signal(signal.SIGTERM)
+    child.send_signal(number)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert output.count("dis-lightning: Process 2 of 2 on ") == 1
+    assert output.count(f"dis-lightning: Process 2 of 2 on {socket.gethostname()} {how}") == 1
+    assert "zombies" not in output
     assert "the same command goes on" in output
 
 

@@ -5,11 +5,13 @@ collective operation. A run needs no goodbye: what is finished is in the run fol
 there.
 """
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -18,7 +20,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from dis_lightning.processes import leave_word
 
-__all__ = ["Termination"]
+__all__ = ["Termination", "launched"]
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """What ends a run beside Ctrl-C: a system or a person, a cluster's warning, a terminal that is closed."""
@@ -32,69 +34,87 @@ class Termination(Callback):
 
     def __init__(self) -> None:
         self._before: dict[signal.Signals, Any] = {}
-        self._runs = False
+        self._ended_by = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the signals over."""
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                if signal.getsignal(number) not in (None, signal.SIG_IGN):
-                    self._before.setdefault(number, signal.getsignal(number))
-        self._runs = True
-        self._take_over(trainer)
+        self._ended_by = 0
+        if threading.current_thread() is not threading.main_thread():
+            return
+        # Lightning's own would take their place, and wait for the other processes in a collective operation.
+        trainer._signal_connector.register_signal_handlers = _nothing  # type: ignore[method-assign]
+        for number in SIGNALS:
+            if signal.getsignal(number) not in (None, signal.SIG_IGN):
+                self._before[number] = signal.getsignal(number)
+        end = self._handler(trainer)
+        for number in self._before:
+            signal.signal(number, end)
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals over again; Lightning has set its own handlers just before."""
-        self._take_over(trainer)
+    def on_predict_batch_start(self, *_: Any) -> None:
+        """End now where Python has swallowed the end, as it does with what is raised while it frees an object."""
+        if self._ended_by:
+            raise SystemExit(128 + self._ended_by)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the signals back."""
-        self._runs = False
-        while self._before:
-            signal.signal(*self._before.popitem())
+        self._give_back()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """End the other processes: they would wait in their next collective operation for one that is gone.
 
         Where one of them has met another error, it has the time to say so.
         """
-        children = _children(trainer)
-        self._runs = False  # from here it ends by itself, at the latest when Python lets all go: no second exception then
+        self._give_back()  # the run ends by itself from here, and Python may be letting all go when a signal comes
+        children = launched(trainer)
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
             _say_how_to_go_on("interrupted")  # Lightning goes on from here to leave without a word
         elif isinstance(exception, Exception):
             leave_word(exception)
         _end(children, patience=1.0)
 
-    def _take_over(self, trainer: Trainer) -> None:
+    def _handler(self, trainer: Trainer) -> Callable[[int, FrameType | None], None]:
+        own = os.getpid()
+
         def end(number: int, frame: FrameType | None) -> None:
-            if not self._runs:  # Lightning sets this handler again after an exception
-                signal.signal(number, self._before[signal.Signals(number)])
-                signal.raise_signal(number)
-                return
-            signal.signal(number, signal.SIG_IGN)
+            if os.getpid() != own:
+                return  # a process that reads images for this one, which ends it
+            for other in self._before:
+                signal.signal(other, signal.SIG_IGN)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch makes an error of it where such a process has ended
+            self._ended_by = number
             if trainer.is_global_zero:
                 _say_how_to_go_on(f"ended by {signal.Signals(number).name}")
-            _end(_children(trainer))
+            _end(launched(trainer))
             raise SystemExit(128 + number)
 
-        for number in self._before:
-            signal.signal(number, end)
+        return end
+
+    def _give_back(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+
+def launched(trainer: Trainer) -> list[subprocess.Popen[bytes]]:
+    """The processes that this one has started through Lightning, which watches them no longer.
+
+    It would kill this process, before it can say a word, when one of them has ended.
+    """
+    launcher = trainer.strategy.launcher
+    if not isinstance(launcher, _SubprocessScriptLauncher):
+        return []
+    watched, launcher.procs = launcher.procs, launcher.procs.copy()
+    watched.clear()
+    return launcher.procs
+
+
+def _nothing() -> None:
+    """What is done in place of something that must not be done."""
 
 
 def _say_how_to_go_on(how: str) -> None:
     goes_on = "the same command goes on from the images that are finished"
     print(f"dis-lightning: {how}; {goes_on}", file=sys.stderr, flush=True)
-
-
-def _children(trainer: Trainer) -> list[subprocess.Popen[bytes]]:
-    """The processes that this one has started; Lightning, which kills this one when one of them ends, forgets them."""
-    launcher = trainer.strategy.launcher
-    if not isinstance(launcher, _SubprocessScriptLauncher):
-        return []
-    children = launcher.procs.copy()
-    launcher.procs.clear()
-    return children
 
 
 def _end(children: list[subprocess.Popen[bytes]], patience: float = 0.0) -> None:

@@ -25,7 +25,6 @@ from dis_lightning.commands.trainer import add_trainer, refused, repeat_bits
 from dis_lightning.data import ImageData
 from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_whole
 from dis_lightning.metrics import default_metrics
-from dis_lightning.parents import exit_with_parent
 from dis_lightning.processes import require_slurm_tasks, waiting_aloud
 from dis_lightning.report import report
 from dis_lightning.runs.configuration import MOST_THREADS
@@ -135,7 +134,6 @@ def predict_command(args: Sequence[str]) -> None:
     Args:
         args: the arguments after its name.
     """
-    exit_with_parent()
     run(list(args))
 
 

@@ -1,7 +1,9 @@
 """The command `dis-lightning sweep FILE`."""
 
 import signal
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
@@ -44,12 +46,9 @@ def sweep_command(args: Sequence[str]) -> None:
     from dis_lightning.sweeps import read_sweep, run_trials, sweep_folder, write_results
     from dis_lightning.sweeps.results import short_keys, shown
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the trials that run are ended too
     sweep = read_sweep(locate(options.file))
     folder = sweep_folder(sweep, options.output, options.seed)
-    with held(folder, "--output", wait=False):
+    with held(folder, "--output", wait=False), _interrupted_once():
         trials = run_trials(sweep, folder, options.seed, options.jobs, lambda line: print(line, flush=True))
         found = write_results(sweep, trials)
     table = Table("trial", *map(escape, short_keys(sweep)), escape(sweep.metric), "standard error", "state")
@@ -63,3 +62,28 @@ def sweep_command(args: Sequence[str]) -> None:
         print(f"Failed:   {len(failed)} of {len(found)} trials; the first says why in {failed[0]}")
     print(f"Best:     {folder / 'best.yaml'}")
     print(f"Report:   {folder / 'report.html'}")
+
+
+@contextmanager
+def _interrupted_once() -> Iterator[None]:
+    """Within, what ends a process is as Ctrl-C, and the first alone counts: from then on trials are being ended."""
+
+    def interrupt(*_: object) -> None:
+        for number in taken:  # not SIG_IGN, which a trial would inherit that begins at this moment
+            signal.signal(number, lambda *_: None)
+        raise KeyboardInterrupt
+
+    taken = {
+        number: before
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if (before := signal.getsignal(number)) in (signal.SIG_DFL, signal.default_int_handler)
+    }
+    if threading.current_thread() is not threading.main_thread():
+        taken = {}
+    for number in taken:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, before in taken.items():
+            signal.signal(number, before)

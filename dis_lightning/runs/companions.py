@@ -8,13 +8,15 @@ by force. Ages are counted by the clock of who looks, from when it last saw a ch
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import torch.distributed
@@ -29,6 +31,9 @@ BEAT = 2.0
 
 SILENCE = 45.0
 """Seconds without a sign of life after which a process is lost."""
+
+PAUSE = 10.0
+"""Seconds between two looks after which this process itself was stopped, or the disk was."""
 
 SIGHT = 30.0
 """Seconds that a new file may take to be seen on another host: network file systems remember what was not there."""
@@ -49,20 +54,24 @@ class Companions:
         folder: the run folder.
         group: all processes; they make this object together.
         first_here: whether this process is the first one on its host, and speaks for it.
+        launched: the processes that this one has started, in the order of their numbers.
 
     Raises:
         UnusablePathError: on all processes, if there is one that does not see the folder of the first.
     """
 
-    def __init__(self, folder: Path, group: ProcessGroup, *, first_here: bool) -> None:
+    def __init__(
+        self, folder: Path, group: ProcessGroup, *, first_here: bool, launched: Sequence[Popen[bytes]] = ()
+    ) -> None:
         self._folder, self._group = folder / ".processes", group
         self._rank, self._world = group.rank(), group.size()
-        self._first_here = first_here
+        self._first_here, self._launched = first_here, tuple(launched)
         self._watched = range(1, self._world) if self._rank == 0 else [0]
         self._gone = threading.Event()
         self._hosts = self._meet(folder, group)
         # The last sign of each, and when it was new.
         self._seen = dict.fromkeys(self._watched, (("", 0), time.monotonic()))
+        self._looked = time.monotonic()
         self._lost: BaseException | None = None
         threading.Thread(target=self._live, daemon=True).start()
 
@@ -155,15 +164,20 @@ class Companions:
                 os._exit(2)
 
     def _look(self) -> None:
+        before, self._looked = self._looked, time.monotonic()
+        awoken = self._looked - before > PAUSE  # so were the others, as by Ctrl-Z, and get the time to say so
         for rank in self._watched:
             sign, (last, since) = self._sign(rank), self._seen[rank]
-            if sign != last:
+            if sign != last or awoken:
                 self._seen[rank] = sign, time.monotonic()
             if self._state(rank) == ENDED:
-                self._lose(rank, "has ended before its time.")
-            elif sign == last and time.monotonic() - since > SILENCE:
+                self._lose(rank, _ending())
+            elif sign == last and not awoken and time.monotonic() - since > SILENCE:
                 silent = f"has given no sign of life for {SILENCE:.0f} seconds: its host or the network is down."
                 self._lose(rank, silent)
+        for rank, process in enumerate(self._launched, self._rank + 1):
+            if status := process.poll():  # neither None nor 0
+                self._lose(rank, _ending(status))
 
     def _lose(self, rank: int, how: str) -> None:
         # The first process has spoken when it ends by itself; where it is lost, one process of each host speaks.
@@ -212,6 +226,14 @@ def by_first(action: Callable[[], None], group: ProcessGroup | None) -> None:
         torch.distributed.broadcast_object_list(met, src=0, group=group)
     if met[0] is not None:
         raise met[0]
+
+
+def _ending(status: int = 1) -> str:
+    """What is said of a process that has ended, by its exit status."""
+    if status >= 0:
+        return "has ended before its time."
+    memory = ", as a system does that has no memory left" if -status == signal.SIGKILL else ""
+    return f"was ended by {signal.Signals(-status).name}{memory}."
 
 
 def _name(rank: int, hosts: list[str]) -> str:

@@ -78,5 +78,10 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver, transform: Im
             for metric in metrics:
                 metric.score(here._replace(draws=whole.draws), solver)
     require_different(metrics)  # by what they gave
+    indices = [record["index"] for record in records]
     with held(run):  # what another command has written meanwhile stays
-        return sum_up(folder, metrics, [m.rows for m in metrics], [record["index"] for record in records])
+        if folder.indices() != indices:
+            raise InvalidValueError(
+                f"The run in {run} has got other images while it was scored; give the command again."
+            )
+        return sum_up(folder, metrics, [metric.rows for metric in metrics], indices)

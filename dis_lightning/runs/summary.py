@@ -68,7 +68,6 @@ def sum_up(folder: Ledger, metrics: "Sequence[Metric]", found: Found, indices: l
             _merge(summary, {metric.section: _means(rows)}, metric)
     if configuration := read_configuration(folder):
         summary["configuration_sha256"] = as_written(configuration)
-    summary["results_sha256"] = _write_results(folder.results, table, records)
     faults = []
     for metric, rows in pairs:
         if isinstance(metric, SetMetric) and rows:
@@ -80,6 +79,9 @@ def sum_up(folder: Ledger, metrics: "Sequence[Metric]", found: Found, indices: l
                 faults.append(error)
                 continue
             _merge(summary, content, metric)
+    results = _as_csv(table, records)
+    summary["results_sha256"] = hashlib.sha256(results).hexdigest()
+    write_atomically(folder.results, results)  # just before the summary, for each is read beside the other alone
     write_atomically(folder.metrics, sealed(summary))
     if faults:
         raise faults[0]
@@ -189,8 +191,8 @@ def _reduce(values: list[float]) -> dict[str, Any]:
     }
 
 
-def _write_results(file: Path, table: dict[int, dict[str, float]], records: list[dict[str, Any]]) -> str:
-    """Write a row per image: index, name, every value, and how many of its samples diverged; give its SHA-256."""
+def _as_csv(table: dict[int, dict[str, float]], records: list[dict[str, Any]]) -> bytes:
+    """A row per image, as CSV: index, name, every value, and how many of its samples diverged."""
     rows = [
         {
             "index": record["index"],
@@ -205,6 +207,4 @@ def _write_results(file: Path, table: dict[int, dict[str, float]], records: list
     writer.writeheader()
     writer.writerows(rows)
     # A file name may hold bytes that are no text.
-    content = text.getvalue().encode(errors="backslashreplace")
-    write_atomically(file, content)
-    return hashlib.sha256(content).hexdigest()
+    return text.getvalue().encode(errors="backslashreplace")

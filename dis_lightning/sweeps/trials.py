@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,9 @@ __all__ = ["Ending", "Start", "Trial", "as_process", "run_trials", "sweep_folder
 
 Start = Callable[[list[str], Path, Callable[[], str | None]], int | str]
 """Runs a command; see `as_process`."""
+PATIENCE = 60.0
+"""Seconds that a trial has to end by itself when it is told to."""
+
 LOOK = 0.25
 """Seconds between two looks at a trial that goes on."""
 INTERRUPTED = "interrupted"
@@ -266,6 +270,9 @@ def as_process(words: list[str], log: Path, stop: Callable[[], str | None]) -> i
             except subprocess.TimeoutExpired:
                 if reason := stop():
                     process.send_signal(signal.SIGTERM)
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(PATIENCE)
+                    process.kill()
                     process.wait()
                     return reason
 

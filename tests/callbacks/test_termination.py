@@ -50,9 +50,7 @@ def own_handlers() -> Any:
 
 @pytest.mark.usefixtures("own_handlers")
 @pytest.mark.parametrize("ends_by", [None, RuntimeError, SystemExit, KeyboardInterrupt])
-def test_after_a_run_signals_come_to_whom_they_came_before(
-    ends_by: type[BaseException] | None, tmp_path: Path
-) -> None:
+def test_after_a_run_signals_come_to_whom_they_came_before(ends_by: type[BaseException] | None, tmp_path: Path) -> None:
     ending = Termination()
     prior = GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192))
     operator = Failing(4)
@@ -85,3 +83,23 @@ def test_within_a_run_they_end_it(tmp_path: Path, capsys: pytest.CaptureFixture[
         signal.signal(signal.SIGUSR1, before)
     assert ended.value.code == 128 + signal.SIGUSR1
     assert "ended by SIGUSR1; the same command goes on" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_while_python_frees_an_object_ends_the_run_at_the_next_batch(tmp_path: Path) -> None:
+    class Freed:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGUSR1)
+
+    class Freeing(lightning.Callback):
+        def on_predict_batch_start(self, *_: object) -> None:
+            Freed()
+
+    prior = GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192))
+    solver = Unguided(AveragePool(4), prior, KarrasLevels(2))
+    callbacks = [Termination(), Writer(tmp_path), Freeing()]
+    trainer = lightning.Trainer(accelerator="cpu", callbacks=callbacks, logger=False)
+    with pytest.raises(SystemExit) as ended:
+        trainer.predict(solver, RoomsData(size=8, num_images=3), return_predictions=False)
+    assert ended.value.code == 128 + signal.SIGUSR1
+    assert len(list(tmp_path.glob("records/*"))) == 1

@@ -16,12 +16,13 @@ from small_run import ROOT, SMALL
 from dis_lightning.callbacks import Writer
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.main import main
-from dis_lightning.metrics import PSNR, PixelStd
+from dis_lightning.metrics import PSNR, Calibration, EnergyScore, PixelStd
 from dis_lightning.operators import AveragePool
 from dis_lightning.priors import GaussianPrior
 from dis_lightning.rooms import RoomsData
 from dis_lightning.runs.evaluation import evaluate
-from dis_lightning.solvers import DPS
+from dis_lightning.solvers import DPS, Solver
+from dis_lightning.types import Reconstruction
 
 pytestmark = [
     pytest.mark.usefixtures("in_project"),
@@ -205,21 +206,55 @@ def test_a_folder_that_is_no_run_is_refused(
     assert "Traceback" not in message
 
 
-def test_a_run_without_the_command_line_is_scored_with_its_solver(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def by_hand(tmp_path: Path) -> DPS:
+    """The solver of a run in `tmp_path` that was made from Python."""
     prior = GaussianPrior(torch.zeros(3, 8, 8), 0.25 * torch.eye(192))
     solver = DPS(AveragePool(4, noise_std=0.1), prior, KarrasLevels(4), scale=1.0, num_samples=2)
+    predict(solver, tmp_path, 3)
+    return solver
+
+
+def predict(solver: DPS, folder: Path, num_images: int) -> None:
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = lightning.Trainer(
-        accelerator="cpu", enable_model_summary=False, callbacks=[PSNR(), PixelStd(), Writer(tmp_path)], **quiet
+        accelerator="cpu", enable_model_summary=False, callbacks=[PSNR(), PixelStd(), Writer(folder)], **quiet
     )
-    trainer.predict(solver, RoomsData(size=8, num_images=3, batch_size=2), return_predictions=False)
+    data = RoomsData(size=8, num_images=num_images, batch_size=2)
+    trainer.predict(solver, data, return_predictions=False)
+
+
+def test_a_run_without_the_command_line_is_scored_with_its_solver(
+    by_hand: DPS, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = files(tmp_path)
     for name in before:
         (tmp_path / name).unlink()
-    evaluate(tmp_path, [PSNR(), PixelStd()], solver)
+    evaluate(tmp_path, [PSNR(), PixelStd()], by_hand)
     assert files(tmp_path) == before
     with pytest.raises(SystemExit):
         main(["evaluate", str(tmp_path)])
     assert "was not made by the command line" in capsys.readouterr().err
+
+
+def test_scoring_that_is_interrupted_leaves_what_was_there(by_hand: DPS, tmp_path: Path) -> None:
+    class Interrupted(Calibration):
+        def reduce(self, rows: dict[int, dict[str, torch.Tensor]]) -> dict[str, dict[str, Any]]:
+            raise KeyboardInterrupt
+
+    before = files(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(tmp_path, [EnergyScore(), Interrupted()], by_hand)
+    assert files(tmp_path) == before
+
+
+def test_a_run_that_grows_while_it_is_scored_keeps_what_it_has_grown_by(by_hand: DPS, tmp_path: Path) -> None:
+    class Slow(EnergyScore):
+        def score(self, reconstruction: Reconstruction, solver: Solver) -> None:
+            super().score(reconstruction, solver)
+            if len(list(tmp_path.glob("records/*"))) == 3:
+                predict(by_hand, tmp_path, 5)
+
+    with pytest.raises(ValueError, match="has got other images while it was scored; give the command again"):
+        evaluate(tmp_path, [Slow()], by_hand)
+    assert summary(tmp_path)["images"] == 5

@@ -115,6 +115,8 @@ def test_a_sweep_that_is_ended_ends_its_trials_and_the_next_goes_on_with_them(tm
     assert "is at work in" in second.communicate()[0]
     assert second.returncode == 2
     first.terminate()
+    time.sleep(0.5)
+    first.send_signal(signal.SIGHUP)  # as it waits for its trials, which it does all the same
     output = first.communicate()[0]
     assert first.returncode == 130
     assert "interrupted\n" in output
@@ -122,9 +124,11 @@ def test_a_sweep_that_is_ended_ends_its_trials_and_the_next_goes_on_with_them(tm
     assert "ended by SIGTERM" in log.read_text()
     assert not log.with_suffix(".stopped").exists()
 
+    finished = len(list(tmp_path.glob("out/*/*/records/*")))
     third = start(tmp_path / "sweep.yaml")
-    while "images: 0/500" not in log.read_text() and third.poll() is None:
+    while len(list(tmp_path.glob("out/*/*/records/*"))) == finished and third.poll() is None:
         time.sleep(0.1)
+    assert "ended by SIGTERM" not in log.read_text()  # begun anew
     third.kill()
     third.communicate()
     while "ended by SIGTERM" not in log.read_text():  # with the sweep, not with its 500 images
