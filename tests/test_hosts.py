@@ -90,8 +90,9 @@ def test_folders_that_hosts_do_not_share_are_noticed_before_anything_is_sampled(
     assert [path for folder in folders for path in folder.glob("*/*")] == []
 
 
-@pytest.mark.parametrize("lost", [0, 1], ids=["the first is lost", "the second is lost"])
-@pytest.mark.parametrize("steps", [600, 4000], ids=["at the end", "on its way"])
+@pytest.mark.parametrize(
+    ("lost", "steps"), [(0, 4000), (1, 600)], ids=["the first on its way", "the second at the end"]
+)
 def test_a_host_that_is_lost_is_noticed_and_named(hosts: StartHosts, tmp_path: Path, lost: int, steps: int) -> None:
     processes = hosts(*[small(tmp_path, f"--model.levels.steps={steps}")] * 2)
     wait_for_records(tmp_path, processes, 1 if steps > 600 else 4)

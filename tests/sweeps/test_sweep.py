@@ -16,6 +16,7 @@ import yaml
 from small_run import ROOT, SMALL
 
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.main import main
 from dis_lightning.runs.finished import read_runs
 from dis_lightning.sweeps import read_sweep
 from dis_lightning.sweeps.results import _nested
@@ -40,7 +41,10 @@ def start(file: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_failing_trial_reports_itself_and_a_killed_sweep_goes_on(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_project")
+def test_failing_trial_reports_itself_and_a_killed_sweep_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = written(tmp_path)
     first = start(file)
     while not (done := list(tmp_path.glob("out/*/*/metrics.json"))) and first.poll() is None:
@@ -71,9 +75,9 @@ def test_failing_trial_reports_itself_and_a_killed_sweep_goes_on(tmp_path: Path)
     assert ">scale=4<" in (folder / "report.html").read_text()
     best = yaml.safe_load((folder / "best.yaml").read_text())
     assert best == {"model": {"init_args": {"scale": float(rows[0]["model.init_args.scale"])}}}
-    more = ["--config", str(folder / "best.yaml"), "--print_config"]
-    command = [sys.executable, "-m", "dis_lightning", "predict", *SMALL, *more]
-    printed = yaml.safe_load(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
+    with pytest.raises(SystemExit, match="0"):
+        main(["predict", *SMALL, "--config", str(folder / "best.yaml"), "--print_config"])
+    printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["model"]["init_args"]["scale"] == best["model"]["init_args"]["scale"]
 
 
