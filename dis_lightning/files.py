@@ -4,7 +4,7 @@ import ctypes
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def write_atomically(file: Path, content: bytes, *, durable: bool = True) -> Non
 
 
 def flush(files: Iterable[Path]) -> None:
-    """Have files outlive a power failure: once for all of them, for one flush costs about as much as many.
+    """Have files outlive a power failure: all at once where the system can, for one flush costs about as much as many.
 
     Args:
         files: files that were written.
@@ -97,7 +97,12 @@ def flush(files: Iterable[Path]) -> None:
     files = list(files)
     # Python has os.sync alone, which waits for every file system of the machine, be it a server that is away.
     syncfs = getattr(ctypes.CDLL(None), "syncfs", None) if os.name == "posix" else None
-    for file in files if syncfs is None else {file.stat().st_dev: file for file in files}.values():
-        with file.open("rb") as stream:
-            if syncfs is None or syncfs(stream.fileno()):
-                os.fsync(stream.fileno())
+    one_each = {file.stat().st_dev: file for file in files}.values()
+    if syncfs is None or any(_with_descriptor(file, syncfs) for file in one_each):
+        for file in files:
+            _with_descriptor(file, os.fsync)
+
+
+def _with_descriptor(file: Path, flush: Callable[[int], int | None]) -> int | None:
+    with file.open("rb") as stream:
+        return flush(stream.fileno())

@@ -67,8 +67,6 @@ def main(args: list[str] | None = None) -> None:
         finally:
             if sys.stdout is not None:  # as it is where the shell has closed it
                 sys.stdout.flush()
-            if args is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-                signal.signal(signal.SIGINT, signal.SIG_DFL)  # while Python lets all go, Ctrl-C shows no traceback
     except BrokenPipeError:
         unread = [stream for stream in (sys.stdout, sys.stderr) if stream is not None and _unread(stream)]
         if not unread:

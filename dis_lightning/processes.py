@@ -112,9 +112,7 @@ def meet() -> None:
         if dist.get_rank() > 0 and store.check([_key(WORD)]):
             raise SystemExit(2)
         if dist.get_rank() == 0 and store.check([_key(ENDED)]):
-            raise LostProcessError(
-                f"{store.get(_key(ENDED)).decode().capitalize()} has ended before anything was sampled."
-            )
+            raise LostProcessError(f"P{store.get(_key(ENDED)).decode()[1:]} has ended before anything was sampled.")
         time.sleep(0.1)
     _meetings += 1
 

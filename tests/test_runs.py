@@ -158,10 +158,10 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_as_an_unbroken_one(start
 @pytest.mark.parametrize(
     ("number", "more"),
     [
-        *((number, READER) for number in (signal.SIGHUP, signal.SIGINT)),  # what a terminal sends
+        *((number, READER) for number in (signal.SIGTERM, signal.SIGINT)),
         *((number, TWO_PROCESSES) for number in (signal.SIGTERM, signal.SIGINT)),
     ],
-    ids=lambda value: value.name if isinstance(value, signal.Signals) else f"{1 + (value == TWO_PROCESSES)} processes",
+    ids=lambda value: value.name if isinstance(value, signal.Signals) else value[-1],
 )
 def test_a_signal_ends_the_run_within_seconds_says_how_to_go_on_and_leaves_no_orphan(
     start: Start, tmp_path: Path, number: signal.Signals, more: tuple[str, ...]

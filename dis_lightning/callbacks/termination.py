@@ -20,7 +20,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from dis_lightning.processes import leave_word
 
-__all__ = ["Termination", "launched"]
+__all__ = ["Termination", "take_launched"]
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """What ends a run beside Ctrl-C: a system or a person, a cluster's warning, a terminal that is closed."""
@@ -38,11 +38,14 @@ class Termination(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the signals over."""
+        self._give_back(trainer)
         self._ended_by = 0
         if threading.current_thread() is not threading.main_thread():
             return
+        connector = trainer._signal_connector
         # Lightning's own would take their place, and wait for the other processes in a collective operation.
-        trainer._signal_connector.register_signal_handlers = _nothing  # type: ignore[method-assign]
+        connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+        connector._original_handlers = {signal.SIGINT: signal.getsignal(signal.SIGINT)}  # or Ctrl-C works once only
         for number in SIGNALS:
             if signal.getsignal(number) not in (None, signal.SIG_IGN):
                 self._before[number] = signal.getsignal(number)
@@ -57,15 +60,16 @@ class Termination(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the signals back."""
-        self._give_back()
+        self._give_back(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """End the other processes: they would wait in their next collective operation for one that is gone.
 
         Where one of them has met another error, it has the time to say so.
         """
-        self._give_back()  # the run ends by itself from here, and Python may be letting all go when a signal comes
-        children = launched(trainer)
+        if not self._ended_by:  # or another signal would cut the end short
+            self._give_back(trainer)  # the run ends by itself, and Python may be letting all go when a signal comes
+        children = take_launched(trainer)
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
             _say_how_to_go_on("interrupted")  # Lightning goes on from here to leave without a word
         elif isinstance(exception, Exception):
@@ -76,29 +80,33 @@ class Termination(Callback):
         own = os.getpid()
 
         def end(number: int, frame: FrameType | None) -> None:
-            if os.getpid() != own:
-                return  # a process that reads images for this one, which ends it
-            for other in self._before:
-                signal.signal(other, signal.SIG_IGN)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch makes an error of it where such a process has ended
+            if os.getpid() != own:  # a fork of this process, such as a reader of images, which this process ends
+                if number == signal.SIGTERM:
+                    signal.signal(number, self._before[signal.SIGTERM])
+                    signal.raise_signal(number)
+                return
+            # Where a reader has ended too, torch would make an error of SIGCHLD. Not SIG_IGN: both may be pending.
+            for other in (*self._before, signal.SIGCHLD):
+                signal.signal(other, lambda *_: None)
             self._ended_by = number
             if trainer.is_global_zero:
                 _say_how_to_go_on(f"ended by {signal.Signals(number).name}")
-            _end(launched(trainer))
+            _end(take_launched(trainer))
             raise SystemExit(128 + number)
 
         return end
 
-    def _give_back(self) -> None:
+    def _give_back(self, trainer: Trainer) -> None:
+        vars(trainer._signal_connector).pop("register_signal_handlers", None)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
 
 
-def launched(trainer: Trainer) -> list[subprocess.Popen[bytes]]:
-    """The processes that this one has started through Lightning, which watches them no longer.
+def take_launched(trainer: Trainer) -> list[subprocess.Popen[bytes]]:
+    """The processes that this one has started through Lightning; who takes them watches them in its place.
 
-    It would kill this process, before it can say a word, when one of them has ended.
+    Lightning would kill this process, before it can say a word, when one of them has ended.
     """
     launcher = trainer.strategy.launcher
     if not isinstance(launcher, _SubprocessScriptLauncher):
@@ -106,10 +114,6 @@ def launched(trainer: Trainer) -> list[subprocess.Popen[bytes]]:
     watched, launcher.procs = launcher.procs, launcher.procs.copy()
     watched.clear()
     return launcher.procs
-
-
-def _nothing() -> None:
-    """What is done in place of something that must not be done."""
 
 
 def _say_how_to_go_on(how: str) -> None:

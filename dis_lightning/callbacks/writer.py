@@ -15,7 +15,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from dis_lightning.callbacks.loggers import log_picture
-from dis_lightning.callbacks.termination import launched
+from dis_lightning.callbacks.termination import take_launched
 from dis_lightning.data.base import ImageData, data_of
 from dis_lightning.described import description
 from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers, require_whole
@@ -199,7 +199,9 @@ class Writer(Callback):
         by_first(self._take, group)
         if group is not None:
             first_here = trainer.local_rank == 0
-            self._companions = Companions(self.folder.path, group, first_here=first_here, launched=launched(trainer))
+            self._companions = Companions(
+                self.folder.path, group, first_here=first_here, launched=take_launched(trainer)
+            )
         return group
 
     def _take(self) -> None:

@@ -1,6 +1,7 @@
 """The command `dis-lightning sweep FILE`."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -71,15 +72,15 @@ def _interrupted_once() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         for number in taken:  # not SIG_IGN, which a trial would inherit that begins at this moment
             signal.signal(number, lambda *_: None)
+        print("dis-lightning: ending the trials that run", file=sys.stderr, flush=True)
         raise KeyboardInterrupt
 
+    mine = threading.current_thread() is threading.main_thread()
     taken = {
         number: before
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if (before := signal.getsignal(number)) in (signal.SIG_DFL, signal.default_int_handler)
+        if mine and (before := signal.getsignal(number)) in (signal.SIG_DFL, signal.default_int_handler)
     }
-    if threading.current_thread() is not threading.main_thread():
-        taken = {}
     for number in taken:
         signal.signal(number, interrupt)
     try:

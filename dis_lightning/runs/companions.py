@@ -2,7 +2,8 @@
 
 Each has a file there that it touches every few seconds. The first process looks at those of all others, and they look
 at its own. Whose file has not changed for most of a minute is lost: its host is down, or the network, or it was ended
-by force. Ages are counted by the clock of who looks, from when it last saw a change, for the clocks of hosts differ.
+by force. Of those that it has started itself a process knows at once. Ages are counted by the clock of who looks, from
+when it last saw a change, for the clocks of hosts differ.
 """
 
 import os
@@ -33,7 +34,7 @@ SILENCE = 45.0
 """Seconds without a sign of life after which a process is lost."""
 
 PAUSE = 10.0
-"""Seconds between two looks after which this process itself was stopped, or the disk was."""
+"""More seconds than this from one look to the next mean that this process was stopped, or waited for the disk."""
 
 SIGHT = 30.0
 """Seconds that a new file may take to be seen on another host: network file systems remember what was not there."""
@@ -71,7 +72,7 @@ class Companions:
         self._hosts = self._meet(folder, group)
         # The last sign of each, and when it was new.
         self._seen = dict.fromkeys(self._watched, (("", 0), time.monotonic()))
-        self._looked = time.monotonic()
+        self._looked, self._looking = time.monotonic(), threading.Lock()
         self._lost: BaseException | None = None
         threading.Thread(target=self._live, daemon=True).start()
 
@@ -164,8 +165,13 @@ class Companions:
                 os._exit(2)
 
     def _look(self) -> None:
-        before, self._looked = self._looked, time.monotonic()
-        awoken = self._looked - before > PAUSE  # so were the others, as by Ctrl-Z, and get the time to say so
+        with self._looking:
+            # Ctrl-Z and the like stop the others too; they get the time to give a sign.
+            awoken = time.monotonic() - self._looked > PAUSE
+            self._look_at_each(awoken)
+            self._looked = time.monotonic()
+
+    def _look_at_each(self, awoken: bool) -> None:
         for rank in self._watched:
             sign, (last, since) = self._sign(rank), self._seen[rank]
             if sign != last or awoken:
@@ -182,7 +188,7 @@ class Companions:
     def _lose(self, rank: int, how: str) -> None:
         # The first process has spoken when it ends by itself; where it is lost, one process of each host speaks.
         speaks = self._rank == 0 or (self._first_here and self._state(0) != ENDED)
-        lost = LostProcessError(f"{_name(rank, self._hosts).capitalize()} {how} {GOES_ON}")
+        lost = LostProcessError(f"P{_name(rank, self._hosts)[1:]} {how} {GOES_ON}")
         self._lost = self._lost or (lost if speaks else SystemExit(2))
 
     def _state(self, rank: int) -> str:

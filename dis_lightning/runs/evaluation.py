@@ -42,8 +42,8 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver, transform: Im
 
     Raises:
         FileNotFoundError: if the folder holds no finished image.
-        ValueError: if a file is gone or damaged, a metric cannot be computed, or the solver has another number of
-            samples.
+        ValueError: if a file is gone or damaged, a metric cannot be computed, the solver has another number of
+            samples, or the run has got other images meanwhile.
     """
     folder = RunFolder(run)
     records = [folder.require(index) for index in folder.indices()]

@@ -27,11 +27,13 @@ __all__ = ["Ending", "Start", "Trial", "as_process", "run_trials", "sweep_folder
 
 Start = Callable[[list[str], Path, Callable[[], str | None]], int | str]
 """Runs a command; see `as_process`."""
-PATIENCE = 60.0
-"""Seconds that a trial has to end by itself when it is told to."""
 
 LOOK = 0.25
 """Seconds between two looks at a trial that goes on."""
+
+PATIENCE = 60.0
+"""Seconds that a trial has to end by itself when it is told to."""
+
 INTERRUPTED = "interrupted"
 """Why a trial ends with its sweep; the next command goes on with it."""
 

@@ -42,7 +42,6 @@ def own_handlers() -> Any:
         raise Heard(number)
 
     before = {number: signal.signal(number, hear) for number in SIGNALS}
-    before[signal.SIGINT] = signal.getsignal(signal.SIGINT)  # which Lightning ignores after a KeyboardInterrupt
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -65,6 +64,7 @@ def test_after_a_run_signals_come_to_whom_they_came_before(ends_by: type[BaseExc
         for number in SIGNALS:
             with pytest.raises(Heard):
                 signal.raise_signal(number)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_within_a_run_they_end_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

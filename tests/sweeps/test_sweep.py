@@ -123,8 +123,8 @@ def test_a_sweep_that_is_ended_ends_its_trials_and_the_next_goes_on_with_them(tm
     first.send_signal(signal.SIGHUP)  # as it waits for its trials, which it does all the same
     output = first.communicate()[0]
     assert first.returncode == 130
-    assert "interrupted\n" in output
     (log,) = tmp_path.glob("out/*/*.log")
+    assert f"{log.stem} interrupted\n" in output
     assert "ended by SIGTERM" in log.read_text()
     assert not log.with_suffix(".stopped").exists()
 
