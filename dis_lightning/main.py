@@ -1,10 +1,11 @@
 """The command line: `dis-lightning COMMAND`: `predict`, `sweep`; `evaluate`, `report`, `merge` of runs; `convert`."""
 
+import errno
 import os
 import select
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
@@ -38,6 +39,11 @@ dis-lightning COMMAND --help shows the arguments of one, dis-lightning --version
 To begin: dis-lightning predict --config quickstart
 """
 
+FULL = (
+    "the disk is full that a log, or what this command says, is written to. Make room there; the same command goes on "
+    "from the images that are finished."
+)
+
 REPORT = (
     "dis-lightning: this is an error of the program, or of a class of your own where the traceback ends in one, not of "
     "the command. If it is the program's, please report it with what follows and the command. Finished images are "
@@ -68,12 +74,17 @@ def main(args: list[str] | None = None) -> None:
             if sys.stdout is not None:  # as it is where the shell has closed it
                 sys.stdout.flush()
     except BrokenPipeError:
-        unread = [stream for stream in (sys.stdout, sys.stderr) if stream is not None and _unread(stream)]
-        if not unread:
+        if not (unread := _streams(_unread)):
             raise
-        for stream in unread:  # what Python still writes there when it ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _silence(unread)
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if not _is_full(error):
+            raise
+        with suppress(OSError):
+            print(f"dis-lightning: {FULL}", file=sys.stderr, flush=True)
+        _silence(_streams(_fails))
+        sys.exit(2)
 
 
 def _command(args: Sequence[str]) -> None:
@@ -104,9 +115,9 @@ def _command(args: Sequence[str]) -> None:
         if isinstance(ending.__context__, KeyboardInterrupt):  # Lightning ends with 1
             sys.exit(128 + signal.SIGINT)
         raise
-    except BrokenPipeError:
-        raise
     except Exception as error:
+        if isinstance(error, BrokenPipeError) or _is_full(error):
+            raise
         from dis_lightning.processes import own_name, said_already
 
         if said_already(error):
@@ -125,6 +136,31 @@ def _explain(error: Exception) -> str | None:
     from dis_lightning.commands.messages import explain  # late, for it knows all classes
 
     return explain(error)
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether what was to be written has no room, where the error does not say which file: a log, or what is said."""
+    return isinstance(error, OSError) and error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _streams(lost: Callable[[TextIO], bool]) -> list[TextIO]:
+    """Those of what is said to that are lost."""
+    return [stream for stream in (sys.stdout, sys.stderr) if stream is not None and lost(stream)]
+
+
+def _silence(streams: list[TextIO]) -> None:
+    """Have nowhere to go what Python still writes there when it ends."""
+    for stream in streams:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _fails(stream: TextIO) -> bool:
+    """Whether a stream does not take what is said."""
+    try:
+        stream.flush()
+    except OSError:
+        return True
+    return False
 
 
 def _unread(stream: TextIO) -> bool:
