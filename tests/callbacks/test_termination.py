@@ -42,6 +42,8 @@ def own_handlers() -> Any:
         raise Heard(number)
 
     before = {number: signal.signal(number, hear) for number in SIGNALS}
+    # A suite that runs in the background was told to ignore it.
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
