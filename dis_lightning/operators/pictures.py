@@ -3,6 +3,7 @@
 import colorsys
 import math
 import textwrap
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ __all__ = ["distinct_colours", "painted", "pictured", "written"]
 GOLDEN = (5**0.5 - 1) / 2
 HUES, STEP = 12, 17
 """How many colours are chosen by their hue, and the spacing of the grid of all others."""
-SIDE, LETTER, MARGIN = 256, 26, 12
-"""Side of a written picture, height of its letters and width of its margin, in pixels."""
+SIDE, LETTERS, MARGIN = 256, (26, 22, 18, 14), 12
+"""Side of a written picture, heights that its letters may have and width of its margin, in pixels."""
 
 
 def distinct_colours(number: int) -> Tensor:
@@ -85,13 +86,20 @@ def pictured(values: Tensor) -> Tensor:
 
 
 def written(texts: list[str]) -> Tensor:
-    """Words as pictures, dark on white, `(B, 3, 256, 256)`, in [-1, 1]; what does not fit is cut off."""
-    font = ImageFont.load_default(LETTER)
-    letters = int((SIDE - 2 * MARGIN) / font.getlength("n"))
+    """Words as pictures, dark on white, `(B, 3, 256, 256)`, in [-1, 1].
+
+    Long texts have smaller letters; what does not fit in the smallest is cut off.
+    """
     pictures = []
     for text in texts:
         page = Image.new("RGB", (SIDE, SIDE), "white")
-        lines = textwrap.fill(text, letters)
-        ImageDraw.Draw(page).multiline_text((MARGIN, MARGIN), lines, fill=(30, 30, 30), font=font, spacing=6)
+        draw = ImageDraw.Draw(page)
+        for size in LETTERS:
+            font = ImageFont.load_default(size)
+            lines = textwrap.fill(text, int((SIDE - 2 * MARGIN) / font.getlength("n")))
+            style: dict[str, Any] = {"font": font, "spacing": size // 4}
+            if draw.multiline_textbbox((MARGIN, MARGIN), lines, **style)[3] <= SIDE - MARGIN:
+                break
+        draw.multiline_text((MARGIN, MARGIN), lines, fill=(30, 30, 30), **style)
         pictures.append(torch.from_numpy(np.array(page)).permute(2, 0, 1))
     return dequantise(torch.stack(pictures))

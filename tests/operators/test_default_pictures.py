@@ -77,3 +77,12 @@ def test_numbers_of_every_kind_have_a_picture() -> None:
 
 def test_words_are_written() -> None:
     assert torch.equal(Plain().picture(["a bed", "a lamp"]), written(["a bed", "a lamp"]))
+
+
+def test_long_words_have_smaller_letters_and_are_whole() -> None:
+    words = (
+        "a bedroom at night with white walls, a white bed, a window and a picture on the back wall, a lamp and a rug"
+    )
+    pictures = written(["a bed", words, words + " of wool" * 40])
+    lowest = [int((picture < 1).any(dim=(0)).any(dim=1).nonzero().max()) for picture in pictures]
+    assert lowest[0] < 40 < 128 < lowest[1] < 256 - 12 < lowest[2]
