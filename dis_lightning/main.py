@@ -1,20 +1,18 @@
 """The command line: `dis-lightning COMMAND`: `predict`, `sweep`; `evaluate`, `report`, `merge` of runs; `convert`."""
 
-import errno
 import os
-import select
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
-from typing import TextIO
 
 from dis_lightning import __version__
 from dis_lightning.errors import UserError
 from dis_lightning.parents import exit_with_parent
 from dis_lightning.spelling import nearest
+from dis_lightning.streams import fails, is_full, lost, say, silence, unread
 
 __all__ = ["main"]
 
@@ -74,16 +72,15 @@ def main(args: list[str] | None = None) -> None:
             if sys.stdout is not None:  # as it is where the shell has closed it
                 sys.stdout.flush()
     except BrokenPipeError:
-        if not (unread := _streams(_unread)):
+        if not (streams := lost(unread)):
             raise
-        _silence(unread)
+        silence(streams)
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        if not _is_full(error):
+        if not is_full(error):
             raise
-        with suppress(OSError):
-            print(f"dis-lightning: {FULL}", file=sys.stderr, flush=True)
-        _silence(_streams(_fails))
+        say(FULL)
+        silence(lost(fails))
         sys.exit(2)
 
 
@@ -109,14 +106,14 @@ def _command(args: Sequence[str]) -> None:
         module = import_module(f"dis_lightning.commands.{name}")
         getattr(module, f"{name}_command")(rest)
     except KeyboardInterrupt:
-        print("dis-lightning: interrupted", file=sys.stderr)
+        say("interrupted")
         sys.exit(128 + signal.SIGINT)
     except SystemExit as ending:
         if isinstance(ending.__context__, KeyboardInterrupt):  # Lightning ends with 1
             sys.exit(128 + signal.SIGINT)
         raise
     except Exception as error:
-        if isinstance(error, BrokenPipeError) or _is_full(error):
+        if isinstance(error, BrokenPipeError) or is_full(error):
             raise
         from dis_lightning.processes import own_name, said_already
 
@@ -128,7 +125,7 @@ def _command(args: Sequence[str]) -> None:
             raise
         if os.environ.get("DIS_LIGHTNING_DEBUG"):
             raise
-        print(f"dis-lightning: {own_name()}{message}", file=sys.stderr)
+        say(f"{own_name()}{message}")
         sys.exit(2)
 
 
@@ -136,35 +133,3 @@ def _explain(error: Exception) -> str | None:
     from dis_lightning.commands.messages import explain  # late, for it knows all classes
 
     return explain(error)
-
-
-def _is_full(error: Exception) -> bool:
-    """Whether what was to be written has no room, where the error does not say which file: a log, or what is said."""
-    return isinstance(error, OSError) and error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _streams(lost: Callable[[TextIO], bool]) -> list[TextIO]:
-    """Those of what is said to that are lost."""
-    return [stream for stream in (sys.stdout, sys.stderr) if stream is not None and lost(stream)]
-
-
-def _silence(streams: list[TextIO]) -> None:
-    """Have nowhere to go what Python still writes there when it ends."""
-    for stream in streams:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _fails(stream: TextIO) -> bool:
-    """Whether a stream does not take what is said."""
-    try:
-        stream.flush()
-    except OSError:
-        return True
-    return False
-
-
-def _unread(stream: TextIO) -> bool:
-    """Whether a stream leads to a pipe that nobody reads any more, as in `dis-lightning ... | head`."""
-    poll = select.poll()
-    poll.register(stream, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))

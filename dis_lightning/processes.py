@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import _get_default_store
 
 from dis_lightning.errors import InvalidValueError, LostProcessError
+from dis_lightning.streams import say
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -80,7 +80,7 @@ def waiting_aloud(trainer: "Trainer") -> Iterator[None]:
 
     def tell() -> None:
         if not come.wait(PATIENCE) and not dist.is_initialized():
-            print(f"dis-lightning: {_waiting(trainer)}", file=sys.stderr, flush=True)
+            say(_waiting(trainer))
 
     if elsewhere and trainer.world_size > 1:
         threading.Thread(target=tell, daemon=True).start()

@@ -1,6 +1,7 @@
 """How far a run is: bars on a terminal, a line per batch in a log."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -108,4 +109,5 @@ class SamplingProgress(ProgressBar):
         if self._on_step in solver.observers:
             solver.observers.remove(self._on_step)
         if bars is not None:
-            bars.stop()
+            with suppress(OSError):  # a terminal that was closed
+                bars.stop()

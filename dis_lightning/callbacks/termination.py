@@ -8,7 +8,6 @@ there.
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from dis_lightning.processes import leave_word
+from dis_lightning.streams import say
 
 __all__ = ["Termination", "take_launched"]
 
@@ -118,7 +118,7 @@ def take_launched(trainer: Trainer) -> list[subprocess.Popen[bytes]]:
 
 def _say_how_to_go_on(how: str) -> None:
     goes_on = "the same command goes on from the images that are finished"
-    print(f"dis-lightning: {how}; {goes_on}", file=sys.stderr, flush=True)
+    say(f"{how}; {goes_on}")
 
 
 def _end(children: list[subprocess.Popen[bytes]], patience: float = 0.0) -> None:

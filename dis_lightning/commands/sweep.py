@@ -1,7 +1,6 @@
 """The command `dis-lightning sweep FILE`."""
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from dis_lightning.commands.parser import Parser
 from dis_lightning.commands.reading import read_arguments
 from dis_lightning.files import expanded
+from dis_lightning.streams import say
 
 __all__ = ["sweep_command"]
 
@@ -72,7 +72,7 @@ def _interrupted_once() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         for number in taken:  # not SIG_IGN, which a trial would inherit that begins at this moment
             signal.signal(number, lambda *_: None)
-        print("dis-lightning: ending the trials that run", file=sys.stderr, flush=True)
+        say("ending the trials that run")
         raise KeyboardInterrupt
 
     mine = threading.current_thread() is threading.main_thread()

@@ -11,7 +11,6 @@ import secrets
 import shutil
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ import torch.distributed
 from torch.distributed import ProcessGroup
 
 from dis_lightning.errors import LostProcessError, UnusablePathError, UserError
+from dis_lightning.streams import say
 
 __all__ = ["Companions", "by_first"]
 
@@ -161,7 +161,7 @@ class Companions:
             self._look()
             if self._lost is not None and not self._gone.wait(GRACE):
                 if isinstance(self._lost, LostProcessError):
-                    print(f"dis-lightning: {self._lost}", file=sys.stderr, flush=True)
+                    say(str(self._lost))
                 os._exit(2)
 
     def _look(self) -> None:

@@ -7,7 +7,6 @@ is gone, from another one after half a minute without a sign of life.
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from filelock import SoftFileLease, Timeout
 
 from dis_lightning.errors import UnusablePathError
 from dis_lightning.files import usable, write_atomically
+from dis_lightning.streams import say
 
 __all__ = ["FolderLock", "held"]
 
@@ -85,7 +85,7 @@ class FolderLock:
     def _wait_for_other(self, wait: bool) -> None:
         elsewhere = getattr(self._lease.owner, "hostname", None) != socket.gethostname()
         if wait or elsewhere:
-            print(f"dis-lightning: waiting for {self._whom()}, which holds {self.folder}", file=sys.stderr, flush=True)
+            say(f"waiting for {self._whom()}, which holds {self.folder}")
         try:
             self._lease.acquire(timeout=-1 if wait else 1.5 * LEASE if elsewhere else 0)
         except Timeout as error:

@@ -1,8 +1,13 @@
-"""Who reads the output may stop reading, as `head` does; a disk that it is written to may be full."""
+"""Who reads the output may stop reading, as `head` does; its disk may be full, its terminal closed."""
 
+import fcntl
 import os
+import pty
+import re
+import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -53,3 +58,23 @@ def test_output_on_a_full_disk_is_told_of_in_a_line(arguments: list[str], tmp_pa
     assert ended.returncode == 2
     assert ended.stderr.startswith("dis-lightning: the disk is full that a log, or what this command says, ")
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_terminal_that_is_closed_ends_a_run_as_its_signal_does(tmp_path: Path) -> None:
+    def lead() -> None:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which a suite in the background ignores
+
+    near, far = pty.openpty()
+    command = [sys.executable, "-m", "dis_lightning", "predict", *SMALL, "--model.levels.steps=4000"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdin=far, stdout=far, stderr=far, preexec_fn=lead
+    )
+    os.close(far)
+    shown = b""
+    while not re.search(rb"[1-9]\d*/4000", shown):  # steps of a batch that is under way
+        shown = shown[-1000:] + os.read(near, 4096)
+    os.close(near)
+    assert process.wait(60) == 128 + signal.SIGHUP
