@@ -43,7 +43,7 @@ FULL = (
 )
 
 REPORT = (
-    "dis-lightning: this is an error of the program, or of a class of your own where the traceback ends in one, not of "
+    "this is an error of the program, or of a class of your own where the traceback ends in one, not of "
     "the command. If it is the program's, please report it with what follows and the command. Finished images are "
     "kept; the same command goes on from them."
 )
@@ -95,10 +95,7 @@ def _command(args: Sequence[str]) -> None:
     if name not in COMMANDS:
         order = "the command comes first, as in dis-lightning predict --config FILE. " if name.startswith("-") else ""
         meant = nearest(name, COMMANDS)
-        print(
-            f"dis-lightning: there is no command {name!r}. {order}{meant}Commands: {', '.join(COMMANDS)}.",
-            file=sys.stderr,
-        )
+        say(f"there is no command {name!r}. {order}{meant}Commands: {', '.join(COMMANDS)}.")
         sys.exit(2)
     if name == "predict":
         exit_with_parent()
@@ -121,7 +118,7 @@ def _command(args: Sequence[str]) -> None:
             sys.exit(2)
         message = str(error) if isinstance(error, UserError) else _explain(error)
         if message is None:
-            print(REPORT, file=sys.stderr)
+            say(REPORT)
             raise
         if os.environ.get("DIS_LIGHTNING_DEBUG"):
             raise

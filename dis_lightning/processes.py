@@ -112,7 +112,7 @@ def meet() -> None:
         if dist.get_rank() > 0 and store.check([_key(WORD)]):
             raise SystemExit(2)
         if dist.get_rank() == 0 and store.check([_key(ENDED)]):
-            raise LostProcessError(f"P{store.get(_key(ENDED)).decode()[1:]} has ended before anything was sampled.")
+            raise LostProcessError(f"{store.get(_key(ENDED)).decode()} has ended before anything was sampled.")
         time.sleep(0.1)
     _meetings += 1
 
@@ -123,7 +123,7 @@ def leave_word(error: BaseException) -> None:
     def leave() -> None:
         store = _get_default_store()
         if dist.get_rank() > 0:
-            name = f"process {dist.get_rank() + 1} of {dist.get_world_size()} on {socket.gethostname()}"
+            name = f"Process {dist.get_rank() + 1} of {dist.get_world_size()} on {socket.gethostname()}"
             store.set(_key(ENDED), name)
             return
         store.set(_key(WORD), _word(error))

@@ -91,11 +91,13 @@ def test_folders_that_hosts_do_not_share_are_noticed_before_anything_is_sampled(
 
 
 @pytest.mark.parametrize(
-    ("lost", "steps"), [(0, 4000), (1, 600)], ids=["the first on its way", "the second at the end"]
+    ("lost", "steps", "records"), [(0, 4000, 1), (1, 600, 4)], ids=["the first on its way", "the second at the end"]
 )
-def test_a_host_that_is_lost_is_noticed_and_named(hosts: StartHosts, tmp_path: Path, lost: int, steps: int) -> None:
+def test_a_host_that_is_lost_is_noticed_and_named(
+    hosts: StartHosts, tmp_path: Path, lost: int, steps: int, records: int
+) -> None:
     processes = hosts(*[small(tmp_path, f"--model.levels.steps={steps}")] * 2)
-    wait_for_records(tmp_path, processes, 1 if steps > 600 else 4)
+    wait_for_records(tmp_path, processes, records)
     processes[lost].send_signal(signal.SIGSTOP)  # it neither ends nor answers, as a host whose cable was pulled
     start = time.monotonic()
     status, (line,) = ends(processes[1 - lost])
@@ -108,10 +110,11 @@ def test_a_host_that_is_lost_is_noticed_and_named(hosts: StartHosts, tmp_path: P
 def test_hosts_that_were_stopped_together_go_on_together(hosts: StartHosts, tmp_path: Path) -> None:
     processes = hosts(*[small(tmp_path, "--model.levels.steps=1200")] * 2)
     wait_for_records(tmp_path, processes, 1)
-    for number in (signal.SIGSTOP, signal.SIGCONT):  # as Ctrl-Z and fg, or as Slurm suspends a job
-        for process in processes:
-            process.send_signal(number)
-        time.sleep(8 if number == signal.SIGSTOP else 0)
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)  # as Ctrl-Z, or as Slurm suspends a job
+    time.sleep(8)
+    for process in processes:
+        process.send_signal(signal.SIGCONT)
     assert [ends(process) for process in processes] == [(0, [])] * 2
 
 

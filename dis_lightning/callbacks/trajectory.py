@@ -1,7 +1,6 @@
 """How an image comes to be: the moving image and the estimate of the clean one, step by step."""
 
 import io
-import sys
 from fractions import Fraction
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from dis_lightning.files import write_atomically
 from dis_lightning.images import quantise
 from dis_lightning.metrics.base import callbacks_of
 from dis_lightning.solvers.base import Solver
+from dis_lightning.streams import say
 from dis_lightning.types import State
 
 __all__ = ["Trajectory"]
@@ -113,10 +113,9 @@ class Trajectory(Callback):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell of films that could not be made."""
         if self._missed:
-            print(
-                f"dis-lightning: no films of {len(self._missed)} images, which were finished before; to have them, "
-                "choose another folder (--writer.folder)",
-                file=sys.stderr,
+            say(
+                f"no films of {len(self._missed)} images, which were finished before; to have them, choose another "
+                "folder (--writer.folder)"
             )
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

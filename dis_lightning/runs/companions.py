@@ -62,7 +62,7 @@ class Companions:
     """
 
     def __init__(
-        self, folder: Path, group: ProcessGroup, *, first_here: bool, launched: Sequence[Popen[bytes]] = ()
+        self, folder: Path, group: ProcessGroup, *, first_here: bool, launched: Sequence[Popen[bytes]]
     ) -> None:
         self._folder, self._group = folder / ".processes", group
         self._rank, self._world = group.rank(), group.size()
@@ -145,10 +145,10 @@ class Companions:
         met: list[tuple[str, str, bool]] = [("", "", False)] * self._world
         torch.distributed.all_gather_object(met, (socket.gethostname(), str(folder), sees), group=group)
         hosts = [host for host, *_ in met]
-        if blind := [f"{_name(rank, hosts)} ({path})" for rank, (_, path, sees) in enumerate(met) if not sees]:
+        if blind := [f"process {_which(rank, hosts)} ({path})" for rank, (_, path, sees) in enumerate(met) if not sees]:
             self.leave(early=False)
             raise UnusablePathError(
-                f"The run folder of {_name(0, hosts)} ({met[0][1]}) is not that of {' and '.join(blind)}. All "
+                f"The run folder of process {_which(0, hosts)} ({met[0][1]}) is not that of {' and '.join(blind)}. All "
                 "processes write into one folder: give one that all hosts share (--writer.folder)."
             )
         return hosts
@@ -166,19 +166,19 @@ class Companions:
 
     def _look(self) -> None:
         with self._looking:
-            # Ctrl-Z and the like stop the others too; they get the time to give a sign.
-            awoken = time.monotonic() - self._looked > PAUSE
-            self._look_at_each(awoken)
+            if time.monotonic() - self._looked > PAUSE:  # Ctrl-Z and the like stop the others too: silence counts anew
+                self._seen = {rank: (sign, time.monotonic()) for rank, (sign, _) in self._seen.items()}
+            self._look_at_each()
             self._looked = time.monotonic()
 
-    def _look_at_each(self, awoken: bool) -> None:
+    def _look_at_each(self) -> None:
         for rank in self._watched:
             sign, (last, since) = self._sign(rank), self._seen[rank]
-            if sign != last or awoken:
+            if sign != last:
                 self._seen[rank] = sign, time.monotonic()
             if self._state(rank) == ENDED:
                 self._lose(rank, _ending())
-            elif sign == last and not awoken and time.monotonic() - since > SILENCE:
+            elif sign == last and time.monotonic() - since > SILENCE:
                 silent = f"has given no sign of life for {SILENCE:.0f} seconds: its host or the network is down."
                 self._lose(rank, silent)
         for rank, process in enumerate(self._launched, self._rank + 1):
@@ -188,7 +188,7 @@ class Companions:
     def _lose(self, rank: int, how: str) -> None:
         # The first process has spoken when it ends by itself; where it is lost, one process of each host speaks.
         speaks = self._rank == 0 or (self._first_here and self._state(0) != ENDED)
-        lost = LostProcessError(f"P{_name(rank, self._hosts)[1:]} {how} {GOES_ON}")
+        lost = LostProcessError(f"Process {_which(rank, self._hosts)} {how} {GOES_ON}")
         self._lost = self._lost or (lost if speaks else SystemExit(2))
 
     def _state(self, rank: int) -> str:
@@ -242,5 +242,5 @@ def _ending(status: int = 1) -> str:
     return f"was ended by {signal.Signals(-status).name}{memory}."
 
 
-def _name(rank: int, hosts: list[str]) -> str:
-    return f"process {rank + 1} of {len(hosts)} on {hosts[rank]}"
+def _which(rank: int, hosts: list[str]) -> str:
+    return f"{rank + 1} of {len(hosts)} on {hosts[rank]}"

@@ -30,6 +30,10 @@ class Failing(AveragePool):
         return super().forward(x_0)
 
 
+def unguided(operator: AveragePool) -> Unguided:
+    return Unguided(operator, GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192)), KarrasLevels(2))
+
+
 class Heard(Exception):  # noqa: N818
     """A signal that came to where it would have without a run."""
 
@@ -53,9 +57,8 @@ def own_handlers() -> Any:
 @pytest.mark.parametrize("ends_by", [None, RuntimeError, SystemExit, KeyboardInterrupt])
 def test_after_a_run_signals_come_to_whom_they_came_before(ends_by: type[BaseException] | None, tmp_path: Path) -> None:
     ending = Termination()
-    prior = GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192))
     operator = Failing(4)
-    solver = Unguided(operator, prior, KarrasLevels(2))
+    solver = unguided(operator)
     for repeat in range(2):  # with the same callback
         operator.ends_by = ends_by
         quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -74,8 +77,7 @@ def test_within_a_run_they_end_it(tmp_path: Path, capsys: pytest.CaptureFixture[
         def on_predict_batch_start(self, *_: object) -> None:
             signal.raise_signal(signal.SIGUSR1)
 
-    prior = GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192))
-    solver = Unguided(AveragePool(4), prior, KarrasLevels(2))
+    solver = unguided(AveragePool(4))
     before = signal.getsignal(signal.SIGUSR1)
     trainer = lightning.Trainer(accelerator="cpu", callbacks=[Termination(), Writer(tmp_path), Sender()], logger=False)
     try:
@@ -97,8 +99,7 @@ def test_a_signal_while_python_frees_an_object_ends_the_run_at_the_next_batch(tm
         def on_predict_batch_start(self, *_: object) -> None:
             Freed()
 
-    prior = GaussianPrior(torch.zeros(3, 8, 8), torch.eye(192))
-    solver = Unguided(AveragePool(4), prior, KarrasLevels(2))
+    solver = unguided(AveragePool(4))
     callbacks = [Termination(), Writer(tmp_path), Freeing()]
     trainer = lightning.Trainer(accelerator="cpu", callbacks=callbacks, logger=False)
     with pytest.raises(SystemExit) as ended:
