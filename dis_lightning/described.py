@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import json
 import re
+import sys
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -19,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.digests import tensor_digest, weights_digest
 from dis_lightning.files import expanded
-from dis_lightning.weights.digests import tensor_digest, weights_digest
 
-__all__ = ["Described", "description"]
+__all__ = ["Described", "description", "import_path"]
 
 LONGEST = 12
 """How many entries of a list are shown by `repr`."""
@@ -117,10 +118,10 @@ def _describe(value: Any, within: tuple[int, ...]) -> Any:
             parts = {"func": value.func, "args": value.args, "keywords": value.keywords}
             return {"class_path": "functools.partial", "init_args": _describe(parts, within)}
     if isinstance(value, type) or inspect.isroutine(value):
-        return _path(value)
+        return import_path(value)
     if not hasattr(value, "__dict__"):
         return ADDRESS.sub("", repr(value))
-    here = {"class_path": _path(type(value))}
+    here = {"class_path": import_path(type(value))}
     if id(value) in within:
         return here
     inside = (*within, id(value))
@@ -140,14 +141,30 @@ def _parts(value: Any) -> dict[str, Any]:
 
 def _module_digest(module: nn.Module, within: tuple[int, ...]) -> str:
     """SHA-256 of the tensors of a module and of what else its parts are, but for whether they are in training."""
-    parts = {name: (_path(type(part)), {**_parts(part), "training": None}) for name, part in module.named_modules()}
+    parts = {
+        name: (import_path(type(part)), {**_parts(part), "training": None}) for name, part in module.named_modules()
+    }
     text = json.dumps([_describe(parts, within), weights_digest(module)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _path(named: Any) -> str:
-    """The name of a class or a function, after its module's; built-in ones have none."""
-    return ".".join(filter(None, (getattr(named, "__module__", None), named.__qualname__)))
+def import_path(named: Any) -> str:
+    """The name of a class or a function, after that of the outermost package that offers it; built-in ones have none.
+
+    So a class of a package is called as its users call it, in whichever of the package's files it stands.
+    """
+    module = getattr(named, "__module__", None)
+    if module is None:
+        return str(named.__qualname__)
+    parts, outer = module.split("."), named.__qualname__.partition(".")[0]
+    own = _offered(module, outer)
+    packages = (".".join(parts[:length]) for length in range(1, len(parts)))
+    home = next((package for package in packages if own is not None and _offered(package, outer) is own), module)
+    return f"{home}.{named.__qualname__}"
+
+
+def _offered(module: str, name: str) -> object:
+    return vars(sys.modules[module]).get(name) if module in sys.modules else None
 
 
 def _bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

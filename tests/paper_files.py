@@ -17,8 +17,8 @@ from dis_lightning.main import main
 from dis_lightning.metrics import CLIPFeatures, InceptionFeatures, ResNetFeatures
 from dis_lightning.metrics.networks import PerceptualDistance
 from dis_lightning.operators import Caption, Classification, RoomLayout, Segmentation
-from dis_lightning.priors.checkpoints import find
-from dis_lightning.priors.pretrained import PretrainedUNet
+from dis_lightning.priors.checkpoints.pretrained import PretrainedUNet
+from dis_lightning.priors.checkpoints.sources import find
 from dis_lightning.rooms import write_folder, write_lmdb
 from dis_lightning.weights import LazyNetwork
 

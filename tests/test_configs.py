@@ -17,7 +17,7 @@ from dis_lightning.data.lists import ImageList
 from dis_lightning.main import main
 from dis_lightning.operators.networks.published import cards
 from dis_lightning.priors import EDM
-from dis_lightning.priors.cards import file_cards
+from dis_lightning.priors.checkpoints.cards import file_cards
 from dis_lightning.rooms import write_folder, write_lmdb
 from dis_lightning.weights import FileCard
 

@@ -21,6 +21,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.data import base
 from dis_lightning.described import Described, description
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.operators import AveragePool, LinearOperator
@@ -109,6 +110,14 @@ def test_arguments_have_their_names_and_defaults_those_of_parents_too() -> None:
     assert arguments(Part(3, rate=1, name="b", seed=7)) == {"weight": 3, "rate": 1, "seed": 7, "name": "b"}
     assert arguments(Part(3, 4, 5))["rest"] == [4, 5]
     assert description(Nothing()) == {"class_path": f"{__name__}.Nothing", "init_args": {}}
+
+
+def test_a_class_is_called_as_its_package_offers_it() -> None:
+    assert description(AveragePool) == "dis_lightning.operators.AveragePool"
+    assert description(nn.Linear) == "torch.nn.Linear"
+    assert description(nn.Module.train) == "torch.nn.Module.train"
+    assert description(len) == "len"
+    assert description(base.data_of) == "dis_lightning.data.base.data_of"  # which the package does not offer
 
 
 def test_what_is_called_wrongly_says_so_as_before() -> None:

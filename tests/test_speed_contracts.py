@@ -18,7 +18,7 @@ from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import AveragePool
 from dis_lightning.priors import EDM, ConsistencyModel, UNet
-from dis_lightning.priors.cards import file_cards
+from dis_lightning.priors.checkpoints.cards import file_cards
 from dis_lightning.solvers import DPS, Solver
 
 ROOMS = Path(__file__).parents[1] / "configs" / "rooms" / "edm.yaml"

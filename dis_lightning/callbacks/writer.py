@@ -18,6 +18,7 @@ from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.callbacks.termination import take_launched
 from dis_lightning.data.base import ImageData, data_of
 from dis_lightning.described import description
+from dis_lightning.digests import weights_digest
 from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers, require_whole
 from dis_lightning.files import expanded
 from dis_lightning.images import quantise
@@ -35,7 +36,6 @@ from dis_lightning.runs.summary import Found, Summary, flatten, sum_up
 from dis_lightning.runs.table import print_summary
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Draws, Measurement, Reconstruction, State
-from dis_lightning.weights.digests import weights_digest
 
 __all__ = ["Writer"]
 

@@ -9,8 +9,9 @@ from dis_lightning.commands.quiet import quieten
 from dis_lightning.commands.reading import read_arguments
 from dis_lightning.errors import InvalidValueError, MissingFileError, UnusablePathError
 from dis_lightning.files import expanded
-from dis_lightning.priors.checkpoints import agreed, find, load_network, save_network
-from dis_lightning.priors.guided_format import AttentionOrder
+from dis_lightning.priors.checkpoints.guided_format import AttentionOrder
+from dis_lightning.priors.checkpoints.loading import agreed, load_network, save_network
+from dis_lightning.priors.checkpoints.sources import find
 from dis_lightning.priors.vp import VP, Prediction
 from dis_lightning.schedules import Schedule
 

@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_map_only
 from dis_lightning import __version__
 from dis_lightning.data import ImageTransform
 from dis_lightning.data.base import data_of
-from dis_lightning.described import Described
+from dis_lightning.described import Described, import_path
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.rehearsal import is_own
 from dis_lightning.solvers.base import Solver
@@ -113,8 +113,7 @@ class Metric(Described, Callback, ABC):
 
     def definition(self, name: str) -> dict[str, Any]:
         """The definition of a value, with how it is shown and the class that computes it."""
-        kind = type(self)
-        found = {**self.define(name), "by": f"{kind.__module__}.{kind.__qualname__}, dis_lightning {__version__}"}
+        found = {**self.define(name), "by": f"{import_path(type(self))}, dis_lightning {__version__}"}
         value = shown(name, self.values)
         if value is None and len(self.values) == 1:  # a name that the user chose
             value = next(iter(self.values.values()))._replace(title=name.replace("_", " "))

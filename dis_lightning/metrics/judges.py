@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.described import Described
+from dis_lightning.digests import weights_digest
 from dis_lightning.errors import InvalidValueError, require_not_negative
 from dis_lightning.metrics.base import Metric
 from dis_lightning.metrics.functional.overlap import confusion
@@ -16,7 +17,6 @@ from dis_lightning.operators.base import LabelOperator, Operator, TextOperator, 
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction, repeat
 from dis_lightning.weights import LazyNetwork
-from dis_lightning.weights.digests import weights_digest
 
 __all__ = ["Judge", "Judged", "asked", "ready"]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dis_lightning.errors import require_not_negative
 from dis_lightning.priors.base import Kind
-from dis_lightning.priors.network import RawNetwork
+from dis_lightning.priors.networks.base import RawNetwork
 from dis_lightning.priors.preconditioning import Preconditioned
 
 __all__ = ["ConsistencyModel"]

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from dis_lightning.errors import InvalidValueError, MissingFileError, MissingPackageError
 from dis_lightning.files import expanded
-from dis_lightning.priors.checkpoints import KINDS
+from dis_lightning.priors.checkpoints.diffusers_format import CONFIG, WEIGHTS
+from dis_lightning.priors.checkpoints.sources import KINDS
 from dis_lightning.priors.clipping import Clip
-from dis_lightning.priors.diffusers_format import CONFIG, WEIGHTS
-from dis_lightning.priors.sizes import ImageSize, height_and_width
+from dis_lightning.priors.networks.sizes import ImageSize, height_and_width
 from dis_lightning.priors.vp import DiscretePrior, Prediction
 from dis_lightning.schedules import DiscreteSchedule
 from dis_lightning.weights import (

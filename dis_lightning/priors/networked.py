@@ -11,14 +11,14 @@ from torch.utils.checkpoint import checkpoint
 
 from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.priors.blocks import fuse
+from dis_lightning.priors.checkpoints.guided_format import AttentionOrder
+from dis_lightning.priors.checkpoints.pretrained import PretrainedUNet
 from dis_lightning.priors.clipping import Clip, require_clip
-from dis_lightning.priors.computing import Compile, prepare_compiler
-from dis_lightning.priors.graphs import Replayed
-from dis_lightning.priors.guided_format import AttentionOrder
-from dis_lightning.priors.network import RawNetwork
-from dis_lightning.priors.pretrained import PretrainedUNet
-from dis_lightning.priors.sizes import ImageSize, resized
+from dis_lightning.priors.networks.base import RawNetwork
+from dis_lightning.priors.networks.blocks import fuse
+from dis_lightning.priors.networks.computing import Compile, prepare_compiler
+from dis_lightning.priors.networks.graphs import Replayed
+from dis_lightning.priors.networks.sizes import ImageSize, resized
 from dis_lightning.weights import LazyNetwork, Precision, as_dtype
 
 __all__ = ["NetworkPrior"]

@@ -5,9 +5,9 @@ from typing import TypeVar
 
 from torch import nn
 
-from dis_lightning.priors.computing import Compile
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
+from dis_lightning.priors.networks.computing import Compile
 from dis_lightning.rooms.captioners import CaptionerA, CaptionerB
 from dis_lightning.rooms.readers import ReaderA, ReaderB
 from dis_lightning.weights import Precision, fill, read_tensors

@@ -7,7 +7,7 @@ import torch
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 from dis_lightning.images import dequantise
-from dis_lightning.priors.gaussian import GaussianConsistencyMap, GaussianPrior
+from dis_lightning.priors.exact.gaussian import GaussianConsistencyMap, GaussianPrior
 from dis_lightning.progress import counted
 from dis_lightning.rooms.world import render_room
 

@@ -248,7 +248,7 @@ def kernels(findings: Findings, device: Any, tiny: bool) -> None:
     from fused_cases import added, case, forked, resized
     from torch.nn import functional as F
 
-    from dis_lightning.priors.fused import conv2d
+    from dis_lightning.priors.networks.fused import conv2d
 
     shapes = [(2, 32, 3, 2)] if tiny else [(2, 96, 5, 7), (2, 256, 64, 64), (1, 1024, 8, 8), (1, 512, 256, 256)]
     # Of rounding: float32 itself, then to 8 and 11 bits.

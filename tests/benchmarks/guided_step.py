@@ -17,7 +17,7 @@ from rich import print as show
 from settings import Setting, settings
 from work import Start, matrix_products, peak_memory, product_cost, start
 
-from dis_lightning.priors.computing import Compile
+from dis_lightning.priors.networks.computing import Compile
 from dis_lightning.progress import counted
 
 __all__ = ["guided_step"]

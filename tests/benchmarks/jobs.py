@@ -25,7 +25,7 @@ from dis_lightning.commands.parts import build_solver
 from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors import Denoiser
-from dis_lightning.priors.computing import Compile
+from dis_lightning.priors.networks.computing import Compile
 from dis_lightning.progress import counted
 from dis_lightning.solvers import Solver
 from dis_lightning.types import Cost, repeat

@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dis_lightning.priors import EDM, ConsistencyModel, UNet
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.priors.cards import file_cards
-from dis_lightning.priors.computing import Compile
+from dis_lightning.priors.checkpoints.cards import file_cards
+from dis_lightning.priors.networks.computing import Compile
 
 __all__ = ["TINY", "Floor", "NetworkName", "arguments_of", "build", "floor", "random_prior"]
 

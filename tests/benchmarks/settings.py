@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from dis_lightning.priors import EDM, UNet
-from dis_lightning.priors.computing import Compile
+from dis_lightning.priors.networks.computing import Compile
 
 __all__ = ["Setting", "settings"]
 

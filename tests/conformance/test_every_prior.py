@@ -38,8 +38,8 @@ def test_every_prior_has_an_entry() -> None:
 
 
 def test_every_prior_in_the_folder_is_public() -> None:
-    files = [file.name for file in pkgutil.iter_modules(priors.__path__)]
-    found = [value for file in files for value in vars(importlib.import_module(f"{priors.__name__}.{file}")).values()]
+    files = [file.name for file in pkgutil.walk_packages(priors.__path__, f"{priors.__name__}.")]
+    found = [value for file in files for value in vars(importlib.import_module(file)).values()]
     kinds = {kind for kind in found if inspect.isclass(kind) and issubclass(kind, Denoiser)}
     hidden = {kind.__name__ for kind in kinds if not inspect.isabstract(kind)} - set(priors.__all__)
     assert not hidden, f"Import {sorted(hidden)} in dis_lightning/priors/__init__.py and name them in `__all__`."

@@ -85,7 +85,7 @@ def test_one_sample_of_each_image_is_warned_of() -> None:
 def test_the_definition_says_whose_score_it_is() -> None:
     assert KernelSteinDiscrepancy().define("ksd")["score"] == "the run's own denoiser"
     score = KernelSteinDiscrepancy(prior=prior()).define("ksd")["score"]
-    assert score["class_path"] == "dis_lightning.priors.gaussian.GaussianPrior"
+    assert score["class_path"] == "dis_lightning.priors.GaussianPrior"
 
 
 def test_numbers_that_are_not_positive_are_refused() -> None:

@@ -135,7 +135,7 @@ def test_every_value_of_a_run_has_its_definition(metric: Metric, solver: Unguide
     for name in names:
         definition = json.loads(json.dumps(metric.definition(name)))
         assert len(definition["what"]) > 10
-        assert definition["by"].startswith(f"dis_lightning.metrics.{type(metric).__module__.rpartition('.')[2]}.")
+        assert definition["by"].startswith(f"dis_lightning.metrics.{type(metric).__name__}, ")
 
 
 def test_what_a_value_is_of_is_told_by_its_definition(solver: Unguided) -> None:

@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dis_lightning.priors.unet import UNet
+from dis_lightning.priors.networks.unet import UNet
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors"
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dis_lightning.priors import EDM, UNet
-from dis_lightning.priors.fused import add, double, fork, group_norm, halve
+from dis_lightning.priors.networks.fused import add, double, fork, group_norm, halve
 
 # Channels and pixels that fill no tile, few of them, several shares of the pixels, several blocks of channels.
 SHAPES = {(2, 6, 3, 5): 3, (1, 4, 1, 2): 4, (1, 6, 20, 17): 2, (1, 288, 2, 2): 3}

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, Operator
-from dis_lightning.priors.atoms import FiniteAtomPrior
+from dis_lightning.priors.exact.atoms import FiniteAtomPrior
 from dis_lightning.types import Measurement
 
 ATOMS = torch.tensor([[-2.0, 0.0], [1.0, 2.0], [2.0, -1.0], [-1.0, -2.0]], dtype=torch.float64)

@@ -14,12 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
-from dis_lightning.priors import Denoiser, checkpoints
-from dis_lightning.priors.cards import file_cards, repository_cards
-from dis_lightning.priors.checkpoints import File, find, load_network, save_network
+from dis_lightning.priors import Denoiser
+from dis_lightning.priors.checkpoints import sources
+from dis_lightning.priors.checkpoints.cards import file_cards, repository_cards
+from dis_lightning.priors.checkpoints.loading import load_network, save_network
+from dis_lightning.priors.checkpoints.pretrained import PretrainedUNet
+from dis_lightning.priors.checkpoints.sources import File, find
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
-from dis_lightning.priors.pretrained import PretrainedUNet
 from dis_lightning.weights import FileCard
 
 
@@ -39,7 +41,7 @@ def published(imagenet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> File
     torch.save(imagenet.weights, tmp_path / "published.pt")
     card = FileCard("tiny", (tmp_path / "published.pt").as_uri(), None, imagenet.arguments)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(checkpoints, "file_cards", lambda: {"tiny": card})
+    monkeypatch.setattr(sources, "file_cards", lambda: {"tiny": card})
     return card
 
 
@@ -280,7 +282,7 @@ def test_a_file_of_something_else_is_refused(content: object, message: str, lsun
 def test_what_looks_like_a_path_is_a_missing_file_and_never_looked_up_on_a_hub(
     source: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(checkpoints, "fetch_from_hub", lambda *_: pytest.fail("asked the hub"))
+    monkeypatch.setattr(sources, "fetch_from_hub", lambda *_: pytest.fail("asked the hub"))
     with pytest.raises(FileNotFoundError, match="is no file and no folder: put it there, or give its path"):
         EDM(source)
 

@@ -14,7 +14,7 @@ from dis_lightning.described import description
 from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors import EDM, ConsistencyModel, UNet, save_network
-from dis_lightning.priors.blocks import GroupNorm
+from dis_lightning.priors.networks.blocks import GroupNorm
 from dis_lightning.runs.configuration import check_configuration
 from dis_lightning.runs.folder import RunFolder
 

@@ -9,13 +9,13 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
-from dis_lightning.priors.checkpoints import load_network
+from dis_lightning.priors.checkpoints.diffusers_config import arguments_from, config_from
+from dis_lightning.priors.checkpoints.diffusers_format import from_diffusers, save_diffusers, to_diffusers
+from dis_lightning.priors.checkpoints.loading import load_network
+from dis_lightning.priors.checkpoints.pretrained import PretrainedUNet
 from dis_lightning.priors.consistency import ConsistencyModel
-from dis_lightning.priors.diffusers_config import arguments_from, config_from
-from dis_lightning.priors.diffusers_format import from_diffusers, save_diffusers, to_diffusers
 from dis_lightning.priors.edm import EDM
-from dis_lightning.priors.pretrained import PretrainedUNet
-from dis_lightning.priors.unet import UNet
+from dis_lightning.priors.networks.unet import UNet
 
 ODD = {
     "image_size": 16,

@@ -10,10 +10,10 @@ from torch.distributions import Categorical, Distribution, Independent, MixtureS
 
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.matrix import MatrixOperator
-from dis_lightning.priors.atoms import FiniteAtomPrior
-from dis_lightning.priors.exact import ExactPrior, choose, responsibilities
-from dis_lightning.priors.gaussian import GaussianPrior
-from dis_lightning.priors.mixture import GaussianMixturePrior
+from dis_lightning.priors.exact.atoms import FiniteAtomPrior
+from dis_lightning.priors.exact.base import ExactPrior, choose, responsibilities
+from dis_lightning.priors.exact.gaussian import GaussianPrior
+from dis_lightning.priors.exact.mixture import GaussianMixturePrior
 
 SIGMAS = [0.002, 0.01, 1.0, 80.0, 1000.0]
 SHAPE = (2, 2, 2)

@@ -10,11 +10,11 @@ from torch import Tensor
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import AveragePool
-from dis_lightning.priors.atoms import FiniteAtomPrior
 from dis_lightning.priors.base import Denoiser
+from dis_lightning.priors.exact.atoms import FiniteAtomPrior
+from dis_lightning.priors.exact.gaussian import GaussianPrior
+from dis_lightning.priors.exact.mixture import GaussianMixturePrior
 from dis_lightning.priors.flow import FlowMap
-from dis_lightning.priors.gaussian import GaussianPrior
-from dis_lightning.priors.mixture import GaussianMixturePrior
 from dis_lightning.solvers import ConsistencySampling
 
 D = 4

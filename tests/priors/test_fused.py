@@ -17,9 +17,10 @@ from small_run import ROOT
 from torch import Tensor
 from torch.nn import functional as F
 
-from dis_lightning.priors import EDM, fused
-from dis_lightning.priors.blocks import Conv2d, fuse
-from dis_lightning.priors.fused import conv2d, double, fits, halve
+from dis_lightning.priors import EDM
+from dis_lightning.priors.networks import fused
+from dis_lightning.priors.networks.blocks import Conv2d, fuse
+from dis_lightning.priors.networks.fused import conv2d, double, fits, halve
 
 # Rounding of the result: half a unit in the last place, and a little for what comes before.
 LIMITS = {"torch.float32": 1e-5, "torch.bfloat16": 5e-3, "torch.float16": 5e-4}
@@ -103,7 +104,7 @@ def test_every_kernel_compiles_for_a_gpu_and_moves_16_bytes_at_a_time(
         pytest.skip("Triton is not installed here: it comes with PyTorch for GPUs.")
     from triton.runtime import JITFunction, driver
 
-    from dis_lightning.priors import fused_kernels
+    from dis_lightning.priors.networks import fused_kernels
 
     compiled: dict[str, str] = {}
 

@@ -12,8 +12,8 @@ from dis_lightning.operators.average_pool import AveragePool
 from dis_lightning.operators.base import GaussianOperator
 from dis_lightning.operators.inpainting import RandomInpainting
 from dis_lightning.operators.matrix import MatrixOperator
-from dis_lightning.priors.covariances import Covariances
-from dis_lightning.priors.gaussian import GaussianConsistencyMap, GaussianPrior
+from dis_lightning.priors.exact.covariances import Covariances
+from dis_lightning.priors.exact.gaussian import GaussianConsistencyMap, GaussianPrior
 
 D = 8
 

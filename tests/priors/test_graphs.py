@@ -16,8 +16,8 @@ from torch import Tensor
 from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors import EDM, ConsistencyModel
-from dis_lightning.priors.blocks import fuse
-from dis_lightning.priors.graphs import Replayed
+from dis_lightning.priors.networks.blocks import fuse
+from dis_lightning.priors.networks.graphs import Replayed
 
 
 class Repeated:

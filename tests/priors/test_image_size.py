@@ -19,7 +19,7 @@ from dis_lightning.priors import (
     save_diffusers,
     save_network,
 )
-from dis_lightning.priors.song_unet import SongUNet
+from dis_lightning.priors.networks.song_unet import SongUNet
 
 SMALL: dict[str, Any] = {
     "model_channels": 32,

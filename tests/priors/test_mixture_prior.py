@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from dis_lightning.operators.matrix import MatrixOperator
-from dis_lightning.priors.atoms import FiniteAtomPrior
-from dis_lightning.priors.gaussian import GaussianPrior
-from dis_lightning.priors.mixture import GaussianMixturePrior
+from dis_lightning.priors.exact.atoms import FiniteAtomPrior
+from dis_lightning.priors.exact.gaussian import GaussianPrior
+from dis_lightning.priors.exact.mixture import GaussianMixturePrior
 
 D = 6
 

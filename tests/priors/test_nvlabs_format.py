@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dis_lightning.priors import EDM, ConsistencyModel, SongUNet, UNet, load_network, save_diffusers, save_network
-from dis_lightning.priors.cards import file_cards
-from dis_lightning.priors.checkpoints import build, find
-from dis_lightning.priors.network import RawNetwork
+from dis_lightning.priors.checkpoints.cards import file_cards
+from dis_lightning.priors.checkpoints.loading import build
+from dis_lightning.priors.checkpoints.sources import find
+from dis_lightning.priors.networks.base import RawNetwork
 
 VECTORS = ("nv_adm_tiny", "nv_ddpmpp_tiny", "nv_ncsnpp_tiny")
 

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
+from dis_lightning.priors.networks.unet import UNet
 from dis_lightning.priors.preconditioning import Preconditioned
-from dis_lightning.priors.unet import UNet
 
 BOTH = pytest.mark.parametrize("kind", [EDM, ConsistencyModel])
 

@@ -12,7 +12,7 @@ from torch._dynamo.testing import CompileCounter
 from torch.nn import functional as F
 
 from dis_lightning.priors import EDM, SongUNet, load_network, save_network
-from dis_lightning.priors.song_unet import Fourier, Positional, Resample
+from dis_lightning.priors.networks.song_unet import Fourier, Positional, Resample
 
 TAPS = ([1, 1], [1, 3, 3, 1], [1, 2, 3, 4], [1, 2, 3, 3, 2, 1], [-1, 3, 3, -1])
 SMALL: dict[str, Any] = {

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 
-from dis_lightning.priors.checkpoints import find
-from dis_lightning.priors.unet import UNet
+from dis_lightning.priors.checkpoints.sources import find
+from dis_lightning.priors.networks.unet import UNet
 
 TINY: dict[str, Any] = {
     "image_size": 16,

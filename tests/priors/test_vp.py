@@ -15,7 +15,7 @@ from dis_lightning.levels import KarrasLevels, Levels, VPLevels
 from dis_lightning.main import main
 from dis_lightning.operators import AveragePool
 from dis_lightning.priors import EDM, VP, ConsistencyModel, Denoiser, GaussianPrior, UNet, load_network, save_network
-from dis_lightning.priors.cards import file_cards
+from dis_lightning.priors.checkpoints.cards import file_cards
 from dis_lightning.schedules import DiscreteSchedule
 from dis_lightning.solvers import DPS, Unguided
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from small_run import ROOT
 
-from dis_lightning.priors.checkpoints import load_network
+from dis_lightning.priors.checkpoints.loading import load_network
 from dis_lightning.rooms.__main__ import main
 from dis_lightning.rooms.pair import WEIGHTS
 

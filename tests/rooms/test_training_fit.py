@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 from dis_lightning.priors import EDM, UNet
-from dis_lightning.priors.checkpoints import load_network, save_network
+from dis_lightning.priors.checkpoints.loading import load_network, save_network
 from dis_lightning.rooms import render_room
 from dis_lightning.rooms.captions import facts
 from dis_lightning.rooms.readers import ReaderA, ReaderB

@@ -5,7 +5,7 @@ import torch
 
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.priors import EDM, Denoiser, GaussianPrior, UNet
-from dis_lightning.priors.checkpoints import save_network
+from dis_lightning.priors.checkpoints.loading import save_network
 from dis_lightning.rooms.training.consistency import (
     ConsistencyDistillation,
     consistency_losses,

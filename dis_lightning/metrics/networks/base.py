@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dis_lightning.described import Described
+from dis_lightning.digests import weights_hashes
 from dis_lightning.weights import LazyNetwork, fetch, file_cards
-from dis_lightning.weights.digests import weights_hashes
 
 __all__ = ["FeatureNetwork", "StoredFeatures"]
 

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dis_lightning.digests import weights_digest
 from dis_lightning.metrics.networks.base import FeatureNetwork
 from dis_lightning.weights import CLIP
-from dis_lightning.weights.digests import weights_digest
 
 __all__ = ["CLIPFeatures"]
 

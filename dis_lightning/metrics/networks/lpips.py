@@ -16,10 +16,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from dis_lightning.digests import weights_hashes
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics.networks.base import CHUNK
 from dis_lightning.weights import LazyNetwork, fetch, file_cards, fill, read_tensors
-from dis_lightning.weights.digests import weights_hashes
 
 __all__ = ["PerceptualDistance"]
 

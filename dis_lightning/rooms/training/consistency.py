@@ -27,10 +27,10 @@ from torch import Tensor
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise
 from dis_lightning.priors.base import Denoiser, per_image
-from dis_lightning.priors.checkpoints import load_network, save_network
+from dis_lightning.priors.checkpoints.loading import load_network, save_network
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
-from dis_lightning.priors.unet import UNet
+from dis_lightning.priors.networks.unet import UNet
 from dis_lightning.rooms.training.base import Training
 from dis_lightning.rooms.training.data import RoomBatch
 

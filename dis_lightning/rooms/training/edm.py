@@ -15,9 +15,9 @@ from torch import Tensor
 
 from dis_lightning.images import dequantise
 from dis_lightning.priors.base import Denoiser, per_image
-from dis_lightning.priors.checkpoints import save_network
+from dis_lightning.priors.checkpoints.loading import save_network
 from dis_lightning.priors.edm import EDM
-from dis_lightning.priors.unet import UNet
+from dis_lightning.priors.networks.unet import UNet
 from dis_lightning.rooms.training.base import Training
 from dis_lightning.rooms.training.data import RoomBatch
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from dis_lightning.priors.checkpoints import build, find, known_order, load_network
-from dis_lightning.priors.guided_format import AttentionOrder
-from dis_lightning.priors.network import RawNetwork
+from dis_lightning.priors.checkpoints.guided_format import AttentionOrder
+from dis_lightning.priors.checkpoints.loading import build, known_order, load_network
+from dis_lightning.priors.checkpoints.sources import find
+from dis_lightning.priors.networks.base import RawNetwork
 from dis_lightning.weights import LazyNetwork
 
 __all__ = ["PretrainedUNet"]

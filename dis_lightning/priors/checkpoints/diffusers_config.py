@@ -5,7 +5,7 @@ from itertools import compress
 from typing import Any
 
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.priors.sizes import level_heights
+from dis_lightning.priors.networks.sizes import level_heights
 
 __all__ = ["arguments_from", "config_from"]
 

@@ -16,9 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.priors.blocks import AttentionBlock, Block, Conv2d, Doubling, GroupNorm, Halving, ResBlock, zeroed
-from dis_lightning.priors.network import RawNetwork, TimeInput, precision
-from dis_lightning.priors.sizes import ImageSize, level_heights
+from dis_lightning.priors.networks.base import RawNetwork, TimeInput, precision
+from dis_lightning.priors.networks.blocks import (
+    AttentionBlock,
+    Block,
+    Conv2d,
+    Doubling,
+    GroupNorm,
+    Halving,
+    ResBlock,
+    zeroed,
+)
+from dis_lightning.priors.networks.sizes import ImageSize, level_heights
 
 __all__ = ["UNet"]
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.priors import fused
+from dis_lightning.priors.networks import fused
 
 __all__ = ["AttentionBlock", "Block", "Conv2d", "Doubling", "GroupNorm", "Halving", "ResBlock", "fuse", "zeroed"]
 

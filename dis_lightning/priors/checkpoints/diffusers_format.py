@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from dis_lightning.files import expanded, write_atomically
-from dis_lightning.priors.diffusers_config import config_from
-from dis_lightning.priors.sizes import level_heights
-from dis_lightning.priors.unet import UNet
+from dis_lightning.priors.checkpoints.diffusers_config import config_from
+from dis_lightning.priors.networks.sizes import level_heights
+from dis_lightning.priors.networks.unet import UNet
 from dis_lightning.weights import write_tensors
 
 __all__ = ["CONFIG", "WEIGHTS", "from_diffusers", "save_diffusers", "to_diffusers"]

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.priors.blocks import AttentionBlock, Block, GroupNorm, ResBlock
-from dis_lightning.priors.network import RawNetwork, TimeInput, precision
-from dis_lightning.priors.sizes import ImageSize, level_heights
+from dis_lightning.priors.networks.base import RawNetwork, TimeInput, precision
+from dis_lightning.priors.networks.blocks import AttentionBlock, Block, GroupNorm, ResBlock
+from dis_lightning.priors.networks.sizes import ImageSize, level_heights
 
 __all__ = ["Resample", "SongUNet"]
 

@@ -201,7 +201,7 @@ def _group_norm(
     silu: bool,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    from dis_lightning.priors import fused_kernels  # Triton is not everywhere
+    from dis_lightning.priors.networks import fused_kernels  # Triton is not everywhere
 
     x = x.contiguous(memory_format=_format(x))
     y, affine, rates = _outputs(x, groups, dtype)
@@ -215,7 +215,7 @@ def _group_norm(
 def _group_norm_backward(
     slope: Tensor, x: Tensor, affine: Tensor, rates: Tensor, silu: bool, beside: Tensor | None, parts: list[int]
 ) -> list[Tensor]:
-    from dis_lightning.priors import fused_kernels
+    from dis_lightning.priors.networks import fused_kernels
 
     x = x.contiguous(memory_format=_format(x))
     slope = slope.contiguous(memory_format=_format(x))
@@ -251,7 +251,7 @@ def _(
 
 @torch.library.custom_op("dis_lightning::add", mutates_args=())
 def _add(a: Tensor, b: Tensor, first: Tensor, second: Tensor | None) -> Tensor:
-    from dis_lightning.priors import fused_kernels
+    from dis_lightning.priors.networks import fused_kernels
 
     a, b = (each.contiguous(memory_format=_format(a)) for each in (a, b))
     y = torch.empty_like(a)
@@ -270,7 +270,7 @@ _add.register_autograd(lambda ctx, slope: (slope, slope, None, None))
 
 @torch.library.custom_op("dis_lightning::resize", mutates_args=())
 def _resize(x: Tensor, up: bool, divisor: int) -> Tensor:
-    from dis_lightning.priors import fused_kernels
+    from dis_lightning.priors.networks import fused_kernels
 
     x = x.contiguous(memory_format=_format(x))
     y = _sized(x, up)

@@ -1,4 +1,4 @@
-"""What tells the weights of a network from others."""
+"""What tells tensors and the weights of networks from others: their SHA-256."""
 
 import hashlib
 from pathlib import Path

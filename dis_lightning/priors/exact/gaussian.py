@@ -18,8 +18,8 @@ from dis_lightning.errors import InvalidValueError, require_positive
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import Denoiser, Kind
-from dis_lightning.priors.covariances import Covariances, condition
-from dis_lightning.priors.exact import ExactPrior, check_images
+from dis_lightning.priors.exact.base import ExactPrior, check_images
+from dis_lightning.priors.exact.covariances import Covariances, condition
 from dis_lightning.types import Measurement
 
 __all__ = ["GaussianConsistencyMap", "GaussianPrior"]

@@ -14,7 +14,7 @@ from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import per_image
-from dis_lightning.priors.exact import (
+from dis_lightning.priors.exact.base import (
     ExactPrior,
     check_images,
     check_single,

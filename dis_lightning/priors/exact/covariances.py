@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.operators.base import LinearOperator, Operator, tensor
 from dis_lightning.priors.base import per_image
-from dis_lightning.priors.exact import check_numbers, check_single
+from dis_lightning.priors.exact.base import check_numbers, check_single
 from dis_lightning.types import Measurement
 
 __all__ = ["Covariances", "condition"]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
-from dis_lightning.priors.sizes import height_and_width, level_heights
+from dis_lightning.priors.networks.sizes import height_and_width, level_heights
 
 __all__ = ["RawNetwork", "TimeInput", "precision"]
 

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.priors.covariances import Covariances, condition
-from dis_lightning.priors.exact import ExactPrior, check_images, choose, log_normalised, nearness, responsibilities
+from dis_lightning.priors.exact.base import ExactPrior, check_images, choose, log_normalised, nearness, responsibilities
+from dis_lightning.priors.exact.covariances import Covariances, condition
 from dis_lightning.priors.flow import FlowMap
 from dis_lightning.types import Measurement
 

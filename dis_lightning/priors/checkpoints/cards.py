@@ -7,7 +7,7 @@ from dis_lightning.weights import file_cards as file_cards_of
 
 __all__ = ["file_cards", "repository_cards"]
 
-PACKAGE = "dis_lightning.priors"
+PACKAGE = "dis_lightning.priors.checkpoints"
 
 
 def file_cards() -> dict[str, FileCard]:

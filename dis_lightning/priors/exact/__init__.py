@@ -1,0 +1,1 @@
+"""Priors in closed form: posterior mean, posterior and consistency map are exact."""

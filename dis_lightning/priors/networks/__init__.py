@@ -1,0 +1,1 @@
+"""The raw networks behind trained priors, and how they compute on a GPU."""
