@@ -116,7 +116,7 @@ def test_a_class_is_called_as_its_package_offers_it() -> None:
     assert description(AveragePool) == "dis_lightning.operators.AveragePool"
     assert description(nn.Linear) == "torch.nn.Linear"
     assert description(nn.Module.train) == "torch.nn.Module.train"
-    assert description(len) == "len"
+    assert description(len) == "builtins.len"
     assert description(base.data_of) == "dis_lightning.data.base.data_of"  # which the package does not offer
 
 
