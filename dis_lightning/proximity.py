@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dis_lightning.gradients import gradient
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, LinearOperator, Operator, tensor
 from dis_lightning.operators.inpainting import Inpainting
 from dis_lightning.types import Measurement
 
-__all__ = ["first_guess", "misfit", "near", "reach"]
+__all__ = ["descend", "first_guess", "misfit", "near", "reach"]
 
 
 def misfit(operator: Operator, x_0: Tensor, y: Measurement) -> Tensor:
@@ -54,8 +55,8 @@ def reach(operator: Operator, spread: float, weight: float = 1.0) -> float:
 
         p = (1 / r^2 + w / noise_std^2)^(-1/2)
 
-    The largest curvature of U is `1 / p^2` where A stretches no image, as blurs, masks and means do; of a stronger A
-    take smaller steps. Measurements that are not Gaussian have no scale of their own: r.
+    The largest curvature of U is `1 / p^2` where A stretches no image, as blurs, masks and means do; a stronger A needs
+    smaller steps. Measurements that are not Gaussian have no scale of their own: r.
 
     Args:
         operator: what is measured.
@@ -66,6 +67,36 @@ def reach(operator: Operator, spread: float, weight: float = 1.0) -> float:
         return spread
     narrow = operator.noise_std / math.sqrt(weight)
     return spread * narrow / math.hypot(spread, narrow)
+
+
+def descend(value: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor, step: float, trials: int) -> Tensor:
+    """Go down a value of each image along its gradient g.
+
+    A row takes a step if its value falls by a quarter of `step |g|^2` at least, which no step does that overshoots the
+    lowest point by more than half; else it stays, and its steps are half as long from there on.
+
+    Args:
+        value: as `gradient` takes it.
+        start: `(N, *shape)`.
+        step: the length of the first step per length of the gradient, > 0.
+        trials: number of steps, of which some may not be taken, >= 1; each costs one gradient, as the start does.
+    """
+    x, steps = start, torch.full((len(start),), step, dtype=start.dtype, device=start.device)
+    u, slope, _ = gradient(value, x)
+    for _ in range(trials):
+        x_next = x - _each(steps, x) * slope
+        u_next, slope_next, _ = gradient(value, x_next)
+        fall = steps * slope.flatten(1).square().sum(dim=1) / 4
+        # Where there is nothing left to fall, rounding decides nothing; what is not finite is shown.
+        taken = (u_next <= u - fall + torch.finfo(u.dtype).eps * u.abs()) | u.isnan()
+        x, slope = (torch.where(_each(taken, x), *pair) for pair in ((x_next, x), (slope_next, slope)))
+        u, steps = torch.where(taken, u_next, u), torch.where(taken, steps, steps / 2)
+    return x
+
+
+def _each(values: Tensor, x: Tensor) -> Tensor:
+    """One value per row, shaped to meet its row."""
+    return values.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def first_guess(

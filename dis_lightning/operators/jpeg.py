@@ -80,8 +80,9 @@ class JPEG(GaussianOperator):
         if x_0.shape[1] != 3:
             raise InvalidValueError(f"JPEG needs images with 3 channels (red, green, blue), but got {x_0.shape[1]}.")
         height, width = x_0.shape[-2:]
-        # Whole blocks of 16 pixels: 8 in the halved colours.
-        padded = F.pad(x_0, (0, -width % 16, 0, -height % 16), mode="replicate")
+        # Whole blocks of 16 pixels across, 8 in the halved colours. Down, libjpeg halves the rows first, and what it then
+        # repeats to fill blocks of 8 is the last row of brightness and the last of the halved colours, each its own.
+        padded = F.pad(x_0, (0, -width % 16, 0, height % 2), mode="replicate")
         values = torch.einsum("kc, bchw -> bkhw", self.colours.to(x_0), 127.5 * padded)
         # Brightness counts from the grey level 128, and 0 of [-1, 1] is 127.5.
         brightness = self._rounded(values[:, :1] - 0.5, self.steps[0]) + 0.5
@@ -93,8 +94,12 @@ class JPEG(GaussianOperator):
         return (torch.einsum("ck, bkhw -> bchw", self.colours_back.to(x_0), restored) / 127.5).clamp(-1, 1)
 
     def _rounded(self, values: Tensor, steps: Tensor) -> Tensor:
-        """What is left of maps `(B, K, H, W)`, sides multiples of 8, after their cosine transforms are rounded."""
+        """What is left of maps `(B, K, H, W)`, W a multiple of 8, after their cosine transforms are rounded.
+
+        The height becomes a multiple of 8.
+        """
         cosines, steps = self.cosines.to(values), steps.to(values)
+        values = F.pad(values, (0, 0, 0, -values.shape[-2] % 8), mode="replicate")
         blocks = values.unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8)).transpose(-2, -3)
         coefficients = steps * _round(cosines @ blocks @ cosines.T / steps)
         return (cosines.T @ coefficients @ cosines).transpose(-2, -3).flatten(-4, -3).flatten(-2, -1)

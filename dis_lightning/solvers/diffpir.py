@@ -10,13 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from dis_lightning.errors import require_numbers, require_positive, require_type, require_whole
-from dis_lightning.gradients import gradient
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, Operator, require_density, tensor
 from dis_lightning.posteriors import FlatSpread, Spread
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.proximity import near, reach
+from dis_lightning.proximity import descend, near, reach
 from dis_lightning.solvers.annealed import AnnealedSolver
 from dis_lightning.transitions import PartialRenoise
 from dis_lightning.types import Guided, Measurement
@@ -33,9 +32,9 @@ class DiffPIR(AnnealedSolver):
 
     For linear operators the second line is `LinearOperator.proximal`, and where `x_0` given `x_t` is Gaussian with
     standard deviation r, `x_0'` is its exact mean given y too (lambda = 1). For other operators it is a few steps of
-    gradient descent from `x_0`, each as long as the noise of the measurement allows (`proximity.reach`); the authors
-    take one, of length `r^2 / lambda` whatever the noise. One network evaluation per step and sample, no network
-    gradient.
+    gradient descent from `x_0`, at first as long as the noise of the measurement allows (`proximity.reach`), and halved
+    where they overshoot (`proximity.descend`); the authors take one, of length `r^2 / lambda` whatever the noise. One
+    network evaluation per step and sample, no network gradient.
 
     In the authors' code the noise is in units of [0, 1] and the image in units of [-1, 1]: their lambda is 4 times the
     one here.
@@ -47,7 +46,7 @@ class DiffPIR(AnnealedSolver):
         weight: λ, how much the estimate counts, > 0.
         renewal: ζ, share of the noise that is fresh after each step, in [0, 1].
         spread: r, how far off the estimate is believed to be; `FlatSpread()`, the paper's `r = sigma`, if not given.
-        descent_steps: steps of gradient descent for operators that are not linear, >= 1.
+        descent_steps: steps of gradient descent for operators that are not linear, taken or halved, >= 1.
         num_samples: number of posterior samples per image.
         seed: the run's seed.
 
@@ -90,8 +89,4 @@ class DiffPIR(AnnealedSolver):
             step = (spread / operator.noise_std) ** 2 if operator.noise_std else math.inf
             return operator.proximal(x_0, tensor(y), step)
         value = near(lambda x: operator.energy(x, y), x_0, spread)
-        x, step = x_0, reach(operator, spread) ** 2
-        for _ in range(self.descent_steps):
-            _, slope, _ = gradient(value, x)
-            x = x - step * slope
-        return x
+        return descend(value, x_0, reach(operator, spread) ** 2, self.descent_steps)

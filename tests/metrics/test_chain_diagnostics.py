@@ -78,10 +78,10 @@ def test_moves_are_counted_within_each_chain() -> None:
 
 
 def test_what_diverged_or_stood_still_has_no_numbers() -> None:
-    lost = torch.zeros(3, 8, dtype=torch.bool)
+    lost = torch.zeros(3, 10, dtype=torch.bool)
     lost[1, 5] = True
-    chain = autoregressive(0.0, 8)
-    values = measure(torch.stack([chain, chain, torch.full((8,), 128.0)]), langevin(8, 1), lost)
+    chain = autoregressive(0.0, 10)
+    values = measure(torch.stack([chain, chain, torch.full((10,), 128.0)]), langevin(10, 1), lost)
     assert {name: [math.isnan(value) for value in column] for name, column in values.items()} == {
         "effective_sample_size": [False, True, True],
         "split_r_hat": [False, True, True],
@@ -102,7 +102,7 @@ def test_a_resumed_run_reports_what_an_unbroken_one_does(tmp_path: Path, monkeyp
     parts = ["data/rooms", "priors/rooms_gaussian_consistency", "operators/average_pool_x4", "solvers/langevin"]
     small = ["--data.size=8", "--data.num_images=2", "--data.batch_size=1"]
     small += ["--denoiser.size=8", "--denoiser.num_images=20"]
-    solver = ["--model.kernel=MALA", "--model.kernel.step_size=1e-3", "--model.chains=2", "--model.num_samples=8"]
+    solver = ["--model.kernel=MALA", "--model.kernel.step_size=1e-3", "--model.chains=2", "--model.num_samples=20"]
     arguments = ["predict", *(f"--config=configs/{part}.yaml" for part in parts), *small, *solver]
     arguments += ["--model.warm_start=2", "--trainer.accelerator=cpu"]
     arguments += [f"--writer.folder={tmp_path}"]

@@ -40,6 +40,15 @@ def test_it_is_the_codec_of_pillow_within_its_rounding(quality: int, height: int
         assert levels.mean() < 0.5 * lost.mean()
 
 
+@pytest.mark.parametrize(("height", "width"), [(24, 32), (40, 40), (8, 16), (10, 16)])
+def test_the_lower_border_is_filled_as_the_codec_fills_it(height: int, width: int) -> None:
+    """Noise of few colours tells whose rows are repeated: more levels are off where it is those of the image."""
+    noise = torch.rand(4, height, width, 3, generator=torch.Generator().manual_seed(0)) * 255
+    pictures = [Image.fromarray(image.round().byte().numpy()) for image in noise]
+    off = [(JPEG(10)(pixels(each)) - decoded(each, 10)).abs().mean() * 127.5 for each in pictures]
+    assert sum(off) / len(off) < 2
+
+
 def test_a_single_sharp_colour_spreads_over_the_four_pixels_that_share_it() -> None:
     """The colour differences have half the resolution; brightness has all of it."""
     x = torch.zeros(1, 3, 32, 32, dtype=torch.float64)

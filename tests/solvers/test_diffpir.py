@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators import GaussianOperator, MatrixOperator, RandomInpainting
+from dis_lightning.operators import HDR, GaussianOperator, MatrixOperator, RandomInpainting
 from dis_lightning.posteriors import PosteriorSpread
 from dis_lightning.priors import FiniteAtomPrior, GaussianPrior
 from dis_lightning.solvers import DiffPIR
@@ -88,6 +88,14 @@ def test_descent_reaches_the_closed_form(spread: float) -> None:
     larger = diffpir(Affine(A / 2, noise_std=0.5), descent_steps=200)
     expected = (A @ Y / 2 / 0.25 + 2.0 / spread**2) / (A @ A / 4 / 0.25 + 1 / spread**2)
     assert larger._between(x, y, spread).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_descent_reaches_the_minimum_where_the_operator_stretches_images() -> None:
+    """HDR doubles contrast: steps as long as the noise allows would leap over the minimum, each farther."""
+    operator, x, y = HDR(noise_std=0.1), torch.full((2, 1, 1, 1), 0.2), torch.tensor([0.5, -0.7]).reshape(2, 1, 1, 1)
+    found = diffpir(operator, descent_steps=30)._between(x, y, 1.0).flatten()
+    for row, measured in zip(found.tolist(), (0.5, -0.7), strict=True):
+        assert row == pytest.approx((2 * measured / 0.01 + 0.2) / (4 / 0.01 + 1), abs=1e-4)
 
 
 def test_without_noise_the_measurement_is_met() -> None:

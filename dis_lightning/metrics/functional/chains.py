@@ -44,7 +44,8 @@ def diagnose(samples: Tensor, chains: int = 1, directions: int = 32) -> Diagnosi
 
     Returns:
         Diagnostics, NaN for an image whose samples are not finite or all equal; R-hat also where half a chain has fewer
-        than 4 samples.
+        than 4 samples, and the effective sample size fewer than 5, which are too few for an autocorrelation: the
+        estimate would be the same whatever the samples.
 
     Raises:
         ValueError: if `chains` does not divide S, or a chain has fewer than 4 samples.
@@ -62,6 +63,8 @@ def diagnose(samples: Tensor, chains: int = 1, directions: int = 32) -> Diagnosi
     halves = torch.cat([draws[:, :, :half], draws[:, :, -half:]], dim=1)
     library: Any = array_stats  # without type annotations
     size = torch.from_numpy(library.ess(draws.numpy(), chain_axis=1, draw_axis=2, method="mean"))
+    if half < 5:
+        size = torch.full_like(size, torch.nan)
     with np.errstate(divide="ignore", invalid="ignore"):  # half chains that stand still
         r_hat = torch.from_numpy(library.rhat(halves.numpy(), chain_axis=1, draw_axis=2, method="identity"))
     moves = images.isfinite().all(dim=2).all(dim=1) & (images != images[:, :1]).flatten(1).any(dim=1)

@@ -21,7 +21,7 @@ CHUNK = 64
 REMEMBERED = 4
 """How many sets of features are remembered: samples and sources, for whole images and for pieces of them."""
 
-_RECENT: dict[tuple[str, bytes], Tensor] = {}
+_RECENT: dict[tuple[str, tuple[int, ...], bytes], Tensor] = {}
 
 
 class FeatureNetwork(Described, ABC):
@@ -62,7 +62,9 @@ class FeatureNetwork(Described, ABC):
         Grey images, C = 1, are seen as three equal channels. What was looked at last is remembered, for several metrics
         ask for the features of the same samples.
         """
-        place = (self._identity, hashlib.sha256(images.cpu().contiguous().numpy().tobytes()).digest())
+        # Patches have the same bytes as the image that they are cut from where it is of one colour.
+        content = hashlib.sha256(images.cpu().contiguous().numpy().tobytes()).digest()
+        place = (self._identity, tuple(images.shape), content)
         if place not in _RECENT:
             coloured = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
             _RECENT[place] = torch.cat([self.features(part).float().cpu() for part in coloured.split(CHUNK)])

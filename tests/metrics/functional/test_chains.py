@@ -55,10 +55,17 @@ def test_chains_that_disagree_are_found_image_by_image() -> None:
 
 
 def test_images_that_never_move_or_are_lost_have_no_numbers() -> None:
-    lost = autoregressive(0.0, chains=1, length=8)
+    lost = autoregressive(0.0, chains=1, length=10)
     lost[0, 3] = math.nan
-    for value in diagnose(torch.cat([torch.ones(1, 8, 3, 2, 2), lost, autoregressive(0.0, 1, 8)])):
+    for value in diagnose(torch.cat([torch.ones(1, 10, 3, 2, 2), lost, autoregressive(0.0, 1, 10)])):
         assert value.isnan().tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(("length", "known"), [(7, [False, False]), (9, [False, True]), (10, [True, True])])
+def test_chains_too_short_for_a_diagnosis_have_none(length: int, known: list[bool]) -> None:
+    """The library would give short chains a size that is the same for all."""
+    found = diagnose(autoregressive(0.9, chains=2, length=length), chains=2)
+    assert [value.isfinite().item() for value in found] == known
 
 
 @pytest.mark.parametrize(("samples", "chains"), [(3, 1), (9, 2), (6, 2), (8, 0)])

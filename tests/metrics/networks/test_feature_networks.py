@@ -99,6 +99,12 @@ def test_inception_features_are_those_of_torch_fidelity_and_its_weights_are_know
     assert found.define()["weights_file_sha256"] == file.hexdigest()
 
 
+def test_patches_of_one_colour_are_not_taken_for_the_image_that_they_are_cut_from(tiny_clip: CLIPFeatures) -> None:
+    image = torch.full((1, 3, 64, 64), 9, dtype=torch.uint8)
+    assert len(tiny_clip.rows(image)) == 1
+    assert len(tiny_clip.rows(image.reshape(4, 3, 32, 32))) == 4
+
+
 def test_a_pickle_in_place_of_weights_is_not_executed(tmp_path: Path) -> None:
     torch.save({"fc.weight": print}, tmp_path / "inception.pth")
     with pytest.raises(ValueError, match="never executed"):
