@@ -23,21 +23,26 @@ def conjugate_gradients(apply: Callable[[Tensor], tuple[Tensor, Tensor]], b: Ten
         iterations: number of steps, >= 1, and of calls of `apply`.
 
     Returns:
-        `L v`, `(N, *shape)`. A row that is solved already stays as it is.
+        `L v`, `(N, *shape)`. A row stays as it is once it is solved but for rounding; and where M is singular, in
+        directions that it takes to nothing: what b has of these has no solution.
     """
     total: Tensor | None = None
     residual = direction = b
-    square = _dot(residual, residual)
+    square = first = _dot(residual, residual)
+    steepest = torch.zeros_like(square)
+    eps = torch.finfo(b.dtype).eps
     for _ in range(iterations):
         image, carried = apply(direction)
-        curvature = _dot(direction, image)
-        # Rounding may leave nothing to do, or a matrix that is not quite positive: no step then.
-        length = torch.where(curvature > 0, square / curvature, torch.zeros_like(square))
+        curvature, size = _dot(direction, image), _dot(direction, direction)
+        steepest = torch.maximum(steepest, torch.where(size > 0, curvature / size, torch.zeros_like(size)))
+        # What rounding leaves of a residual, or of a direction, is no way to go.
+        going = (square > eps**2 * first) & (curvature > 10 * eps * steepest * size)
+        length = torch.where(going, square / curvature, torch.zeros_like(square))
         step = _times(length, carried)
         total = step if total is None else total + step
         residual = residual - _times(length, image)
         square, last = _dot(residual, residual), square
-        ratio = torch.where(last > 0, square / last, torch.zeros_like(square))
+        ratio = torch.where(going, square / last, torch.zeros_like(square))
         direction = residual + _times(ratio, direction)
     assert total is not None
     return total

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import Tensor
 
@@ -30,6 +31,17 @@ def test_more_steps_than_needed_and_rows_without_anything_to_solve_change_nothin
     found = conjugate_gradients(lambda p: (torch.einsum("nij,nj->ni", matrices, p), p), b, 20)
     torch.testing.assert_close(found, torch.linalg.solve(matrices, b))
     assert not found[1].any()
+
+
+@pytest.mark.parametrize("number", [3, 12, 60])
+def test_a_singular_matrix_is_solved_where_it_can_be_in_as_many_steps_as_one_likes(number: int) -> None:
+    """In float32, whose rounding would otherwise be followed along directions that the matrix takes to nothing."""
+    generator = torch.Generator().manual_seed(0)
+    wide = torch.randn(9, 3, generator=generator)
+    b = torch.randn(4, 3, generator=generator) @ wide.T
+    found = conjugate_gradients(lambda p: (p @ wide @ wide.T, p), b, number)
+    torch.testing.assert_close(found @ wide @ wide.T, b, rtol=1e-4, atol=1e-4)
+    assert (found.norm(dim=1) <= 1.01 * (b @ torch.linalg.pinv(wide @ wide.T, rtol=1e-4)).norm(dim=1)).all()
 
 
 def test_one_step_is_the_steepest_descent() -> None:

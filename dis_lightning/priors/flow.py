@@ -104,7 +104,7 @@ class FlowMap(Denoiser):
             if before is not None:
                 x_0_before, h_before = before
                 # A row that starts where the flow ends takes no step at all.
-                line = x_0 + h / (2 * h_before.clamp(min=torch.finfo(x.dtype).tiny)) * (x_0 - x_0_before)
+                line = x_0 + h / (2 * h_before.where(h_before != 0, 1.0)) * (x_0 - x_0_before)
             x = line + s_next / s * (x - line)
             before = x_0, h
         return x

@@ -30,7 +30,8 @@ class MMPS(AnnealedSolver):
     The covariance is Tweedie's, the prior's own: nothing is tuned, and for every Gaussian prior `x_0'` is
     `E[x_0 | x_t, y]` exactly. The system is solved by conjugate gradients, a product with J each, which is a gradient
     of the network (J is symmetric for an exact denoiser). One step is enough for images; problems with a few directions
-    of very different weight need as many as they have.
+    of very different weight need as many as they have. Without noise (`noise_std` 0) y must be what some image gives:
+    the system has no solution for anything else, and steps of it grow.
 
     One network evaluation and `iterations` gradients per step and sample: the evaluation is shared.
 

@@ -134,11 +134,7 @@ class TDS(ParticleSolver):
     def _log_twist(self, x_0: Tensor, variance: float, y: Measurement) -> Tensor:
         operator = self.operator
         if isinstance(operator, LinearOperator):
-            s_2 = operator.noise_std**2
-            off = operator.residual(x_0, y)
-            # off^T (r^2 A A^T + s^2)^-1 off, by the damped pseudo-inverse.
-            back = operator.linear(operator.pseudo_inverse(off, damping=s_2 / variance), y)
-            return _dot(off, back - off) / (2 * s_2)
+            return _linear_twist(operator, x_0, variance, y)
         energy = operator.energy(x_0, y)
         if isinstance(operator, GaussianOperator):
             return -energy / (1 + variance / operator.noise_std**2)
@@ -158,8 +154,19 @@ class _Twisted(NamedTuple):
     """`log p'(y | x_t)` up to a constant per image and level, `(N,)`."""
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(dim=1)
+def _linear_twist(operator: LinearOperator, x_0: Tensor, variance: float, y: Measurement) -> Tensor:
+    """`-e^T (r^2 A A^T + s^2)^-1 e / 2` of `e = A x_0 - y`, by the damped pseudo-inverse, as sums of squares.
+
+    With `p = A^T (A A^T + d)^-1 e` and `d = s^2 / r^2` it is `-(|p|^2 + |A p - e|^2 / d) / (2 r^2)`, and its gradient
+    `-p / r^2`. The product of e with `A p - e` is as much, but a difference of nearly equal numbers where d is small.
+    """
+    damping = operator.noise_std**2 / variance
+    with torch.no_grad():
+        off = operator.residual(x_0, y)
+        p = operator.pseudo_inverse(off, damping=damping)
+        value = -(_square(p) + _square(operator.linear(p, y) - off) / damping) / (2 * variance)
+    slope = -(p * x_0).flatten(1).sum(dim=1) / variance
+    return slope + (value.to(slope.dtype) - slope).detach()
 
 
 def _square(x: Tensor) -> Tensor:

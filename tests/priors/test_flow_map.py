@@ -64,6 +64,14 @@ def test_flow_is_the_identity_at_the_last_level(multistep: bool) -> None:
     torch.testing.assert_close(FlowMap(MIXTURE, multistep=multistep)(x_t, 0.002), x_t, rtol=0, atol=1e-12)
 
 
+@by_either_method
+def test_from_below_the_last_level_the_flow_is_followed_up_to_it(multistep: bool) -> None:
+    x_t = noisy_images(0.05)
+    there = FlowMap(GAUSSIAN, sigma_min=0.1, multistep=multistep)(x_t, 0.05)
+    back = GAUSSIAN.consistency_map()
+    torch.testing.assert_close(back(there, 0.1), back(x_t, 0.05), rtol=1e-4, atol=1e-4)
+
+
 def test_several_steps_at_once_cost_one_evaluation_each() -> None:
     seen: list[float | Tensor] = []
     hook = MIXTURE.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[1]))

@@ -8,6 +8,7 @@ import torch
 from batches import Thirds
 from torch import Tensor
 
+from dis_lightning.gradients import gradient
 from dis_lightning.levels import KarrasLevels, Levels
 from dis_lightning.metrics import ChainDiagnostics
 from dis_lightning.noise import NoiseSource
@@ -80,6 +81,21 @@ def test_the_twist_of_a_linear_measurement_guides_as_pigdm_does() -> None:
     off = y - operator(twisted.x_0)
     exact = -0.5 * torch.einsum("ni,ij,nj->n", off, torch.linalg.inv(covariance), off)
     torch.testing.assert_close(twisted.twist, exact)
+
+
+@pytest.mark.parametrize("noise_std", [0.3, 0.01, 1e-4])
+def test_the_twist_of_a_linear_measurement_keeps_its_digits_where_there_is_little_noise(noise_std: float) -> None:
+    """Value and slope in float32 against the density of y in float64."""
+    generator = torch.Generator().manual_seed(0)
+    matrix, x, variance = torch.randn(10, 48, generator=generator), torch.randn(4, 48, generator=generator), 0.25
+    operator = MatrixOperator(matrix, noise_std)
+    y = operator(torch.randn(4, 48, generator=generator))
+    solver = TDS(operator, GaussianPrior(torch.zeros(48), torch.eye(48)), KarrasLevels(2))
+    value, slope, _ = gradient(lambda x: (solver._log_twist(x, variance, y), x), x)
+    a, off = matrix.double(), y.double() - x.double() @ matrix.double().T
+    weighted = torch.linalg.solve(variance * a @ a.T + noise_std**2 * torch.eye(10), off.T).T
+    torch.testing.assert_close(value.double(), -(off * weighted).sum(dim=1) / 2, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(slope.double(), weighted @ a, rtol=1e-3, atol=1e-4)
 
 
 def test_the_twist_of_other_measurements_is_their_likelihood_widened_where_it_is_gaussian() -> None:
