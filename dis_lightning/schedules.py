@@ -18,7 +18,7 @@ is told the nearest one that it knows.
 import math
 from bisect import bisect
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise, repeat
 from typing import Any, Literal, Self, get_args
 
 import torch
@@ -169,7 +169,8 @@ class DiscreteSchedule:
         count = int(number)
         if number == str(steps):
             stride = (total - 1) / (count - 1)
-            indices = [round(stride * place) for place in range(count)]
+            # Summed up as there, for the rounding of a sum decides some of them.
+            indices = [round(place) for place in accumulate(repeat(stride, count - 1), initial=0.0)]
         else:
             strides = [stride for stride in range(1, total) if len(range(0, total, stride)) == count]
             if not strides:

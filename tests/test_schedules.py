@@ -71,6 +71,8 @@ def test_all_levels_are_the_whole_schedule_and_a_last_0(name: str) -> None:
         ("ddim5", [0, 200, 400, 600, 800]),
         ("ddim250", list(range(0, 1000, 4))),
         (250, [round(999 / 249 * k) for k in range(250)]),
+        # Half way, where 10 strides of 49.95 added up are less than 499.5.
+        (21, [round(49.95 * k) if k != 10 else 499 for k in range(21)]),
     ],
 )
 def test_fewer_levels_are_chosen_as_guided_diffusion_does(steps: int | str, indices: list[int]) -> None:

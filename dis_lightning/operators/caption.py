@@ -142,8 +142,9 @@ class Caption(TextOperator):
             min_length=self.min_tokens,
             max_length=self.max_tokens,
         )
-        sentences = tokenizer.batch_decode(said, skip_special_tokens=True)
-        return [sentence.removeprefix(self.prompt.strip()).strip() for sentence in sentences]
+        # The tokenizer writes the prompt its own way, such as in small letters.
+        prompt, *sentences = tokenizer.batch_decode([prompts[0], *said], skip_special_tokens=True)
+        return [sentence.removeprefix(prompt).strip() for sentence in sentences]
 
     def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
         """`-log P(match)`, or `-P(match)` where asked for, per image."""

@@ -27,7 +27,7 @@ __all__ = ["REDDiff"]
 class REDDiff(Solver):
     """Descend the misfit of one clean image, which the denoiser pulls towards images as it sees them at every level.
 
-        x   = A^+ y
+        x   = a first guess
         for sigma in levels:
             g = A'(x)^T (A(x) - y) / M + lambda (x - D(x + sigma n, sigma)) / N
             x = Adam(x, g)
@@ -36,7 +36,8 @@ class REDDiff(Solver):
     `w = lambda sigma`, the inverse root of the signal-to-noise ratio; the denoiser is not differentiated. What moves is
     a clean image, so that this is no walk down the levels: they order how coarse the pull is. It looks for a mode:
     samples differ by their noise alone, not as posterior samples do. Operators that are not Gaussian have their
-    distance as misfit, and others than linear ones begin at `proximity.first_guess`.
+    distance as misfit. The first guess is `A^+ y` where A is linear, hidden pixels filled from their neighbours; of
+    others see `proximity.first_guess`.
 
     One network evaluation per step and sample, no network gradient.
 

@@ -47,7 +47,9 @@ class TFG(LGD):
         denoiser: the prior.
         levels: the noise levels.
         variance_scale: ρ, strength of the guidance through the network, >= 0.
-        mean_scale: μ, strength of the guidance at the clean image, >= 0, in the units of MPGD.
+        mean_scale: μ, strength of the guidance at the clean image, >= 0: what L is multiplied by, whatever the
+            convention. Of distances it is MPGD's; an energy, which `LikelihoodScale` follows, needs a smaller one, of
+            about the variance of the noise.
         iterations: steps of the latter per visit, >= 1; 4 in the paper.
         spread: standard deviation of the draws, a number or a rule, finite and >= 0.
         monte_carlo_samples: number of draws M, >= 1.

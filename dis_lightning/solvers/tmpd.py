@@ -30,10 +30,11 @@ class TMPD(AnnealedSolver):
 
     Exact for Gaussian priors of independent pixels; where neighbours are alike, a pixel's row sums up all that is known
     about its neighbourhood, so that constant images have the spread that they should have and details too much. Where
-    many pixels of the prior go against each other a row may sum up to nothing or less, and the samples then diverge. The
-    system is solved by conjugate gradients, which ask the network nothing, and need as many steps as it has different
-    eigenvalues to be exact: one where all variances are equal and A A^T is a multiple of I; fewer make samples too
-    narrow. One network evaluation and two gradients per step and sample.
+    many pixels go against each other a row may sum up to nothing or less, and samples then diverge.
+
+    The system is solved by conjugate gradients, which ask the network nothing, and need as many steps as it has
+    different eigenvalues to be exact: one where all variances are equal and A A^T is a multiple of I; fewer make
+    samples too narrow. One network evaluation and two gradients per step and sample.
 
     Args:
         operator: what is measured: linear.

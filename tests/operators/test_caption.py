@@ -57,6 +57,7 @@ def test_captions_are_what_transformers_generates_after_the_prompt() -> None:
         truth.append(tokenizer.decode(said[4:], skip_special_tokens=True))
     y = operator().measure(dequantise(bytes_of_images()), NoiseSource(0, [0, 1, 2]))
     assert y == truth
+    assert operator(prompt="A Picture of").measure(dequantise(bytes_of_images()), NoiseSource(0, [0, 1, 2])) == truth
     assert len(set(y)) == 3
     assert {word for caption in y for word in caption.split()} <= set(WORDS)
 

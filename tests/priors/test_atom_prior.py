@@ -70,6 +70,9 @@ def test_denoiser_is_the_weighted_sum_by_hand(sigma: float) -> None:
     truth = [sum(m * a[i] for m, a in zip(masses, ATOMS.tolist(), strict=True)) / sum(masses) for i in range(2)]
     found = PRIOR(torch.tensor([x_t], dtype=torch.float64), sigma)[0]
     torch.testing.assert_close(found, torch.tensor(truth, dtype=torch.float64))
+    # A level as a number has all its digits too.
+    exact = PRIOR(torch.tensor([x_t], dtype=torch.float64), torch.tensor([sigma], dtype=torch.float64))[0]
+    torch.testing.assert_close(found, exact, rtol=1e-14, atol=1e-14)
 
 
 def test_an_atom_is_recognised_at_the_lowest_level() -> None:

@@ -48,8 +48,8 @@ def diversity_score(features: Tensor, clusters: int = 6) -> float:
 
 
 def mean_cosine(features: Tensor) -> float:
-    """Mean cosine of all pairs of features `(S, D)`; NaN for fewer than two."""
-    units = torch.nn.functional.normalize(features.double(), dim=1)
+    """Mean cosine of all pairs of features `(S, D)`; NaN for fewer than two, or where one is 0 and has no angle."""
+    units = features.double() / features.double().norm(dim=1, keepdim=True)
     number = len(units)
     return float((units.sum(dim=0).square().sum() - number) / (number * (number - 1))) if number > 1 else float("nan")
 

@@ -67,8 +67,8 @@ class FiniteAtomPrior(ExactPrior):
         """See `Denoiser.forward`."""
         atoms = self.atoms.flatten(1)
         x = self._rows(x_t, atoms)
-        variances = torch.as_tensor(per_image(sigma, x)).reshape(-1, 1) ** 2
-        r = nearness(x, atoms, variances.to(x.device), self.log_weights)
+        variances = torch.as_tensor(per_image(sigma, x), dtype=x.dtype, device=x.device).reshape(-1, 1) ** 2
+        r = nearness(x, atoms, variances, self.log_weights)
         return torch.unflatten(r @ atoms, 1, self.shape).to(x_t.dtype)
 
     def sample(self, noise: NoiseSource) -> Tensor:

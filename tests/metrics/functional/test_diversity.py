@@ -47,3 +47,4 @@ def test_the_mean_cosine_is_that_of_all_pairs() -> None:
     assert mean_cosine(torch.stack([right, right, up])) == pytest.approx(1 / 3)
     assert mean_cosine(torch.stack([right, -right])) == pytest.approx(-1)
     assert math.isnan(mean_cosine(right[None]))
+    assert math.isnan(mean_cosine(torch.stack([right, 0 * right])))
