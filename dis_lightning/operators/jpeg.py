@@ -80,7 +80,7 @@ class JPEG(GaussianOperator):
         if x_0.shape[1] != 3:
             raise InvalidValueError(f"JPEG needs images with 3 channels (red, green, blue), but got {x_0.shape[1]}.")
         height, width = x_0.shape[-2:]
-        # Whole blocks of 16 pixels across, 8 in the halved colours. Down, libjpeg halves the rows first, and what it then
+        # Whole blocks of 16 pixels across, 8 in the halved colours. Down, libjpeg halves the rows first; what it then
         # repeats to fill blocks of 8 is the last row of brightness and the last of the halved colours, each its own.
         padded = F.pad(x_0, (0, -width % 16, 0, height % 2), mode="replicate")
         values = torch.einsum("kc, bchw -> bkhw", self.colours.to(x_0), 127.5 * padded)
