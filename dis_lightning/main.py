@@ -10,7 +10,7 @@ from io import TextIOWrapper
 
 from dis_lightning import __version__
 from dis_lightning.errors import UserError
-from dis_lightning.parents import exit_with_parent
+from dis_lightning.processes.parents import exit_with_parent
 from dis_lightning.spelling import nearest
 from dis_lightning.streams import fails, is_full, lost, say, silence, unread
 
@@ -112,7 +112,7 @@ def _command(args: Sequence[str]) -> None:
     except Exception as error:
         if isinstance(error, BrokenPipeError) or is_full(error):
             raise
-        from dis_lightning.processes import own_name, said_already
+        from dis_lightning.processes.meeting import own_name, said_already
 
         if said_already(error):
             sys.exit(2)
@@ -127,6 +127,6 @@ def _command(args: Sequence[str]) -> None:
 
 
 def _explain(error: Exception) -> str | None:
-    from dis_lightning.commands.messages import explain  # late, for it knows all classes
+    from dis_lightning.arguments.messages import explain  # late, for it knows all classes
 
     return explain(error)

@@ -1,13 +1,15 @@
 """What the program says, and where nobody can hear it: a closed pipe or terminal, a full disk."""
 
 import errno
+import logging
 import os
 import select
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
-__all__ = ["fails", "is_full", "lost", "say", "silence", "unread"]
+__all__ = ["fails", "is_full", "lost", "quieten", "say", "silence", "unread"]
 
 
 def say(line: str) -> None:
@@ -17,6 +19,18 @@ def say(line: str) -> None:
     except OSError as error:
         terminal = error.errno == errno.EIO  # was closed, and what is printed goes there too
         silence([sys.stderr, sys.stdout] if terminal else [sys.stderr])
+
+
+def quieten() -> None:
+    """Leave out what libraries say of themselves: Lightning's tips, that it finds no TPU, and calls in old ways."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # lightning 2.6 still calls torch 2.15 and jsonargparse 4.53 in old ways.
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
+    # Runs are started from other programs too, which have arguments of their own.
+    warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")
+    # Nor is it a mistake to try a run where Slurm is installed; tasks that do not fit the run are refused.
+    warnings.filterwarnings("ignore", "The `srun` command is available on your system")
 
 
 def is_full(error: Exception) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from matplotlib import pyplot
 from torch import Tensor
 
-from dis_lightning.commands.quiet import quieten
+from dis_lightning.streams import quieten
 
 __all__ = ["show"]
 

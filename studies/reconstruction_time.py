@@ -34,7 +34,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from dis_lightning.commands.parts import build_solver
+from dis_lightning.arguments.building import build_solver
 from dis_lightning.progress import counted
 from dis_lightning.types import Cost
 

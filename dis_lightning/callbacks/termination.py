@@ -17,7 +17,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
-from dis_lightning.processes import leave_word
+from dis_lightning.processes.meeting import leave_word
 from dis_lightning.streams import say
 
 __all__ = ["Termination", "take_launched"]

@@ -25,8 +25,8 @@ from dis_lightning.images import quantise
 from dis_lightning.metrics.base import Metric, callbacks_of, require_different
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator, Operator
-from dis_lightning.processes import meet, require_slurm_tasks
-from dis_lightning.runs.companions import Companions, by_first
+from dis_lightning.processes.companions import Companions, by_first
+from dis_lightning.processes.meeting import meet, require_slurm_tasks
 from dis_lightning.runs.configuration import as_written, check_configuration, fingerprint
 from dis_lightning.runs.contents import check_contents, contents
 from dis_lightning.runs.folder import Kept, RunFolder, read_png

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dis_lightning.commands.parser import Parser
-from dis_lightning.commands.quiet import quieten
-from dis_lightning.commands.reading import read_arguments
+from dis_lightning.arguments.parser import Parser
+from dis_lightning.arguments.reading import read_arguments
 from dis_lightning.errors import InvalidValueError, MissingFileError, UnusablePathError
 from dis_lightning.files import expanded
 from dis_lightning.priors.checkpoints.guided_format import AttentionOrder
@@ -14,6 +13,7 @@ from dis_lightning.priors.checkpoints.loading import agreed, load_network, save_
 from dis_lightning.priors.checkpoints.sources import find
 from dis_lightning.priors.vp import VP, Prediction
 from dis_lightning.schedules import Schedule
+from dis_lightning.streams import quieten
 
 __all__ = ["convert_command"]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined] # public, but not in its list
 
-from dis_lightning.commands.parser import Parser
-from dis_lightning.commands.reading import read_arguments
+from dis_lightning.arguments.parser import Parser
+from dis_lightning.arguments.reading import read_arguments
 from dis_lightning.errors import UserError
 from dis_lightning.files import expanded
 

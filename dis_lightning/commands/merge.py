@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from dis_lightning.arguments.parser import Parser
+from dis_lightning.arguments.reading import read_arguments
 from dis_lightning.commands.evaluate import evaluate_command
-from dis_lightning.commands.parser import Parser
-from dis_lightning.commands.reading import read_arguments
 from dis_lightning.files import expanded
 
 __all__ = ["merge_command"]

@@ -15,20 +15,20 @@ from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
+from dis_lightning.arguments.messages import fewer_rows, sufficient_memory
+from dis_lightning.arguments.parser import Parser, raised_in
+from dis_lightning.arguments.parts import PARTS, add_parts
+from dis_lightning.arguments.reading import read_arguments
+from dis_lightning.arguments.trainer import add_trainer, refused, repeat_bits
 from dis_lightning.callbacks import SamplingProgress, Termination, Writer
-from dis_lightning.commands.messages import fewer_rows, sufficient_memory
-from dis_lightning.commands.parser import Parser, raised_in
-from dis_lightning.commands.parts import PARTS, add_parts
-from dis_lightning.commands.quiet import quieten
-from dis_lightning.commands.reading import read_arguments
-from dis_lightning.commands.trainer import add_trainer, refused, repeat_bits
 from dis_lightning.data import ImageData
 from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_whole
 from dis_lightning.metrics import default_metrics
-from dis_lightning.processes import require_slurm_tasks, waiting_aloud
+from dis_lightning.processes.meeting import require_slurm_tasks, waiting_aloud
 from dis_lightning.report import report
 from dis_lightning.runs.configuration import MOST_THREADS
 from dis_lightning.solvers import Solver
+from dis_lightning.streams import quieten
 
 __all__ = ["predict_command", "run"]
 

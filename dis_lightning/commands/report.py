@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from dis_lightning.commands.parser import Parser
-from dis_lightning.commands.reading import read_arguments
+from dis_lightning.arguments.parser import Parser
+from dis_lightning.arguments.reading import read_arguments
 from dis_lightning.files import expanded
 from dis_lightning.runs.ledger import Ledger
 

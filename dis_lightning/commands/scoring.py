@@ -8,11 +8,10 @@ from jsonargparse import Namespace
 from lightning import Callback
 from torch import Tensor
 
-from dis_lightning.commands.messages import sufficient_memory
-from dis_lightning.commands.parser import Parser
-from dis_lightning.commands.parts import build_solver, build_transform
-from dis_lightning.commands.quiet import quieten
-from dis_lightning.commands.reading import read_arguments
+from dis_lightning.arguments.building import build_solver, build_transform
+from dis_lightning.arguments.messages import sufficient_memory
+from dis_lightning.arguments.parser import Parser
+from dis_lightning.arguments.reading import read_arguments
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.metrics import default_metrics
 from dis_lightning.metrics.base import Metric
@@ -24,6 +23,7 @@ from dis_lightning.runs.evaluation import evaluate
 from dis_lightning.runs.folder import RunFolder
 from dis_lightning.runs.table import print_summary
 from dis_lightning.solvers import Solver
+from dis_lightning.streams import quieten
 
 __all__ = ["UnreadPrior", "rebuild", "score"]
 

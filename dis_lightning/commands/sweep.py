@@ -8,8 +8,8 @@ from pathlib import Path
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from dis_lightning.commands.parser import Parser
-from dis_lightning.commands.reading import read_arguments
+from dis_lightning.arguments.parser import Parser
+from dis_lightning.arguments.reading import read_arguments
 from dis_lightning.files import expanded
 from dis_lightning.streams import say
 
@@ -41,7 +41,7 @@ def sweep_command(args: Sequence[str]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from dis_lightning.commands.choices import locate
+    from dis_lightning.arguments.choices import locate
     from dis_lightning.errors import InvalidValueError
     from dis_lightning.runs.lock import held
     from dis_lightning.sweeps import read_sweep, run_trials, sweep_folder, write_results

@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from dis_lightning.images import dequantise
-from dis_lightning.picture_files import open_picture
+from dis_lightning.images.files import open_picture
 
 __all__ = ["decode", "to_tensor"]
 

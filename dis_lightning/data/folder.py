@@ -5,7 +5,7 @@ from pathlib import Path
 from dis_lightning.data.base import ImageSet
 from dis_lightning.data.stored import Channels, ImageFile, StoredData, StoredImages, require_folder, require_images
 from dis_lightning.data.transforms import ImageTransform
-from dis_lightning.picture_files import find_files
+from dis_lightning.images.files import find_files
 
 __all__ = ["FolderData", "folder_images"]
 

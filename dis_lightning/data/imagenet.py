@@ -8,7 +8,7 @@ from dis_lightning.data.stored import Channels, ImageFile, StoredData, require_f
 from dis_lightning.data.transforms import ImageTransform
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.files import expanded
-from dis_lightning.picture_files import find_files, is_above, listed, may_be_picture
+from dis_lightning.images.files import find_files, is_above, listed, may_be_picture
 
 __all__ = ["ImageNetData"]
 

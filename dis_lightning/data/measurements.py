@@ -11,7 +11,7 @@ from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.folder import FolderData
 from dis_lightning.data.stored import require_folder, require_images
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.picture_files import find_files
+from dis_lightning.images.files import find_files
 
 __all__ = ["MeasurementArrayData", "MeasurementData"]
 

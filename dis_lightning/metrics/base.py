@@ -24,8 +24,8 @@ from dis_lightning.data import ImageTransform
 from dis_lightning.data.base import data_of
 from dis_lightning.described import Described, import_path
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.rehearsal import is_own
 from dis_lightning.solvers.base import Solver
+from dis_lightning.solvers.rehearsal import is_own
 from dis_lightning.types import Reconstruction
 from dis_lightning.values import SECTIONS, Direction, Value, shown
 

@@ -25,8 +25,8 @@ from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.files import expanded, file_sha256, write_atomically
 from dis_lightning.images import quantise
+from dis_lightning.images.files import find_files
 from dis_lightning.metrics.functional.frechet import Gaussian, fit_gaussian, known_gaussian
-from dis_lightning.picture_files import find_files
 
 __all__ = ["ImageFolder", "Known", "OwnSources", "Reference", "Statistics", "digest_of", "digest_of_set"]
 

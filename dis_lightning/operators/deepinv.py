@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from dis_lightning.deepinv_parts import deepinv_part
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.named_parts import deepinv_part
 from dis_lightning.operators.base import GaussianOperator, LinearOperator, tensor
 from dis_lightning.types import Measurement
 

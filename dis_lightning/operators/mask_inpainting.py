@@ -12,9 +12,9 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError, MissingFileError, MissingPackageError
 from dis_lightning.files import expanded
+from dis_lightning.images.files import find_files, open_picture
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.inpainting import Inpainting
-from dis_lightning.picture_files import find_files, open_picture
 
 __all__ = ["MaskInpainting"]
 

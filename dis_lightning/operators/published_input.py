@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dis_lightning.resizing import interpolated
+from dis_lightning.images.resizing import interpolated
 
 __all__ = ["CLIP_MEAN", "CLIP_STD", "IMAGENET_MEAN", "IMAGENET_STD", "PerChannel", "prepared"]
 

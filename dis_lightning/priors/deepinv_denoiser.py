@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from dis_lightning.deepinv_parts import deepinv_part
 from dis_lightning.errors import InvalidValueError, require_numbers
-from dis_lightning.named_parts import deepinv_part
 from dis_lightning.priors.base import Denoiser, Kind
 from dis_lightning.priors.clipping import Clip, clipped, require_clip
 

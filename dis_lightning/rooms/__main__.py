@@ -8,13 +8,13 @@ from typing import Literal
 import torch
 from jsonargparse import auto_cli
 
-from dis_lightning.commands.quiet import quieten
 from dis_lightning.errors import InvalidValueError, UserError
 from dis_lightning.rooms.export import write_folder, write_lmdb
 from dis_lightning.rooms.training.examine import examine
 from dis_lightning.rooms.training.fit import fit
 from dis_lightning.rooms.training.retrieval import retrieve
 from dis_lightning.rooms.training.score import score
+from dis_lightning.streams import quieten
 
 __all__ = ["export", "main"]
 

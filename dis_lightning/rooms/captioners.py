@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dis_lightning.described import Described
-from dis_lightning.resizing import pooled
+from dis_lightning.images.resizing import pooled
 from dis_lightning.rooms.captions import vocabulary
 
 __all__ = ["Captioner", "CaptionerA", "CaptionerB"]

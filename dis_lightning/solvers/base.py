@@ -26,8 +26,8 @@ from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import Denoiser, Kind, require_kind, require_levels
-from dis_lightning.rehearsal import StandIn, is_own, rehearse, rehearse_solver
 from dis_lightning.solvers.batches import require_batch
+from dis_lightning.solvers.rehearsal import StandIn, is_own, rehearse, rehearse_solver
 from dis_lightning.types import Batch, Draws, Measurement, Reconstruction, State, repeat
 
 __all__ = ["Solver"]

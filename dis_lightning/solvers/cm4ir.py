@@ -16,8 +16,8 @@ from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, require_linear, tensor
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.proximity import first_guess
 from dis_lightning.solvers.annealed import AnnealedSolver
+from dis_lightning.solvers.functional.proximity import first_guess
 from dis_lightning.transitions import Transition
 from dis_lightning.types import Guided, Measurement
 

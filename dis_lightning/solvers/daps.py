@@ -24,8 +24,8 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, Operator, require_density, tensor
 from dis_lightning.posteriors import FlatSpread, FlowPosterior, Spread
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.proximity import reach
 from dis_lightning.solvers.annealed import AnnealedSolver
+from dis_lightning.solvers.functional.proximity import reach
 from dis_lightning.transitions import Renoise
 from dis_lightning.types import Guided, Measurement
 

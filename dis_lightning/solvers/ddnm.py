@@ -15,7 +15,7 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, Operator, require_linear, tensor
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.annealed import AnnealedSolver
-from dis_lightning.solvers.spectral import landed, require_decomposition, seen
+from dis_lightning.solvers.functional.spectral import landed, require_decomposition, seen
 from dis_lightning.transitions import AncestralEuler, ProbabilityFlow
 from dis_lightning.types import Guided, Measurement
 

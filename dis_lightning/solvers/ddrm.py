@@ -17,7 +17,7 @@ from dis_lightning.operators.base import LinearOperator, Operator, require_linea
 from dis_lightning.operators.spectrum import Decomposition
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.annealed import AnnealedSolver
-from dis_lightning.solvers.spectral import landed, require_decomposition, seen
+from dis_lightning.solvers.functional.spectral import landed, require_decomposition, seen
 from dis_lightning.transitions import ProbabilityFlow
 from dis_lightning.types import Guided, Measurement
 

@@ -15,8 +15,8 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, Operator, require_density, tensor
 from dis_lightning.posteriors import FlatSpread, Spread
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.proximity import descend, near, reach
 from dis_lightning.solvers.annealed import AnnealedSolver
+from dis_lightning.solvers.functional.proximity import descend, near, reach
 from dis_lightning.transitions import PartialRenoise
 from dis_lightning.types import Guided, Measurement
 

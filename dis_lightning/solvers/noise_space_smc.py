@@ -17,8 +17,8 @@ from dis_lightning.kernels import Point, differentiate, metropolis
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator
-from dis_lightning.particles import effective, pick, resample, rows_of, uniforms
 from dis_lightning.priors.base import Denoiser
+from dis_lightning.solvers.functional.particles import effective, pick, resample, rows_of, uniforms
 from dis_lightning.solvers.particle import ParticleSolver
 from dis_lightning.types import Measurement, State
 

@@ -10,9 +10,9 @@ from dis_lightning.errors import InvalidValueError, require_share, require_whole
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import Operator, require_density
-from dis_lightning.particles import first_samples
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.base import Solver
+from dis_lightning.solvers.functional.particles import first_samples
 from dis_lightning.types import Draws, Measurement, State
 
 __all__ = ["ParticleSolver"]

@@ -18,9 +18,9 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, Operator, tensor
 from dis_lightning.operators.inpainting import Inpainting
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.proximity import first_guess, misfit, near
 from dis_lightning.solvers.base import Solver
 from dis_lightning.solvers.cm4ir import model_deltas
+from dis_lightning.solvers.functional.proximity import first_guess, misfit, near
 from dis_lightning.types import Measurement, State
 
 __all__ = ["PnPCM"]

@@ -17,8 +17,8 @@ from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, Operator
 from dis_lightning.priors.base import Denoiser
-from dis_lightning.proximity import first_guess
 from dis_lightning.solvers.base import Solver
+from dis_lightning.solvers.functional.proximity import first_guess
 from dis_lightning.types import Measurement, State
 
 __all__ = ["REDDiff"]

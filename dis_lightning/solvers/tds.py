@@ -16,9 +16,9 @@ from dis_lightning.gradients import gradient
 from dis_lightning.levels import Levels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, LinearOperator, Operator
-from dis_lightning.particles import effective, pick, resample, rows_of, uniforms
 from dis_lightning.posteriors import PosteriorSpread, Spread
 from dis_lightning.priors.base import Denoiser
+from dis_lightning.solvers.functional.particles import effective, pick, resample, rows_of, uniforms
 from dis_lightning.solvers.particle import ParticleSolver
 from dis_lightning.transitions import AncestralEuler
 from dis_lightning.types import Measurement, State

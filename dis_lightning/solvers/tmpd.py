@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dis_lightning.conjugate_gradients import conjugate_gradients
 from dis_lightning.errors import require_whole
 from dis_lightning.gradients import pullback
 from dis_lightning.levels import Levels
@@ -17,6 +16,7 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LinearOperator, Operator, require_linear
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.annealed import AnnealedSolver
+from dis_lightning.solvers.functional.conjugate_gradients import conjugate_gradients
 from dis_lightning.types import Guided, Measurement
 
 __all__ = ["TMPD"]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from dis_lightning.errors import InvalidValueError, UserError
 from dis_lightning.files import write_atomically
-from dis_lightning.parents import PARENT
+from dis_lightning.processes.parents import PARENT
 from dis_lightning.runs.finished import read_runs
 from dis_lightning.spelling import nearest
 from dis_lightning.sweeps.definition import Hyperband, Sweep

@@ -16,7 +16,7 @@ from torchvision.transforms.functional import center_crop
 
 from dis_lightning.errors import InvalidValueError, UnreachableError
 from dis_lightning.files import expanded
-from dis_lightning.resizing import Interpolation, interpolated
+from dis_lightning.images.resizing import Interpolation, interpolated
 from dis_lightning.weights.filling import misfits
 from dis_lightning.weights.hub import fetch_from_hub, reached_hub
 from dis_lightning.weights.json_files import read_json

@@ -20,8 +20,8 @@ from rich import print as show
 from rich.table import Table
 from work import WARM_UP
 
-from dis_lightning.commands.choices import find
-from dis_lightning.commands.parts import build_solver
+from dis_lightning.arguments.building import build_solver
+from dis_lightning.arguments.choices import find
 from dis_lightning.meters import CostMeter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.priors import Denoiser

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dis_lightning import named_parts as adapter
+from dis_lightning import deepinv_parts as adapter
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import (
     AveragePool,

@@ -12,7 +12,7 @@ from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from PIL import Image
 
-from dis_lightning.commands.parser import Parser
+from dis_lightning.arguments.parser import Parser
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource

@@ -21,8 +21,8 @@ from dis_lightning.levels import GrowingSignalLevels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import HDR, AveragePool, MatrixOperator, PhaseRetrieval, RandomInpainting
 from dis_lightning.priors import FiniteAtomPrior
-from dis_lightning.proximity import first_guess
 from dis_lightning.solvers import CM4IR
+from dis_lightning.solvers.functional.proximity import first_guess
 
 LEVELS = GrowingSignalLevels(250, 0.2)
 DELTAS = [0.0, 0.3, 0.05, 0.1]

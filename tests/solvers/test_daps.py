@@ -28,9 +28,9 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import MatrixOperator, PhaseRetrieval
 from dis_lightning.posteriors import PosteriorSpread
 from dis_lightning.priors import FiniteAtomPrior, GaussianPrior
-from dis_lightning.proximity import reach
 from dis_lightning.solvers import DAPS, Solver
 from dis_lightning.solvers.daps import DecayingReach
+from dis_lightning.solvers.functional.proximity import reach
 
 DRAWS = 4000
 

@@ -10,12 +10,12 @@ from PIL import Image
 from rooms_study import solver, write_study
 from torch import Tensor
 
-from dis_lightning.commands.parts import build_solver
-from dis_lightning.commands.quiet import quieten
+from dis_lightning.arguments.building import build_solver
 from dis_lightning.main import main
 from dis_lightning.noise import NoiseSource
 from dis_lightning.rooms import render_room
 from dis_lightning.solvers import Solver
+from dis_lightning.streams import quieten
 from dis_lightning.types import Measurement
 from studies import rooms_classical, rooms_semantic
 from studies.rooms_rows import Configuration, Study, found, tuned_file

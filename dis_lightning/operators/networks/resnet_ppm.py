@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from torchvision.models.resnet import Bottleneck, conv1x1, resnet50
 from torchvision.ops import FrozenBatchNorm2d
 
+from dis_lightning.images.resizing import pooled
 from dis_lightning.operators.networks.published import PublishedNetwork
 from dis_lightning.operators.networks.segmentation import SegmentationNetwork, conv_bn
-from dis_lightning.resizing import pooled
 from dis_lightning.weights import Precision
 
 __all__ = ["ResNetPPM"]

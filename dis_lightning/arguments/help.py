@@ -5,10 +5,10 @@ from argparse import SUPPRESS
 from pydoc import locate
 from typing import cast
 
-from dis_lightning.commands.choices import choices
-from dis_lightning.commands.kinds import Maker, kinds_of, offered
-from dis_lightning.commands.parser import Parser
-from dis_lightning.commands.parts import LINKED, PARTS
+from dis_lightning.arguments.choices import choices
+from dis_lightning.arguments.kinds import Maker, kinds_of, offered
+from dis_lightning.arguments.parser import Parser
+from dis_lightning.arguments.parts import LINKED, PARTS
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.spelling import nearest
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dis_lightning.conjugate_gradients import conjugate_gradients
+from dis_lightning.solvers.functional.conjugate_gradients import conjugate_gradients
 
 
 def systems(number: int = 3, size: int = 5) -> tuple[Tensor, Tensor]:

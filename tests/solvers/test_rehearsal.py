@@ -13,9 +13,9 @@ from dis_lightning.levels import KarrasLevels
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import AveragePool, GaussianOperator, LinearOperator, MatrixOperator
 from dis_lightning.priors import Denoiser
-from dis_lightning.rehearsal import StandIn, rehearse
 from dis_lightning.rooms import RoomsData
 from dis_lightning.solvers import DPS, TDS
+from dis_lightning.solvers.rehearsal import StandIn, rehearse
 from dis_lightning.types import Guided
 
 SHAPE = (3, 8, 8)

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from dis_lightning.errors import InvalidValueError, MissingPackageError, UnusablePathError
 from dis_lightning.files import expanded
-from dis_lightning.picture_files import find_files, is_above, open_picture
+from dis_lightning.images.files import find_files, is_above, open_picture
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -9,7 +9,7 @@ import torch
 import yaml
 from small_run import SMALL
 
-from dis_lightning.commands.messages import explain, fewer_rows, sufficient_memory, translate
+from dis_lightning.arguments.messages import explain, fewer_rows, sufficient_memory, translate
 from dis_lightning.errors import InvalidValueError, UserError
 from dis_lightning.main import main
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small_run import ROOT
 
-from dis_lightning.commands.choices import choices, find, named
+from dis_lightning.arguments.choices import choices, find, named
 from dis_lightning.errors import InvalidValueError, MissingFileError, UserError
 
 

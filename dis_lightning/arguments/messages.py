@@ -14,10 +14,10 @@ from typing import NamedTuple, cast
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from dis_lightning.commands.choices import choices, named
-from dis_lightning.commands.kinds import Maker, hinted, kinds_of, offered
-from dis_lightning.commands.parser import Parser, raised_in
-from dis_lightning.commands.parts import LINKED, PARTS
+from dis_lightning.arguments.choices import choices, named
+from dis_lightning.arguments.kinds import Maker, hinted, kinds_of, offered
+from dis_lightning.arguments.parser import Parser, raised_in
+from dis_lightning.arguments.parts import LINKED, PARTS
 from dis_lightning.errors import UserError
 from dis_lightning.files import REASONS
 from dis_lightning.spelling import nearest

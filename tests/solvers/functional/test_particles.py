@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dis_lightning.noise import NoiseSource
-from dis_lightning.particles import effective, first_samples, pick, resample, rows_of, uniforms
+from dis_lightning.solvers.functional.particles import effective, first_samples, pick, resample, rows_of, uniforms
 
 WEIGHTS = torch.tensor([[0.5, 0.25, 0.2, 0.05], [0.0, 1.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]])
 

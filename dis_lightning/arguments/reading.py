@@ -9,8 +9,8 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from dis_lightning.commands.choices import find
-from dis_lightning.commands.parser import Parser, beneath, raised_in
+from dis_lightning.arguments.choices import find
+from dis_lightning.arguments.parser import Parser, beneath, raised_in
 from dis_lightning.errors import InvalidValueError
 
 __all__ = ["read_arguments"]
@@ -45,7 +45,7 @@ def read_arguments(parser: Parser, given: Sequence[str] | dict[str, Any]) -> Nam
     module = raised_in(first)
     if first is not refused and module.partition(".")[0] not in PARSING:
         raise first
-    from dis_lightning.commands.messages import translate
+    from dis_lightning.arguments.messages import translate
 
     raise InvalidValueError(translate(str(refused), parser.get_defaults(skip_validation=True).keys(branches=True)))
 
@@ -55,7 +55,7 @@ def _help(words: Sequence[str]) -> None:
     for word, after in zip_longest(words, words[1:]):
         if found := re.fullmatch(r"--([\w.]+)\.help(?:=(.*))?", word):
             name = found[2] or (None if after is None or after.startswith("-") else after)
-            from dis_lightning.commands.help import help_text  # late, as is what else knows all classes
+            from dis_lightning.arguments.help import help_text  # late, as is what else knows all classes
 
             print(help_text(found[1], name))
             sys.exit(0)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from lightning import Trainer
 
-from dis_lightning.commands.messages import explain
-from dis_lightning.commands.trainer import repeat_bits
+from dis_lightning.arguments.messages import explain
+from dis_lightning.arguments.trainer import repeat_bits
 
 
 @pytest.mark.parametrize(

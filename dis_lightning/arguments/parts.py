@@ -3,23 +3,20 @@
 The solver receives the operator and the priors by links, so that each can be named on its own.
 """
 
-from typing import Any, NamedTuple
+from importlib import import_module
+from typing import NamedTuple
 
 import torch
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import register_type
 
-# Importing the packages makes the names of their classes known to configurations.
-from dis_lightning import callbacks, data, levels, metrics, operators, priors, rooms, solvers, transitions  # noqa: F401
-from dis_lightning.commands.parser import Parser
-from dis_lightning.commands.reading import read_arguments
-from dis_lightning.data import ImageData, ImageTransform
+from dis_lightning.data import ImageData
 from dis_lightning.operators import Operator
 from dis_lightning.priors import Denoiser
 from dis_lightning.solvers import Solver
 from dis_lightning.weights import as_dtype
 
-__all__ = ["LINKED", "PARTS", "Part", "add_parts", "build_solver", "build_transform"]
+__all__ = ["HOMES", "LINKED", "PARTS", "Part", "add_parts"]
 
 
 class Part(NamedTuple):
@@ -42,6 +39,15 @@ PARTS = {
 }
 """The parts of a run by their keys."""
 
+HOMES = [
+    import_module(f"dis_lightning.{name}")
+    for name in (
+        *("callbacks", "data", "guidance", "kernels", "levels", "metrics", "operators", "posteriors", "priors"),
+        *("rooms", "solvers", "transitions"),
+    )
+]
+"""Where the classes are that configurations name; to import them makes their names known."""
+
 LINKED = ("operator", "denoiser", "consistency")
 """The parts that are given to the solver."""
 
@@ -63,33 +69,6 @@ def add_parts(parser: ArgumentParser, *names: str) -> None:
     for name in names:
         if name in LINKED:
             parser.link_arguments(name, f"model.init_args.{name}", apply_on="instantiate")
-
-
-def build_solver(parts: dict[str, Any]) -> Solver:
-    """Build a solver; its networks are not read yet.
-
-    Args:
-        parts: the keys `model`, `operator`, `denoiser` and, where the solver takes one, `consistency`, as in a
-            configuration.
-
-    Raises:
-        ValueError: if a part or an argument of one is wrong.
-    """
-    parser = Parser()
-    add_parts(parser, "model", *LINKED)
-    solver: Solver = parser.instantiate_classes(read_arguments(parser, parts))["model"]
-    return solver
-
-
-def build_transform(configuration: dict[str, Any]) -> ImageTransform | None:
-    """What brought the images of a run to their size, where its configuration says so."""
-    transform = ((configuration.get("data") or {}).get("init_args") or {}).get("transform")
-    if transform is None:
-        return None
-    parser = Parser()
-    parser.add_subclass_arguments(ImageTransform, "transform")
-    built: ImageTransform = parser.instantiate_classes(read_arguments(parser, {"transform": transform}))["transform"]
-    return built
 
 
 register_type(torch.dtype, serializer=str, deserializer=as_dtype)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dis_lightning.proximity import _median
-from dis_lightning.resizing import interpolated, pooled
+from dis_lightning.images.resizing import interpolated, pooled
+from dis_lightning.solvers.functional.proximity import _median
 
 X = torch.randn(2, 3, 13, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 

@@ -2,28 +2,18 @@
 
 import inspect
 from collections.abc import Callable
-from importlib import import_module
 from itertools import filterfalse
 from typing import Any, get_args, get_type_hints
 
 from lightning import Trainer
 
+from dis_lightning.arguments.parts import HOMES, PARTS
 from dis_lightning.callbacks import Writer
-from dis_lightning.commands.parts import PARTS
 
 __all__ = ["Maker", "hinted", "kinds_of", "offered"]
 
 Maker = Callable[..., Any]
 """A class, or a function that gives an object of one."""
-
-HOMES = [
-    import_module(f"dis_lightning.{name}")
-    for name in (
-        *("callbacks", "data", "guidance", "kernels", "levels", "metrics", "operators", "posteriors", "priors"),
-        *("rooms", "solvers", "transitions"),
-    )
-]
-"""Where the classes are that configurations name."""
 
 ABOVE = {"trainer": Trainer, "writer": Writer}
 """What stands behind the first word of a key that is no part of a run."""

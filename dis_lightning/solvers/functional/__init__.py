@@ -1,0 +1,1 @@
+"""What several solvers share and no base class is for: linear systems, particles, spectra, what lies near `y`."""
