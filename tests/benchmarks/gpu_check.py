@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -62,39 +63,60 @@ def main() -> None:
 
 def _run(options: argparse.Namespace, target: Path) -> None:
     begin = time.monotonic()
+
+    def left() -> float:
+        return 60 * options.minutes - (time.monotonic() - begin)
+
+    def wait(name: str, process: "subprocess.Popen[bytes]", seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while process.poll() is None and time.monotonic() < end:
+            time.sleep(0.2)
+            if time.monotonic() - gathered[0] > 5:  # what there is, should this process be ended
+                gathered[0] = time.monotonic()
+                _gather(options.folder, target)
+        _end(name, process, seconds, options.folder)
+
+    gathered = [begin]
     beside: dict[str, subprocess.Popen[bytes]] = {}
-    for name in [name for name in SECTIONS if name in options.only]:
-        left = 60 * options.minutes - (time.monotonic() - begin)
-        if name not in (*BESIDE, "kernels"):
-            for other, process in beside.items():
-                _wait(other, process, max(1.0, 60 * options.minutes - (time.monotonic() - begin) - 60), options.folder)
-            beside = {}
-            left = 60 * options.minutes - (time.monotonic() - begin)
-        if left < 10:
-            print(f"LEFT OUT, for want of time: {name}", flush=True)
-            continue
-        process = _start(name, options)
-        if name in BESIDE:
-            beside[name] = process
-        else:
-            _wait(name, process, min(SECTIONS[name][0], left), options.folder)
-        print(f"[{time.monotonic() - begin:5.0f} s] {name}", flush=True)
-        _gather(options.folder, target)
-    for other, process in beside.items():
-        _wait(other, process, 1.0, options.folder)
-    print(_gather(options.folder, target), flush=True)
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for name in [name for name in SECTIONS if name in options.only]:
+            if name not in (*BESIDE, "kernels"):
+                for other, process in beside.items():
+                    wait(other, process, max(1.0, left() - 60))
+                beside = {}
+            if left() < 10:
+                print(f"LEFT OUT, for want of time: {name}", flush=True)
+                continue
+            process = _start(name, options)
+            started.append(process)
+            if name in BESIDE:
+                beside[name] = process
+            else:
+                wait(name, process, min(SECTIONS[name][0], left()))
+            print(f"[{time.monotonic() - begin:5.0f} s] {name}", flush=True)
+        for other, process in beside.items():
+            wait(other, process, max(1.0, left()))
+    finally:
+        for process in started:
+            _stop(process)
+        print(_gather(options.folder, target), flush=True)
 
 
 def _gather(parts: Path, target: Path) -> str:
     """Put what the sections have written so far into a few files, and give the table."""
     table = _table(parts)
     (target / "table.txt").write_text(table)
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(parts.glob("*.json"))}
+    found = _found(parts)
     (target / "results.json").write_text(json.dumps(found, indent=1) + "\n")
     for ending in ("log", "txt"):
         texts = [f"===== {path.name}\n{path.read_text(errors='replace')}" for path in sorted(parts.glob(f"*.{ending}"))]
         (target / {"log": "log.txt", "txt": "profiles.txt"}[ending]).write_text("\n".join(texts))
     return table
+
+
+def _found(parts: Path) -> dict[str, Any]:
+    return {path.stem: json.loads(path.read_text()) for path in sorted(parts.glob("*.json"))}
 
 
 def _start(name: str, options: argparse.Namespace) -> "subprocess.Popen[bytes]":
@@ -106,24 +128,28 @@ def _start(name: str, options: argparse.Namespace) -> "subprocess.Popen[bytes]":
         if name == "kernels":  # Triton's interpreter is slow; elsewhere the fused layers fall back to PyTorch's
             environment |= {"TRITON_INTERPRET": "1"}
     command = [sys.executable, str(HERE), str(options.folder), "--section", name, *more]
-    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
 
 
-def _wait(name: str, process: "subprocess.Popen[bytes]", seconds: float, folder: Path) -> None:
-    try:
-        status = process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a section with all that it has started, which would be timed with the next."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _end(name: str, process: "subprocess.Popen[bytes]", seconds: float, folder: Path) -> None:
+    status = process.poll()
+    _stop(process)
+    if status is None:
         print(f"STOPPED after {seconds:.0f} s: {name}", flush=True)
-        return
-    if status:
+    elif status:
         tail = (folder / f"{name}.log").read_text(errors="replace")[-1500:]
         print(f"FAILED: {name}\n{tail}", flush=True)
 
 
 def _table(folder: Path) -> str:
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    found = _found(folder)
     lines = ["", "=" * 118]
     checks = [check for name in found for check in found[name].get("checks", [])]
     wrong = [check for check in checks if not check["ok"]]
@@ -175,7 +201,9 @@ class Findings:
         self._write()
 
     def _write(self) -> None:
-        self.path.write_text(json.dumps(self.all, indent=1))
+        partial = self.path.with_suffix(".partial")  # another process reads what is here
+        partial.write_text(json.dumps(self.all, indent=1))
+        partial.replace(self.path)
 
 
 def _section(options: argparse.Namespace) -> None:
@@ -302,9 +330,10 @@ def _networks(findings: Findings, device: Any, tiny: bool) -> None:
     more = {"image_size": 32, "model_channels": 64, "attention_resolutions": [16]}
     small = arguments(True) | (fewer if tiny else more)
 
-    def prior(dtype: Any, **ways: Any) -> EDM:
+    def prior(dtype: Any, precision: Any = None, **ways: Any) -> EDM:
+        """The weights of one `dtype`, which another would draw otherwise; computed in it, or in another precision."""
         torch.manual_seed(1)
-        return EDM(build(small, dtype, device), **ways)
+        return EDM(build(small, dtype, device).to(precision or dtype), **ways)
 
     def results(denoiser: EDM) -> list[Any]:
         torch.manual_seed(2)
@@ -331,9 +360,8 @@ def _networks(findings: Findings, device: Any, tiny: bool) -> None:
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.allow_tf32 = False
-    exact = results(prior(torch.float32))
     for dtype in (torch.float32, torch.bfloat16):
-        plain = results(prior(dtype))
+        plain, exact = results(prior(dtype)), results(prior(dtype, torch.float32))
         # A random network may amplify rounding; that of the plain one is what others are allowed.
         rounding = max(off(a, b) for a, b in zip(plain, exact, strict=True))
         limit = max(5e-5, 2 * rounding)
@@ -434,12 +462,18 @@ def conformance(findings: Findings, device: Any, tiny: bool) -> None:
     command += ["-W", "default"]  # other versions of libraries warn of other things
     command += [str(suite / f"test_{file}.py") for file in files]
     command += ["--device", str(device), "-p", "stand_ins_plugin"]
-    command += ["-k", "gradient_stays or bits_and" if tiny else " and ".join(f"not {name}" for name in left_out)]
-    done = subprocess.run(command, cwd=HERE.parents[2], capture_output=True, text=True, check=False)
-    print(done.stdout[-6000:], done.stderr[-3000:])
-    last = [line for line in done.stdout.strip().splitlines() if line][-12:]
-    findings.check(f"conformance suite on {device}", done.returncode == 0, " | ".join(last[-1:]), show=True)
-    for line in last if done.returncode else []:
+    few = ["(gradient_stays or bits_and)"] * tiny
+    command += ["-k", " and ".join([*few, *(f"not {name}" for name in left_out)])]
+    lines = []
+    with subprocess.Popen(
+        command, cwd=HERE.parents[2], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as suite_run:
+        for line in suite_run.stdout or ():  # said at once, for the suite may be stopped
+            print(line, end="", flush=True)
+            lines.append(line.strip())
+    last = [line for line in lines if line][-12:]
+    findings.check(f"conformance suite on {device}", suite_run.returncode == 0, " | ".join(last[-1:]), show=True)
+    for line in last if suite_run.returncode else []:
         findings.note(line[:200])
 
 
@@ -590,9 +624,16 @@ def compiled(findings: Findings, device: Any, tiny: bool) -> None:
         network = build(arguments(tiny), torch.bfloat16, device)
         timed(findings, f"DPS bfloat16 {words(ways)}", guided(EDM(network, **ways), batch, device), batch, device)
 
-    for fused, batch in ((True, 8), (True, 1)):
+    def looked_at(batch: int) -> None:
+        torch._dynamo.reset()
+        network = build(arguments(tiny), torch.bfloat16, device)
+        look(findings, network, batch, device, compile="both", fused=True)
+
+    for batch in (8, 1):
         for way in ("both", "default"):
-            guarded(findings, f"{way} {fused} {batch}", lambda w=way, f=fused, b=batch: dps(b, compile=w, fused=f))
+            guarded(findings, f"{way} {batch}", lambda w=way, b=batch: dps(b, compile=w, fused=True))
+    for batch in (8, 1):
+        guarded(findings, f"profile both {batch}", lambda b=batch: looked_at(b))
 
 
 def jobs(findings: Findings, device: Any, tiny: bool) -> None:
@@ -624,29 +665,30 @@ def profile(findings: Findings, device: Any, tiny: bool) -> None:
     """Which kernels take the time, plain and fused."""
     import torch
     from networks import build
+
+    network = build(arguments(tiny), torch.bfloat16, device)
+    many = 2 if tiny else 8
+    fast = {"fused": True, "compile": "cuda_graphs"}
+    guarded(findings, "profile plain", lambda: look(findings, network, many, device))
+    for batch in (many, 1):
+        guarded(findings, f"profile fused {batch}", lambda b=batch: look(findings, network, b, device, **fast))
+
+
+def look(findings: Findings, network: Any, batch: int, device: Any, **ways: Any) -> None:
+    """Profile guided steps of a network in one way to compute."""
     from profiles import shares, spent
 
     from dis_lightning.priors import EDM
 
-    network = build(arguments(tiny), torch.bfloat16, device)
-
-    def look(title: str, batch: int, **ways: Any) -> None:
-        states = guided(EDM(network, **ways), batch, device)
-        for _ in range(4):
-            next(states)
-        times = spent(states, 3, device)
-        findings.profile(f"{title}, batch {batch}", shares(times))
-        total = sum(times.values())
-        text = "\n".join(f"{one / total:7.2%} {one:9.3f} ms  {key}" for key, one in times.items())
-        (findings.path.parent / f"profile_{title.replace(' ', '_')}_{batch}.txt").write_text(text + "\n")
-
-    guarded(findings, "profile plain", lambda: look("bfloat16 eager", 2 if tiny else 8))
-    guarded(
-        findings,
-        "profile fused",
-        lambda: look("bfloat16 cuda_graphs fused", 2 if tiny else 8, fused=True, compile="cuda_graphs"),
-    )
-    guarded(findings, "profile one", lambda: look("bfloat16 cuda_graphs fused", 1, fused=True, compile="cuda_graphs"))
+    title = f"bfloat16 {words(ways)}"
+    states = guided(EDM(network, **ways), batch, device)
+    for _ in range(4):
+        next(states)
+    times = spent(states, 3, device)
+    findings.profile(f"{title}, batch {batch}", shares(times))
+    total = sum(times.values())
+    text = "\n".join(f"{one / total:7.2%} {one:9.3f} ms  {key}" for key, one in times.items())
+    (findings.path.parent / f"profile_{title.replace(' ', '_')}_{batch}.txt").write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from torch.profiler import ProfilerActivity, profile
 __all__ = ["Share", "shares", "spent"]
 
 KINDS = {
+    # Inductor names a kernel after all that it joins, so that none of the names below says what takes its time.
+    "written by the compiler": ("triton_",),
     "normalisation": (
         "_sum_features",
         "_standardise",
@@ -21,6 +23,7 @@ KINDS = {
         "ComputeFusedParams",
         "ComputeInternal",
     ),
+    "sums and sizes": ("_add", "_resize"),
     "attention": ("flash", "fmha", "attention", "sdpa"),
     "copies and casts": (
         "copy",
@@ -36,7 +39,7 @@ KINDS = {
     "convolutions": ("conv", "xmma", "cudnn", "implicit", "dgrad", "fprop", "sm90_xmma", "cutlass"),
     "products": ("gemm", "cublas", "nvjet", "splitK"),
 }
-"""By what a kernel is known; the first kind that fits."""
+"""By what a kernel is known, the first kind that fits; a mark with a low line at an end by how its name begins."""
 
 TOP = 12
 """Kernels that a table names."""
@@ -70,12 +73,17 @@ def spent(states: Iterator[Any], steps: int, device: torch.device) -> dict[str, 
     return dict(sorted(times.items(), key=lambda item: -item[1]))
 
 
+def _fits(mark: str, key: str) -> bool:
+    begins = mark[0] == "_" or mark[-1] == "_"
+    return key.startswith(mark) if begins else mark.lower() in key.lower()
+
+
 def shares(times: dict[str, float]) -> list[Share]:
     """The kinds of kernels, the kernels that take longest, and all of them together."""
     total = sum(times.values())
     kinds: dict[str, float] = {}
     for key, one in times.items():
-        known = (kind for kind, marks in KINDS.items() if any(mark.lower() in key.lower() for mark in marks))
+        known = (kind for kind, marks in KINDS.items() if any(_fits(mark, key) for mark in marks))
         kind = next(known, "the rest")
         kinds[kind] = kinds.get(kind, 0.0) + one
     rows = [(f"[{kind}]", one) for kind, one in sorted(kinds.items(), key=lambda item: -item[1])]

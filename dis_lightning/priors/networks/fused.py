@@ -125,9 +125,21 @@ def double(x: Tensor) -> Tensor:
 
 class _Normalisation(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, skip: Tensor | None, *more: Any) -> tuple[Tensor, ...]:
+    def forward(  # each argument by name: for torch 2.11 compiles no function of `*more` without gradients
+        x: Tensor,
+        skip: Tensor | None,
+        weight: Tensor,
+        bias: Tensor,
+        push: Tensor | None,
+        shift: Tensor | None,
+        steer: Tensor | None,
+        groups: int,
+        eps: float,
+        silu: bool,
+        dtype: torch.dtype,
+    ) -> tuple[Tensor, ...]:
         both = x.view_as(x) if skip is None else torch.cat([x, skip], dim=1)
-        y, affine, rates = _group_norm(both, *more)
+        y, affine, rates = _group_norm(both, weight, bias, push, shift, steer, groups, eps, silu, dtype)
         return y, both, affine, rates
 
     @staticmethod

@@ -36,6 +36,9 @@ FEW: dict[str, Any] = {"num_warps": 1, "enable_fp_fusion": True}
 MANY = FEW | {"num_warps": 4}
 """How one of many numbers is."""
 
+for_batches = triton.jit(do_not_specialize=["images"])
+"""Compile a kernel once for batches of all sizes: else again for 1 image, and for multiples of 16."""
+
 
 def forward(
     x: Tensor,
@@ -210,7 +213,7 @@ def _affine(affine, n, c, images, channels):
     return factor[None, :], offset[None, :], centre[None, :]
 
 
-@triton.jit
+@for_batches
 def _sum_features(x, sums, parts, images, channels, pixels, x_n, x_c, x_p, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     # Of the distances to the first pixel, for a sum of squares loses what the mean is large against.
     part = tl.program_id(0)
@@ -243,7 +246,7 @@ def _added(sums, n, parts, channels, c, inside, PARTS: tl.constexpr, BLOCK: tl.c
     return tl.sum(first, 0), tl.sum(second, 0)
 
 
-@triton.jit
+@for_batches
 def _standardise(
     x,
     sums,
@@ -297,7 +300,7 @@ def _standardise(
     tl.store(rates + n * groups + group, rate)
 
 
-@triton.jit
+@for_batches
 def _apply(
     x,
     y,
@@ -333,7 +336,7 @@ def _pulled(slope, centred, factor, offset, SILU: tl.constexpr):
     return slope * factor
 
 
-@triton.jit
+@for_batches
 def _sum_slopes(
     slope,
     x,
@@ -371,7 +374,7 @@ def _sum_slopes(
     tl.store(out + channels, tl.sum(second, 0), mask=c < channels)
 
 
-@triton.jit
+@for_batches
 def _average(sums, rates, means, parts, width, images, channels, pixels, PARTS: tl.constexpr, BLOCK: tl.constexpr):
     group, groups, n = tl.program_id(0), tl.num_programs(0), tl.program_id(1).to(tl.int64)
     inside = tl.arange(0, BLOCK) < width
@@ -382,7 +385,7 @@ def _average(sums, rates, means, parts, width, images, channels, pixels, PARTS: 
     tl.store(means + (images + n) * groups + group, rate * rate * (tl.sum(second, 0) / pixels / width))
 
 
-@triton.jit
+@for_batches
 def _apply_slopes(
     slope,
     x,
@@ -433,7 +436,7 @@ def _apply_slopes(
         tl.store(_at(rest, n, c - split, p, r_n, r_c, r_p), result, mask=inside & (c >= split)[None, :])
 
 
-@triton.jit
+@for_batches
 def _add(
     a,
     b,
@@ -464,7 +467,7 @@ def _add(
     tl.store(_at(y, n, c, p, y_n, y_c, y_p), total.to(y.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@for_batches
 def _resize(
     small,
     large,
