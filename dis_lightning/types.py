@@ -5,6 +5,8 @@ from typing import NamedTuple, NotRequired, TypedDict
 import torch
 from torch import Tensor
 
+from dis_lightning.errors import InvalidTypeError
+
 __all__ = ["Batch", "Cost", "Draws", "Guided", "Measurement", "Posterior", "Reconstruction", "State", "repeat"]
 
 Measurement = Tensor | list[str]
@@ -129,4 +131,6 @@ def repeat(y: Measurement, times: int) -> Measurement:
     """Give each of several samples of an image, or rows of a loop, its measurement, `(B * times, ...)`."""
     if isinstance(y, Tensor):
         return y.repeat_interleave(times, dim=0)
+    if not isinstance(y, list | tuple):
+        raise InvalidTypeError(f"A measurement is a tensor, or a list of texts, but got {type(y).__name__}.")
     return [text for text in y for _ in range(times)]

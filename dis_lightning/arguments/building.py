@@ -3,9 +3,10 @@
 from typing import Any
 
 from dis_lightning.arguments.parser import Parser
-from dis_lightning.arguments.parts import LINKED, add_parts
+from dis_lightning.arguments.parts import add_parts
 from dis_lightning.arguments.reading import read_arguments
 from dis_lightning.data import ImageTransform
+from dis_lightning.runs.configuration import LINKED
 from dis_lightning.solvers import Solver
 
 __all__ = ["build_solver", "build_transform"]

@@ -8,8 +8,9 @@ from typing import cast
 from dis_lightning.arguments.choices import choices
 from dis_lightning.arguments.kinds import Maker, kinds_of, offered
 from dis_lightning.arguments.parser import Parser
-from dis_lightning.arguments.parts import LINKED, PARTS
+from dis_lightning.arguments.parts import PARTS
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.runs.configuration import LINKED
 from dis_lightning.spelling import nearest
 
 __all__ = ["help_text"]

@@ -17,9 +17,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from dis_lightning.arguments.choices import choices, named
 from dis_lightning.arguments.kinds import Maker, hinted, kinds_of, offered
 from dis_lightning.arguments.parser import Parser, raised_in
-from dis_lightning.arguments.parts import LINKED, PARTS
+from dis_lightning.arguments.parts import PARTS
 from dis_lightning.errors import UserError
 from dis_lightning.files import REASONS
+from dis_lightning.runs.configuration import LINKED
 from dis_lightning.spelling import nearest
 
 __all__ = ["explain", "fewer_rows", "sufficient_memory", "translate"]

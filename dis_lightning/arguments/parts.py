@@ -13,10 +13,11 @@ from jsonargparse.typing import register_type
 from dis_lightning.data import ImageData
 from dis_lightning.operators import Operator
 from dis_lightning.priors import Denoiser
+from dis_lightning.runs.configuration import LINKED
 from dis_lightning.solvers import Solver
 from dis_lightning.weights import as_dtype
 
-__all__ = ["HOMES", "LINKED", "PARTS", "Part", "add_parts"]
+__all__ = ["HOMES", "PARTS", "Part", "add_parts"]
 
 
 class Part(NamedTuple):
@@ -47,9 +48,6 @@ HOMES = [
     )
 ]
 """Where the classes are that configurations name; to import them makes their names known."""
-
-LINKED = ("operator", "denoiser", "consistency")
-"""The parts that are given to the solver."""
 
 
 def add_parts(parser: ArgumentParser, *names: str) -> None:

@@ -47,7 +47,16 @@ def read_arguments(parser: Parser, given: Sequence[str] | dict[str, Any]) -> Nam
         raise first
     from dis_lightning.arguments.messages import translate
 
-    raise InvalidValueError(translate(str(refused), parser.get_defaults(skip_validation=True).keys(branches=True)))
+    said = translate(str(refused), parser.get_defaults(skip_validation=True).keys(branches=True))
+    raise InvalidValueError(said + _too_early(said.partition(":")[0], given))
+
+
+def _too_early(key: str, words: Sequence[str] | dict[str, Any]) -> str:
+    """What to do where an argument stands before the class that it is meant for; nothing where it does not."""
+    names = [word.partition("=")[0].removeprefix("--") for word in words if word.startswith("--")]
+    after = names[names.index(key) + 1 :] if key in names else []
+    owner = next((name for name in after if key.startswith(f"{name}.")), None)
+    return "" if owner is None else f" If it is meant for the class of --{owner}, let it stand behind that."
 
 
 def _help(words: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ process computes an image anew; where none does, it keeps what other metrics hav
 """
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -27,21 +28,17 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import LabelOperator, Operator
 from dis_lightning.processes.companions import Companions, by_first
 from dis_lightning.processes.meeting import meet, require_slurm_tasks
-from dis_lightning.runs.configuration import as_written, check_configuration, fingerprint
+from dis_lightning.runs.configuration import LINKED, as_written, check_configuration, fingerprint
 from dis_lightning.runs.contents import check_contents, contents
 from dis_lightning.runs.folder import Kept, RunFolder, read_png
 from dis_lightning.runs.grid import draw_grid
 from dis_lightning.runs.lock import FolderLock
-from dis_lightning.runs.summary import Found, Summary, flatten, sum_up
+from dis_lightning.runs.summary import Found, Summary, flatten, read_summary, sum_up
 from dis_lightning.runs.table import print_summary
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Draws, Measurement, Reconstruction, State
 
 __all__ = ["Writer"]
-
-
-PARTS = ("operator", "denoiser", "consistency")
-"""Arguments of a solver that have keys of their own in a configuration."""
 
 
 class _Share(NamedTuple):
@@ -101,6 +98,7 @@ class Writer(Callback):
         self._indices: list[int] = []
         self._reused: set[int] = set()
         self._summary: Summary | None = None
+        self._defined: set[str] = set()
         self._lock = FolderLock(self.folder.path)
         self._companions: Companions | None = None
 
@@ -177,6 +175,12 @@ class Writer(Callback):
         if share is None:
             return
         summary = sum_up(self.folder, metrics, share.found, share.indices)
+        if gone := sorted(self._defined - summary["definitions"].keys()):
+            warnings.warn(
+                f"Images of the run were computed, of which {', '.join(gone)} knew nothing: these values are gone; give "
+                "dis-lightning evaluate again.",
+                stacklevel=2,
+            )
         records = [self.folder.require(index) for index in share.indices[: self.grid_images]]
         draw_grid(self.folder, records, self.grid_samples)
         for logger in trainer.loggers:
@@ -208,6 +212,7 @@ class Writer(Callback):
         self.folder.require_own()
         self._lock.acquire()
         self.folder.sweep()
+        self._defined = set((read_summary(self.folder) or {}).get("definitions", {}))
 
     def _on_step(self, state: State) -> None:
         if self._companions is not None:
@@ -311,7 +316,7 @@ def _pictures(measurement: Measurement, operator: Operator) -> tuple[Tensor, Ten
 def _describe(solver: Solver, trainer: Trainer) -> dict[str, Any]:
     """What a run is made of, where no configuration says it, under the keys of one."""
     model = description(solver)
-    parts = {key: model["init_args"].pop(key) for key in PARTS if key in model["init_args"]}
+    parts = {key: model["init_args"].pop(key) for key in LINKED if key in model["init_args"]}
     data = data_of(trainer)
     known = {} if data is None else {"data": description(data)}
     return {**known, **parts, "model": model, "tensors": weights_digest(solver)}

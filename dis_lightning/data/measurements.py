@@ -10,7 +10,7 @@ from torch import Tensor
 from dis_lightning.data.base import ImageData, ImageSet, Item
 from dis_lightning.data.folder import FolderData
 from dis_lightning.data.stored import require_folder, require_images
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.images.files import find_files
 
 __all__ = ["MeasurementArrayData", "MeasurementData"]
@@ -97,6 +97,11 @@ class MeasurementArrayData(ImageData):
         """See `ImageData.find`."""
         folder = require_folder(self.root)
         names = [name for name in find_files(folder, also=(ENDING, ENDING.upper())) if name.lower().endswith(ENDING)]
+        if not names and any(folder.glob("*.txt")):
+            raise MissingFileError(
+                f"{folder} holds measurements that are words, which are no arrays; give their texts to the operator, "
+                "such as --operator.captions FILE, and the images by --data FolderData."
+            )
         require_images(len(names), self.num_images, folder, what=f"{ENDING} files")
         return _Arrays(folder, names[: self.num_images])
 

@@ -10,6 +10,7 @@ folder.
 """
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
@@ -65,11 +66,20 @@ class Metric(Described, Callback, ABC):
         self.rows: dict[int, dict[str, Any]] = {}
         self.transform: ImageTransform | None = None
         self.truth = True
+        self.implied = False
 
     @property
     def key(self) -> str:
         """What its values are called after, or else its class: no two metrics of a run may share it."""
         return type(self).__name__
+
+    def warn_without_truth(self) -> None:
+        """Say that a metric which was asked for has nothing to compare with."""
+        if self.needs_truth and not self.truth and not self.implied:
+            warnings.warn(
+                f"{type(self).__name__} compares with clean images, of which this run has none: it gives no value.",
+                stacklevel=3,
+            )
 
     @abstractmethod
     def look(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
@@ -140,6 +150,11 @@ class Metric(Described, Callback, ABC):
                     f"{type(self).__name__} must give a tensor with a row for each image, ({images}, ...), as "
                     f"{name!r}, but gave {came}."
                 )
+            if isinstance(self, SetMetric) and values.ndim < 2:
+                raise InvalidValueError(
+                    f"{type(self).__name__}.extract must give a row of numbers for each image, such as ({images}, 1), "
+                    f"as {name!r}, but gave {tuple(values.shape)}."
+                )
             rows = values.tolist() if values.ndim == 1 else values.cpu()
             for index, value in zip(reconstruction.indices.tolist(), rows, strict=True):
                 self.rows.setdefault(index, {})[name] = value
@@ -152,6 +167,7 @@ class Metric(Described, Callback, ABC):
         if data := data_of(trainer):
             self.transform, self.truth = getattr(data, "transform", None), data.images.truth
             self.require(pl_module, len(data.images))
+            self.warn_without_truth()
         self.prepare(pl_module, trainer.strategy.root_device)  # the solver itself is moved there only later
 
     def on_predict_batch_end(

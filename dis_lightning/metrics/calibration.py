@@ -69,7 +69,7 @@ class Calibration(SetMetric):
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""
         what = {
-            "coverage": "share of pixels of the clean image within the range of its samples",
+            "coverage": "share of pixels of the clean image within the range of its samples; equal numbers by chance",
             "calibration_error": "mean absolute difference between coverage and level over the intervals",
             "calibration": "coverage of the clean image by central pixel-wise intervals, against their level",
         }

@@ -13,8 +13,8 @@ __all__ = ["default_metrics"]
 
 
 def default_metrics() -> list[Metric]:
-    """The metrics that the command line adds to every run."""
-    return [
+    """The metrics that the command line adds to every run; without the truth, some of them have nothing to say."""
+    metrics: list[Metric] = [
         PSNR(),
         SSIM(),
         MeasurementDistance(),
@@ -24,3 +24,6 @@ def default_metrics() -> list[Metric]:
         ChainDiagnostics(),
         CostPerImage(),
     ]
+    for metric in metrics:
+        metric.implied = True
+    return metrics

@@ -399,7 +399,7 @@ def tensor(y: Measurement) -> Tensor:
     """The measurement as a tensor, where it has to be one.
 
     Raises:
-        TypeError: if it is a list of captions.
+        TypeError: if it is anything else, such as a list of captions.
     """
     if not isinstance(y, Tensor):
         raise InvalidTypeError(f"A measurement of this kind is a tensor, but got {type(y).__name__}.")

@@ -7,6 +7,7 @@ noise is drawn here, from the streams of the images. A physics is given images i
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from dis_lightning.deepinv_parts import deepinv_part
@@ -103,7 +104,9 @@ def _measured(physics: Any, x_0: Tensor) -> Tensor:
     """`A(x_0)` of a physics, which may have been built for images of another size."""
     try:
         y: Tensor = physics.A(x_0)
-    except (RuntimeError, ValueError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever the library raises for images that a physics was not made for
         raise InvalidValueError(
             f"The physics {type(physics).__name__} cannot measure images of shape {tuple(x_0.shape[1:])} ({error}). "
             "Build it for images of this shape (its `arguments`, such as img_size), or resize the data."

@@ -15,7 +15,7 @@ from dis_lightning.report.exports import to_latex, to_markdown
 from dis_lightning.report.gallery import make_gallery
 from dis_lightning.report.plots import calibration_plot, cost_plots
 from dis_lightning.report.tables import make_tables
-from dis_lightning.runs.finished import Run, differences, read_runs, same_images
+from dis_lightning.runs.finished import Run, comparability, differences, read_runs, same_images
 from dis_lightning.runs.ledger import MARK, require_page
 from dis_lightning.values import Direction
 
@@ -70,11 +70,11 @@ def report(
     require_whole("A report", 1, max_images=max_images, max_samples=max_samples)
     require_page(output)
     runs = read_runs(folders, labels)
-    tables = make_tables(runs)
+    tables, caution = make_tables(runs), comparability(runs)
     # The name of a file or a folder may hold bytes that are no text.
     write_atomically(output, render(runs, max_images, max_samples).encode(errors="backslashreplace"))
-    write_atomically(output.with_suffix(".md"), to_markdown(tables).encode(errors="backslashreplace"))
-    write_atomically(output.with_suffix(".tex"), to_latex(tables).encode(errors="backslashreplace"))
+    write_atomically(output.with_suffix(".md"), to_markdown(tables, caution).encode(errors="backslashreplace"))
+    write_atomically(output.with_suffix(".tex"), to_latex(tables, caution).encode(errors="backslashreplace"))
     return output
 
 
@@ -93,17 +93,17 @@ def render(runs: Sequence[Run], max_images: int, max_samples: int) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    gallery, different = make_gallery(runs, max_images, max_samples), differences(runs)
+    gallery = make_gallery(runs, max_images, max_samples)
     return environment.get_template("page.html.j2").render(
         runs=runs,
         tables=make_tables(runs),
         same_images=same_images(runs),
+        comparability=comparability(runs),
         sources=list(dict.fromkeys(source for run in runs for source in run.reported)),
         definitions=_definitions(runs),
         plots=[plot for plot in (*cost_plots(runs), calibration_plot(runs)) if plot],
         gallery=gallery,
-        differences=different,
-        measured=[key for key in different if key.startswith("operator.")],
+        differences=differences(runs),
         configurations={run.label: run.ledger.configuration.read_text() for run in runs},
         titles={column.name: column.title for column in gallery.columns},
         aria={Direction.HIGHER: "higher is better", Direction.LOWER: "lower is better", Direction.NEITHER: ""},

@@ -44,7 +44,10 @@ SHARD = "data.init_args.shard"
 """The key by which a run is a part of another, whose images come out the same."""
 
 
-PARTS = ("data", "operator", "denoiser", "consistency", "model")
+LINKED = ("operator", "denoiser", "consistency")
+"""Keys of the parts that are given to the solver."""
+
+PARTS = ("data", *LINKED, "model")
 """Keys of classes and their arguments."""
 
 KEYS = (*PARTS, "writer", "trainer")

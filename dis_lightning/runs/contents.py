@@ -11,12 +11,12 @@ from typing import Any
 
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.files import expanded, file_sha256, write_atomically
-from dis_lightning.runs.configuration import leaves
+from dis_lightning.runs.configuration import LINKED, leaves
 from dis_lightning.runs.ledger import Ledger
 
 __all__ = ["check_contents", "contents", "read_contents", "require_contents"]
 
-PARTS = ("model", "denoiser", "consistency", "operator")
+PARTS = ("model", *LINKED)
 """What images depend on beside the data, whose images are compared one by one."""
 
 SITE = {"site-packages", "dist-packages"}

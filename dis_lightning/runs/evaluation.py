@@ -70,6 +70,7 @@ def evaluate(run: Path, metrics: Sequence[Metric], solver: Solver, transform: Im
         metric.rows = {}
         metric.transform, metric.truth = transform, folder.source(records[0]["index"]).exists()
         metric.require(solver, len(records))
+        metric.warn_without_truth()
         metric.prepare(solver, solver.device)
     with torch.no_grad():
         for _, batch in groupby(records, key=lambda record: record["batch"]):

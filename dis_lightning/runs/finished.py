@@ -124,6 +124,16 @@ def same_images(runs: Sequence[Run]) -> bool:
     return len({tuple(run.images) for run in runs}) == 1
 
 
+def comparability(runs: Sequence[Run]) -> str | None:
+    """What is to be known before the means of the runs are compared; None where nothing stands against it."""
+    if not same_images(runs):
+        return "These runs do not have the same images, so their means cannot be compared, and no best is marked."
+    if measured := [key for key in differences(runs) if key.startswith("operator.")]:
+        keys = ", ".join(measured)
+        return f"These runs do not have the same measurements ({keys}): a better mean may be that of an easier problem."
+    return None
+
+
 def defined_differently(runs: Sequence[Run], name: str) -> list[str]:
     """In which keys the runs' definitions of a metric differ, but for how many images they saw; none where they agree.
 

@@ -5,6 +5,7 @@ shape than it should, which would be broadcast, or numbers that depend on the ba
 """
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Self
@@ -26,6 +27,8 @@ HALF_ROUNDING = 0.05
 """That of networks, which may compute in 16 bits, or in the 19 that a GPU takes for float32 in convolutions."""
 WALK_ROUNDING = 0.01
 """That of a whole sampling loop, which may let rounding grow."""
+LITTLE = 0.002
+"""A level at which an estimate of the clean image hardly differs from the noisy one."""
 SECONDS = 3.0
 """How long a loop is walked at most, each time."""
 
@@ -45,8 +48,7 @@ def rehearse(operator: Operator, denoiser: Denoiser, device: torch.device | str 
         ValueError: if it gives another shape, numbers that are not finite, others for the same images each time, or
             others in another batch; or if an adjoint is none.
     """
-    shape = (2, *denoiser.shape)
-    x = _noise([0, 1], device).normal(shape).clamp(-1, 1)
+    x = _pictures(_noise([0, 1], device), denoiser.shape)
     if is_own(operator):
         _try_operator(operator, x)
     if is_own(denoiser):
@@ -64,6 +66,7 @@ def rehearse(operator: Operator, denoiser: Denoiser, device: torch.device | str 
         _require_repeatable(name, x_0, prior(x.clone(), level))
         alone = denoiser if labels is None else denoiser.given(labels[1:])
         _require_independent(name, x_0, alone(x[1:].clone(), level), HALF_ROUNDING)
+        _warn_of_noise(name, x, prior, max(LITTLE, denoiser.sigma_range[0]))
 
 
 class StandIn(Denoiser):
@@ -122,7 +125,7 @@ def rehearse_solver(
     """
     try:
         noise = _noise([0, 1, 2], device)
-        y = operator.measure(noise.normal((3, *shape)).clamp(-1, 1), noise)
+        y = operator.measure(_pictures(noise, shape), noise)
         steps, (_, beside) = _walked(walk, y, [0, 1], device)
         _, (_, other) = _walked(walk, y, [2, 1], device, steps)
         _, (alone,) = _walked(walk, y, [1], device, steps)
@@ -195,6 +198,27 @@ def is_own(part: object) -> bool:
 
 def _noise(indices: list[int], device: torch.device | str) -> NoiseSource:
     return NoiseSource(0, indices, device, use="rehearsal")
+
+
+def _pictures(noise: NoiseSource, shape: tuple[int, ...]) -> Tensor:
+    """Images of up to three kinds, unlike in contrast and brightness: what is divided by a batch's own is seen."""
+    x = noise.normal((len(noise), *shape)).clamp(-1, 1)
+    kinds = x.new_tensor([[1.0, 0.0], [0.3, 0.4], [0.6, -0.2]])[: len(x)]
+    contrast, brightness = (per_image(kind, x) for kind in kinds.unbind(1))
+    return contrast * x + brightness
+
+
+def _warn_of_noise(name: str, x: Tensor, prior: Denoiser, sigma: float) -> None:
+    """Warn of what may give the noise in place of the image: the likeliest slip where a network is ported."""
+    found, given = (each.flatten(1) - each.flatten(1).mean(dim=1, keepdim=True) for each in (prior(x, sigma), x))
+    alike = float(torch.nn.functional.cosine_similarity(found, given, dim=1).mean())
+    if not alike > 0.5:  # NaN is not
+        warnings.warn(
+            f"{name} gives images unlike its input at sigma={sigma:g} (correlation {alike:.2f}), where the clean image "
+            "hardly differs from the noisy one. If it gives the noise, let it return x_t - sigma * noise; if its prior "
+            "has no such images as were tried, all is well.",
+            stacklevel=3,
+        )
 
 
 def _measured(name: str, y: Measurement, x: Tensor) -> Measurement:

@@ -44,6 +44,14 @@ def test_options_may_stand_before_files_and_override_them(capsys: pytest.Capture
     assert found[0]["operator"]["class_path"] == "dis_lightning.operators.JPEG"
 
 
+def test_an_argument_before_its_class_is_told_where_it_belongs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["predict", *(f"--config={name}" for name in PARTS), "--model.iterations=3", "--model", "MMPS"])
+    told = capsys.readouterr().err
+    assert "DPS has no argument `iterations`" in told
+    assert told.endswith("If it is meant for the class of --model, let it stand behind that.\n")
+
+
 def test_a_later_file_overrides_an_earlier_one(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (elsewhere / "own.yaml").write_text("model: {init_args: {scale: 5}}")
     assert configuration(capsys, *SMALL, "--config=own.yaml")["model"]["init_args"]["scale"] == 5

@@ -25,6 +25,7 @@ from torch import Tensor
 from torchvision.models import alexnet
 
 from dis_lightning import metrics
+from dis_lightning.described import import_path
 from dis_lightning.images import quantise
 from dis_lightning.kernels import MALA
 from dis_lightning.levels import KarrasLevels, Levels
@@ -71,7 +72,7 @@ from dis_lightning.types import Cost, Draws, Measurement, Reconstruction
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* images is ")
 
-IMAGES, SAMPLES, SIDE = 6, 8, 32
+IMAGES, SAMPLES, SIDE = 6, 10, 32
 """8 samples are the least that a chain's R-hat takes, 32 pixels the least that LPIPS does."""
 
 UP, DOWN, NEITHER = Direction.HIGHER, Direction.LOWER, Direction.NEITHER
@@ -333,7 +334,7 @@ def test_every_value_has_its_full_definition_also_of_grey_pictures(name: str, ch
         known = metric.definition(value.partition(" ")[0])
         assert json.loads(json.dumps(known, allow_nan=False)) == known
         assert len(known["what"]) > 10
-        assert known["by"].startswith(f"{type(metric).__module__}.{name}, dis_lightning ")
+        assert known["by"].startswith(f"{import_path(type(metric))}, dis_lightning ")
         if " " not in value:  # a curve is drawn, and is no column
             assert known["title"]
             assert Direction(known["better"]) in {kind for _, kind, _ in METRICS[name].values.values()}

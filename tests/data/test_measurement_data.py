@@ -191,3 +191,9 @@ def test_files_that_hold_no_measurement_are_refused(arrays: list[np.ndarray], to
         np.save(tmp_path / f"{number}.npy", array)
     with pytest.raises((ValueError, FileNotFoundError), match=told):
         MeasurementArrayData(tmp_path).setup()
+
+
+def test_measurements_that_are_words_are_no_arrays(tmp_path: Path) -> None:
+    (tmp_path / "00000.txt").write_text("a room")
+    with pytest.raises(FileNotFoundError, match=r"measurements that are words, .* give their texts to the operator"):
+        MeasurementArrayData(tmp_path).setup()

@@ -10,11 +10,21 @@ import pytest
 import torch
 from lightning import Trainer
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
 
 from dis_lightning.callbacks import Writer
 from dis_lightning.images import dequantise, quantise
 from dis_lightning.levels import KarrasLevels
-from dis_lightning.metrics import PSNR, SSIM, CostPerImage, ImageMetric, MeasurementDistance, Metric, default_metrics
+from dis_lightning.metrics import (
+    PSNR,
+    SSIM,
+    CostPerImage,
+    ImageMetric,
+    MeasurementDistance,
+    Metric,
+    SetMetric,
+    default_metrics,
+)
 from dis_lightning.metrics.base import require_different
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import AveragePool
@@ -221,3 +231,24 @@ def test_a_metric_of_ones_own_without_a_row_for_each_image_is_named(values: Any,
     message = rf"Own must give a tensor with a row for each image, \(2, ...\), as 'own', but gave {came}"
     with pytest.raises(ValueError, match=message):
         Own(lambda _: values).score(reconstruction([[False, False]] * 2), solver)
+
+
+def test_a_set_metric_of_ones_own_that_gives_a_number_for_each_image_is_named(solver: Unguided) -> None:
+    class OfAll(SetMetric):
+        def extract(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
+            return {"own": torch.zeros(len(reconstruction.indices))}
+
+        def reduce(self, rows: dict[int, dict[str, Tensor]]) -> dict[str, dict[str, Any]]:
+            return {}
+
+    with pytest.raises(ValueError, match=r"OfAll.extract must give a row of numbers .* \(2, 1\), as 'own', but gave"):
+        OfAll().score(reconstruction([[False, False]] * 2), solver)
+
+
+def test_a_metric_that_was_asked_for_says_that_there_is_no_truth() -> None:
+    for metric in (asked := PSNR(), *default_metrics()):
+        metric.truth = False
+        if metric is not asked:
+            metric.warn_without_truth()  # warnings are errors here
+    with pytest.warns(UserWarning, match="PSNR compares with clean images, of which this run has none"):
+        asked.warn_without_truth()

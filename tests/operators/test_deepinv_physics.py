@@ -105,6 +105,11 @@ def test_images_of_another_size_than_the_physics_was_built_for_are_refused(
         kind(physics).measure(images(), NoiseSource(0, [0, 1]))
 
 
+def test_a_physics_of_more_than_an_image_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Haze cannot measure images of shape \(3, 8, 8\)"):
+        DeepInvPhysics("Haze").measure(images(), NoiseSource(0, [0, 1]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [(None, "'m' and 'img_size'"), ({"m": 3}, "'img_size'"), ({"k": 3}, "'m' and 'img_size'")],

@@ -9,7 +9,7 @@ from runs_by_hand import write_run
 from dis_lightning.report.columns import Direction, describe
 from dis_lightning.report.exports import to_latex, to_markdown
 from dis_lightning.report.tables import Column, Table, best, make_tables
-from dis_lightning.runs.finished import read_runs
+from dis_lightning.runs.finished import comparability, read_runs
 
 REPORTED = {"source": "Smith 1999, table 1", "psnr": 22.3, "fid": 89.2}
 
@@ -59,6 +59,11 @@ def test_equal_values_share_the_mark_and_no_mark_stands_alone(
 def test_means_over_different_images_are_not_compared(tmp_path: Path) -> None:
     made = table(tmp_path, {"psnr": [20.0, 24.0]}, {"psnr": [25.0, 20.0]}, worlds=(0, 1))
     assert marks(made) == {"psnr": [False, False]}
+    caution = comparability(read_runs([tmp_path / "run_0", tmp_path / "run_1"]))
+    assert caution is not None
+    for text in (to_markdown([made], caution), to_latex([made], caution)):
+        assert "These runs do not have the same images, so their means cannot be compared" in text
+        assert "is bold" not in text
 
 
 def defined(folder: Path, *definitions: dict[str, object]) -> list[Table]:

@@ -72,6 +72,8 @@ OPERATORS: dict[str, tuple[Any, str]] = {
     "random": (Measured(lambda x: x + torch.randn_like(x)), f"{FORWARD} gave two results for the same images"),
     "unkeyed": (Unkeyed(lambda x: x), "Unkeyed.measure gave two results for the same images"),
     "mixed": (Measured(lambda x: x - x.mean(0)), f"{FORWARD} gave an image another result beside another image"),
+    "a batch's largest": (Measured(lambda x: x / x.abs().max()), f"{FORWARD} gave an image another result beside"),
+    "a batch's spread": (Measured(lambda x: x / x.std()), f"{FORWARD} gave an image another result beside"),
     "another shape": (Doubled(lambda y: y[:, :1]), r"Doubled.adjoint must give images \(2, 3, 8, 8\), but gave \(2, 1"),
     "no adjoint": (Doubled(lambda y: y / 2), "Doubled.adjoint is not that of forward: .* <A x, y> is .* <x, A"),
 }
@@ -100,6 +102,11 @@ def test_a_prior_that_does_not_keep_its_promises_is_refused(prior: Any, message:
 def test_parts_that_keep_their_promises_pass() -> None:
     rehearse(Measured(lambda x: x.abs()), Prior())
     rehearse(Doubled(lambda y: 2 * y), Prior())
+
+
+def test_a_prior_that_may_give_the_noise_is_warned_of() -> None:
+    with pytest.warns(UserWarning, match=r"Prior.forward gives images unlike .* \(correlation .*return x_t - sigma"):
+        rehearse(AveragePool(2), Prior(lambda x: x.roll((1, 1), dims=(2, 3))))
 
 
 @pytest.mark.parametrize("shape", [None, 8, (3.0, 8, 8), ()])
