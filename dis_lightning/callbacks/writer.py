@@ -177,8 +177,8 @@ class Writer(Callback):
         summary = sum_up(self.folder, metrics, share.found, share.indices)
         if gone := sorted(self._defined - summary["definitions"].keys()):
             warnings.warn(
-                f"Images of the run were computed, of which {', '.join(gone)} knew nothing: these values are gone; give "
-                "dis-lightning evaluate again.",
+                f"Images of the run were computed, of which {', '.join(gone)} knew nothing: these values are gone; "
+                "give dis-lightning evaluate again.",
                 stacklevel=2,
             )
         records = [self.folder.require(index) for index in share.indices[: self.grid_images]]
