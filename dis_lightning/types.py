@@ -7,7 +7,19 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidTypeError
 
-__all__ = ["Batch", "Cost", "Draws", "Guided", "Measurement", "Posterior", "Reconstruction", "State", "repeat"]
+__all__ = [
+    "Batch",
+    "Cost",
+    "Draws",
+    "Guided",
+    "Measurement",
+    "Posterior",
+    "Reconstruction",
+    "State",
+    "dot",
+    "per_row",
+    "repeat",
+]
 
 Measurement = Tensor | list[str]
 """What was measured, one row per image: an image, magnitudes, a label map, a class, or captions."""
@@ -125,6 +137,16 @@ class Reconstruction(NamedTuple):
     def device(self) -> torch.device:
         """Where the batch was computed; its draws are on the CPU."""
         return self.indices.device
+
+
+def per_row(values: Tensor, x: Tensor) -> Tensor:
+    """Shape one value for each row, `(N,)`, to meet its row of `x`, `(N, ...)`."""
+    return values.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """The inner product of each row with the same row of another tensor, `(N,)`."""
+    return (a * b).flatten(1).sum(dim=1)
 
 
 def repeat(y: Measurement, times: int) -> Measurement:

@@ -17,7 +17,7 @@ from dis_lightning.main import main
 from dis_lightning.metrics import CLIPFeatures, InceptionFeatures, ResNetFeatures
 from dis_lightning.metrics.networks import PerceptualDistance
 from dis_lightning.operators import Caption, Classification, RoomLayout, Segmentation
-from dis_lightning.priors.checkpoints.pretrained import PretrainedUNet
+from dis_lightning.priors.checkpoints.pretrained import PretrainedNetwork
 from dis_lightning.priors.checkpoints.sources import find
 from dis_lightning.rooms import write_folder, write_lmdb
 from dis_lightning.weights import LazyNetwork
@@ -123,7 +123,7 @@ def without_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     def class_of(operator: Classification, x_0: Tensor) -> Tensor:
         return x_0.mean(dim=(1, 2, 3))[:, None] * torch.linspace(-9, 9, len(operator.classes))
 
-    def prior(network: PretrainedUNet, source: str, *_: object) -> None:
+    def prior(network: PretrainedNetwork, source: str, *_: object) -> None:
         LazyNetwork.__init__(network, nn.Identity(), source)
         origin = find(source)
         network.shape, network.num_classes = (3, 64, 64), origin.arguments()["num_classes"]
@@ -137,9 +137,9 @@ def without_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PerceptualDistance, "load", nothing)
     monkeypatch.setattr(PerceptualDistance, "__call__", lambda _, x, y: (x - y).square().flatten(1).mean(dim=1))
     monkeypatch.setattr(PerceptualDistance, "define", lambda _: {})
-    monkeypatch.setattr(PretrainedUNet, "__init__", prior)
-    monkeypatch.setattr(PretrainedUNet, "load", nothing)
-    monkeypatch.setattr(PretrainedUNet, "forward", lambda _, x, t, y=None: 0.1 * x)
+    monkeypatch.setattr(PretrainedNetwork, "__init__", prior)
+    monkeypatch.setattr(PretrainedNetwork, "load", nothing)
+    monkeypatch.setattr(PretrainedNetwork, "forward", lambda _, x, t, y=None: 0.1 * x)
     monkeypatch.setattr(Caption, "load", nothing)
     monkeypatch.setattr(Caption, "measure", lambda _, x_0, noise: ["a room"] * len(x_0))
     monkeypatch.setattr(Caption, "distance", lambda _, x_0, y: x_0.flatten(1).mean(dim=1))

@@ -20,23 +20,22 @@ from dis_lightning.callbacks.termination import take_launched
 from dis_lightning.data.base import ImageData, data_of
 from dis_lightning.described import description
 from dis_lightning.digests import weights_digest
-from dis_lightning.errors import InvalidTypeError, InvalidValueError, require_numbers, require_whole
+from dis_lightning.errors import InvalidValueError, require_numbers, require_whole
 from dis_lightning.files import expanded
-from dis_lightning.images import quantise
 from dis_lightning.metrics.base import Metric, callbacks_of, require_different
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators.base import LabelOperator, Operator
 from dis_lightning.processes.companions import Companions, by_first
 from dis_lightning.processes.meeting import meet, require_slurm_tasks
 from dis_lightning.runs.configuration import LINKED, as_written, check_configuration, fingerprint
 from dis_lightning.runs.contents import check_contents, contents
-from dis_lightning.runs.folder import Kept, RunFolder, read_png
+from dis_lightning.runs.folder import RunFolder, read_png
 from dis_lightning.runs.grid import draw_grid
+from dis_lightning.runs.kept import Kept, pictures_of, to_keep
 from dis_lightning.runs.lock import FolderLock
 from dis_lightning.runs.summary import Found, Summary, flatten, read_summary, sum_up
 from dis_lightning.runs.table import print_summary
 from dis_lightning.solvers.base import Solver
-from dis_lightning.types import Draws, Measurement, Reconstruction, State
+from dis_lightning.types import Draws, State
 
 __all__ = ["Writer"]
 
@@ -132,7 +131,7 @@ class Writer(Callback):
         with torch.no_grad():
             grey = torch.zeros(1, *pl_module.denoiser.shape, device=pl_module.device)
             noise = NoiseSource(pl_module.seed, [0], pl_module.device, use="trial")
-            _pictures(pl_module.operator.measure(grey, noise), pl_module.operator)
+            pictures_of(pl_module.operator.measure(grey, noise), pl_module.operator)
         pl_module.observers.append(self._on_step)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -159,7 +158,7 @@ class Writer(Callback):
     ) -> None:
         """Write the images that have no record yet."""
         require_different(callbacks_of(trainer, Metric))  # type: ignore[type-abstract] # asked for, not built
-        indices, kept = outputs.indices.tolist(), _kept(outputs, pl_module.operator)
+        indices, kept = outputs.indices.tolist(), to_keep(outputs, pl_module.operator)
         for index, image in zip(indices, kept, strict=True):
             self._indices.append(index)
             self._check_same(index, image)
@@ -273,44 +272,6 @@ def _require_outside(run: Path, data: ImageData | None) -> None:
             f"The run folder {run} lies among the images of the data, {root}, and its pictures would be taken for "
             "some of them; choose a folder elsewhere (--writer.folder)."
         )
-
-
-def _kept(outputs: Reconstruction, operator: Operator) -> list[Kept]:
-    """What is kept of every image of a batch."""
-    images, values = len(outputs.names), outputs.measurement
-    sources = [None] * images if outputs.source is None else list(outputs.source)
-    labels = [None] * images if outputs.labels is None else outputs.labels.tolist()
-    pictures, palette = _pictures(values, operator)
-    classes = operator.classes if isinstance(operator, LabelOperator) else ()
-    return [
-        Kept(name, source, value, picture, palette, label, classes)
-        for name, source, value, picture, label in zip(outputs.names, sources, values, pictures, labels, strict=True)
-    ]
-
-
-def _pictures(measurement: Measurement, operator: Operator) -> tuple[Tensor, Tensor | None]:
-    """Measurements as 8-bit pictures, or maps of classes with the palette that colours them.
-
-    Raises:
-        TypeError: if a measurement is neither a tensor nor texts.
-        ValueError: if the operator's pictures are none.
-    """
-    name = type(operator).__name__
-    words = isinstance(measurement, list) and all(isinstance(text, str) for text in measurement)
-    if not isinstance(measurement, Tensor) and not words:
-        raise InvalidTypeError(
-            f"{name}.measure gives a tensor (B, ...) or a list of B texts, but gave {measurement!r}."
-        )
-    if isinstance(operator, LabelOperator) and isinstance(measurement, Tensor) and measurement.ndim == 3:
-        return measurement, operator.palette
-    pictures = operator.picture(measurement)
-    shape = tuple(pictures.shape)
-    if len(shape) != 4 or shape[0] != len(measurement) or shape[1] not in (1, 3):
-        raise InvalidValueError(
-            f"{name}.picture gives pictures (B, 3, h, w) or (B, 1, h, w), but gave {shape} for {len(measurement)} "
-            "measurements; leave the method out for pictures of any measurement."
-        )
-    return quantise(pictures), None
 
 
 def _describe(solver: Solver, trainer: Trainer) -> dict[str, Any]:

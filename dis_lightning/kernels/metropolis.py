@@ -17,6 +17,7 @@ from torch import Tensor
 from dis_lightning.errors import require_positive, require_whole
 from dis_lightning.kernels.base import Kernel, KernelState, Point, Target
 from dis_lightning.noise import NoiseSource
+from dis_lightning.types import per_row
 
 __all__ = ["HMC", "MALA", "metropolis"]
 
@@ -94,7 +95,7 @@ def metropolis(
     uniform = noise.uniform(point.energy.shape, torch.float64)
     # A proposal that is not finite compares as false: the chain stays where it was.
     accepted = uniform.log() < gain
-    rows = [accepted.reshape(-1, *[1] * (new.ndim - 1)) for new in proposal]
+    rows = [per_row(accepted, new) for new in proposal]
     return Point(*(torch.where(row, new, old) for row, new, old in zip(rows, proposal, point, strict=True))), accepted
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dis_lightning.described import Described
 from dis_lightning.errors import InvalidValueError
+from dis_lightning.types import per_row
 from dis_lightning.weights import load_networks
 
 __all__ = ["Denoiser", "Kind", "per_image", "require_kind", "require_levels"]
@@ -145,4 +146,4 @@ def per_image(sigma: float | Tensor, x_t: Tensor) -> float | Tensor:
     """Shape noise levels so that they multiply images: `(N,)` becomes `(N, 1, ..., 1)`, a float stays."""
     if isinstance(sigma, float | int):
         return float(sigma)
-    return sigma.to(x_t).reshape(-1, *[1] * (x_t.ndim - 1))
+    return per_row(sigma.to(x_t), x_t)

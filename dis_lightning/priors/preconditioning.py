@@ -20,7 +20,7 @@ from torch import Tensor
 from dis_lightning.errors import InvalidValueError, require_positive
 from dis_lightning.priors.base import per_image
 from dis_lightning.priors.clipping import clipped
-from dis_lightning.priors.networked import NetworkPrior
+from dis_lightning.priors.network_prior import NetworkPrior
 from dis_lightning.priors.networks.base import RawNetwork, TimeInput
 
 __all__ = ["Preconditioned"]

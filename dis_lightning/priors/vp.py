@@ -23,7 +23,7 @@ from dis_lightning.priors.base import Kind, per_image
 from dis_lightning.priors.checkpoints.loading import agreed
 from dis_lightning.priors.checkpoints.sources import find
 from dis_lightning.priors.clipping import clipped
-from dis_lightning.priors.networked import NetworkPrior
+from dis_lightning.priors.network_prior import NetworkPrior
 from dis_lightning.priors.networks.base import RawNetwork
 from dis_lightning.schedules import DiscreteSchedule, Schedule
 from dis_lightning.weights import LazyNetwork

@@ -15,7 +15,7 @@ from dis_lightning.report.pictures import Encoder, Picture, choose_encoder, colo
 from dis_lightning.report.tables import Column, best
 from dis_lightning.runs.finished import Image, Run, defined_differently
 from dis_lightning.runs.pictures import read_legend
-from dis_lightning.runs.spread import Spread, spread
+from dis_lightning.runs.spread import PixelSpread, spread
 
 __all__ = ["Entry", "Gallery", "Strip", "Value", "make_gallery"]
 
@@ -166,7 +166,7 @@ def _samples(run: Run, index: int, max_samples: int, encoder: Encoder) -> list[P
     ]
 
 
-def _draw(found: Spread | None, largest: float, encoder: Encoder) -> list[Picture]:
+def _draw(found: PixelSpread | None, largest: float, encoder: Encoder) -> list[Picture]:
     if found is None:
         return []
     mean = np.broadcast_to(found.mean.round(), (3, *found.mean.shape[1:])).transpose(1, 2, 0).astype(np.uint8)

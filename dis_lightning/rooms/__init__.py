@@ -3,7 +3,8 @@
 from dis_lightning.rooms.data import RoomItem, RoomsData
 from dis_lightning.rooms.export import write_folder, write_lmdb
 from dis_lightning.rooms.operators import RoomsCaption, RoomsClass, RoomsLayout, RoomsSegmentation
-from dis_lightning.rooms.pair import (
+from dis_lightning.rooms.prior import rooms_gaussian, rooms_gaussian_consistency
+from dis_lightning.rooms.trained import (
     rooms_captioner_a,
     rooms_captioner_b,
     rooms_consistency,
@@ -11,7 +12,6 @@ from dis_lightning.rooms.pair import (
     rooms_reader_a,
     rooms_reader_b,
 )
-from dis_lightning.rooms.prior import rooms_gaussian, rooms_gaussian_consistency
 from dis_lightning.rooms.world import (
     LAYOUT_CLASSES,
     ROOM_CLASSES,

@@ -7,8 +7,8 @@ from torch import Tensor
 from dis_lightning.digests import weights_digest
 from dis_lightning.images import dequantise
 from dis_lightning.metrics.networks.base import FeatureNetwork
-from dis_lightning.rooms.pair import rooms_reader_a
 from dis_lightning.rooms.readers import Reader
+from dis_lightning.rooms.trained import rooms_reader_a
 from dis_lightning.weights import LazyNetwork
 
 __all__ = ["RoomsFeatures"]

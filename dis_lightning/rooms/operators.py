@@ -20,8 +20,8 @@ from dis_lightning.operators.base import LabelOperator, Operator, TextOperator
 from dis_lightning.operators.texts import texts
 from dis_lightning.rooms.captioners import Captioner
 from dis_lightning.rooms.captions import all_captions, tokens
-from dis_lightning.rooms.pair import rooms_captioner_a, rooms_reader_a
 from dis_lightning.rooms.readers import Reader, Reading
+from dis_lightning.rooms.trained import rooms_captioner_a, rooms_reader_a
 from dis_lightning.rooms.world import LAYOUT_CLASSES, ROOM_CLASSES, SEGMENTATION_CLASSES
 from dis_lightning.types import Measurement
 from dis_lightning.weights import LazyNetwork

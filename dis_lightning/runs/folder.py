@@ -3,7 +3,6 @@
 import hashlib
 import io
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,33 +11,15 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from dis_lightning.files import flush, write_atomically
+from dis_lightning.runs.kept import Kept
 from dis_lightning.runs.ledger import Ledger, sealed
 from dis_lightning.runs.pictures import CLASSES, read_pixels
 from dis_lightning.types import Cost, Draws, Measurement, Reconstruction
 
-__all__ = ["Kept", "RunFolder", "read_png"]
+__all__ = ["RunFolder", "read_png"]
 
 OPTIONAL = ("acceptance", "clamped", "effective_particles")
 """Numbers of `Draws` that not every solver has."""
-
-
-class Kept(NamedTuple):
-    """What is kept of the image of a batch beside its samples."""
-
-    name: str
-    """Where the image came from."""
-    source: Tensor | None
-    """The clean image, 8 bit, `(C, H, W)`; None where nobody knows it."""
-    measurement: Tensor | str
-    """The measurement itself."""
-    picture: Tensor
-    """The measurement as a picture, 8 bit: `(C, h, w)`, or classes `(h, w)` where there is a palette."""
-    palette: Tensor | None = None
-    """Colours of the classes, 8 bit, `(K, 3)`."""
-    label: int | None = None
-    """The class of the image, where it is known."""
-    classes: tuple[str, ...] = ()
-    """Names of the classes that the palette colours."""
 
 
 class RunFolder(Ledger):

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from dis_lightning.runs.ledger import Ledger
 from dis_lightning.runs.pictures import read_pixels
 
-__all__ = ["Spread", "spread"]
+__all__ = ["PixelSpread", "spread"]
 
 
-class Spread(NamedTuple):
+class PixelSpread(NamedTuple):
     """Mean and standard deviation, in grey levels."""
 
     mean: npt.NDArray[np.float64]
@@ -27,7 +27,7 @@ class Spread(NamedTuple):
     """`(H, W)`."""
 
 
-def spread(folder: Ledger, record: dict[str, Any]) -> Spread | None:
+def spread(folder: Ledger, record: dict[str, Any]) -> PixelSpread | None:
     """Read the samples of an image; None where fewer than two did not diverge.
 
     Args:
@@ -39,4 +39,4 @@ def spread(folder: Ledger, record: dict[str, Any]) -> Spread | None:
     if len(kept) < 2:
         return None
     samples = np.stack(kept).astype(np.float64)
-    return Spread(samples.mean(axis=0), np.sqrt(samples.var(axis=0, ddof=1).mean(axis=0)))
+    return PixelSpread(samples.mean(axis=0), np.sqrt(samples.var(axis=0, ddof=1).mean(axis=0)))

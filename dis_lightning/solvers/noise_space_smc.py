@@ -20,7 +20,7 @@ from dis_lightning.operators.base import Operator
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.functional.particles import effective, pick, resample, rows_of, uniforms
 from dis_lightning.solvers.particle import ParticleSolver
-from dis_lightning.types import Measurement, State
+from dis_lightning.types import Measurement, State, per_row
 
 __all__ = ["NoiseSpaceSMC"]
 
@@ -124,13 +124,13 @@ class NoiseSpaceSMC(ParticleSolver):
                     point = Point(*(part.index_select(0, chosen) for part in point))
                     # Where nothing has an energy, nothing is a sample.
                     lost = self._known(point).isinf().all(dim=1).repeat_interleave(self.particles)
-                    point = point._replace(image=torch.where(_each(lost, point.image), torch.nan, point.image))
+                    point = point._replace(image=torch.where(per_row(lost, point.image), torch.nan, point.image))
                 yield State(point.image, point.image, sigma, next(done), self.stages * self.moves)
 
     def _moved(self, point: Point, beta: Tensor, step: Tensor, target: Any, noise: NoiseSource) -> tuple[Point, Tensor]:
         """One HMC move under the tempered target, and the step size after it."""
         rows = beta.repeat_interleave(self.particles)
-        size = _each(step.repeat_interleave(self.particles).to(point.z), point.z)
+        size = per_row(step.repeat_interleave(self.particles).to(point.z), point.z)
         moved, accepted = metropolis(
             _tempered(point, rows), size, self.leapfrog_steps, lambda z: _tempered(target(z), rows), noise
         )
@@ -163,9 +163,5 @@ class NoiseSpaceSMC(ParticleSolver):
 def _tempered(point: Point, beta: Tensor) -> Point:
     """A point of which the energy counts `beta`, `(N,)`."""
     return point._replace(
-        energy=beta.to(point.energy) * point.energy, gradient=_each(beta.to(point.z), point.z) * point.gradient
+        energy=beta.to(point.energy) * point.energy, gradient=per_row(beta.to(point.z), point.z) * point.gradient
     )
-
-
-def _each(factors: Tensor, x: Tensor) -> Tensor:
-    return factors.reshape(-1, *[1] * (x.ndim - 1))

@@ -21,7 +21,7 @@ from dis_lightning.priors.base import Denoiser
 from dis_lightning.solvers.functional.particles import effective, pick, resample, rows_of, uniforms
 from dis_lightning.solvers.particle import ParticleSolver
 from dis_lightning.transitions import AncestralEuler
-from dis_lightning.types import Measurement, State
+from dis_lightning.types import Measurement, State, dot
 
 __all__ = ["TDS"]
 
@@ -165,7 +165,7 @@ def _linear_twist(operator: LinearOperator, x_0: Tensor, variance: float, y: Mea
         off = operator.residual(x_0, y)
         p = operator.pseudo_inverse(off, damping=damping)
         value = -(_square(p) + _square(operator.linear(p, y) - off) / damping) / (2 * variance)
-    slope = -(p * x_0).flatten(1).sum(dim=1) / variance
+    slope = -dot(p, x_0) / variance
     return slope + (value.to(slope.dtype) - slope).detach()
 
 

@@ -26,7 +26,8 @@ from dis_lightning.operators import AveragePool, Operator
 from dis_lightning.priors import Denoiser, FiniteAtomPrior, GaussianPrior
 from dis_lightning.rooms import RoomsClass, RoomsData
 from dis_lightning.runs.configuration import expected_images
-from dis_lightning.runs.folder import Kept, RunFolder, read_png
+from dis_lightning.runs.folder import RunFolder, read_png
+from dis_lightning.runs.kept import Kept
 from dis_lightning.runs.ledger import sealed
 from dis_lightning.solvers import DPS, Unguided
 from dis_lightning.types import Cost, Draws, Measurement

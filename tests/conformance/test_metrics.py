@@ -65,7 +65,7 @@ from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import AveragePool, LabelOperator, Operator, TextOperator
 from dis_lightning.priors import FiniteAtomPrior
 from dis_lightning.runs import RunFolder, evaluate
-from dis_lightning.runs.folder import Kept
+from dis_lightning.runs.kept import Kept
 from dis_lightning.runs.summary import sum_up
 from dis_lightning.solvers import NoiseSpaceLangevin, Solver, Unguided
 from dis_lightning.types import Cost, Draws, Measurement, Reconstruction

@@ -18,7 +18,7 @@ from dis_lightning.priors import Denoiser
 from dis_lightning.priors.checkpoints import sources
 from dis_lightning.priors.checkpoints.cards import file_cards, repository_cards
 from dis_lightning.priors.checkpoints.loading import load_network, save_network
-from dis_lightning.priors.checkpoints.pretrained import PretrainedUNet
+from dis_lightning.priors.checkpoints.pretrained import PretrainedNetwork
 from dis_lightning.priors.checkpoints.sources import File, find
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
@@ -159,7 +159,7 @@ def test_a_prior_can_be_loaded_before_it_is_used(published: FileCard):
     prior = EDM("tiny")
     prior.load()
     network = prior.network
-    assert isinstance(network, PretrainedUNet)
+    assert isinstance(network, PretrainedNetwork)
     assert network.network is not None
     assert prior.network.load() is network.network
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from dis_lightning.priors.checkpoints.diffusers_config import arguments_from, config_from
 from dis_lightning.priors.checkpoints.diffusers_format import from_diffusers, save_diffusers, to_diffusers
 from dis_lightning.priors.checkpoints.loading import load_network
-from dis_lightning.priors.checkpoints.pretrained import PretrainedUNet
+from dis_lightning.priors.checkpoints.pretrained import PretrainedNetwork
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
 from dis_lightning.priors.networks.unet import UNet
@@ -60,7 +60,7 @@ def test_what_diffusers_writes_is_read_here(tmp_path: Path, safetensors: bool, s
     ours = load_network(tmp_path)
     x, t, labels = torch.randn(3, 2, 16, 16), torch.tensor([-1553.6, 0.4, 1095.5]), torch.tensor([0, 4, 2])
     assert close(ours(x, t, labels), theirs(x, t, class_labels=labels).sample)
-    assert PretrainedUNet(tmp_path).shape == (2, 16, 16)
+    assert PretrainedNetwork(tmp_path).shape == (2, 16, 16)
 
 
 @pytest.mark.parametrize("changes", [{}, {"num_classes": None, "use_scale_shift_norm": False}, {"num_res_blocks": 3}])

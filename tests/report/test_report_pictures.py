@@ -19,7 +19,8 @@ from dis_lightning.report.gallery import Gallery, make_gallery
 from dis_lightning.report.pictures import Picture, choose_encoder, colour
 from dis_lightning.report.plots import INK, calibration_plot, cost_lines, cost_plots
 from dis_lightning.runs.finished import read_runs
-from dis_lightning.runs.folder import Kept, RunFolder
+from dis_lightning.runs.folder import RunFolder
+from dis_lightning.runs.kept import Kept
 from dis_lightning.runs.pictures import read_legend
 from dis_lightning.types import Cost, Draws
 

@@ -8,7 +8,7 @@ from small_run import ROOT
 
 from dis_lightning.priors.checkpoints.loading import load_network
 from dis_lightning.rooms.__main__ import main
-from dis_lightning.rooms.pair import WEIGHTS
+from dis_lightning.rooms.trained import WEIGHTS
 
 FILES = {file.stem: file for file in sorted((ROOT / "configs" / "rooms").glob("*.yaml"))}
 

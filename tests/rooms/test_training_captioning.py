@@ -8,7 +8,7 @@ import torch
 from dis_lightning.images import dequantise
 from dis_lightning.rooms.captioners import CaptionerA, CaptionerB
 from dis_lightning.rooms.captions import ANSWERS, Facts, all_captions, caption, facts, tokens
-from dis_lightning.rooms.pair import rooms_captioner_a, rooms_captioner_b
+from dis_lightning.rooms.trained import rooms_captioner_a, rooms_captioner_b
 from dis_lightning.rooms.training.captioning import CaptionerTraining, caption_numbers, captioner_losses, rivals
 from dis_lightning.rooms.training.data import RoomBatch
 from dis_lightning.rooms.training.retrieval import retrieval

@@ -9,7 +9,7 @@ from dis_lightning.images import dequantise
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.priors import EDM, ConsistencyModel
 from dis_lightning.rooms import render_room
-from dis_lightning.rooms.pair import (
+from dis_lightning.rooms.trained import (
     WEIGHTS,
     rooms_consistency,
     rooms_edm,

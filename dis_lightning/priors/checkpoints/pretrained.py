@@ -14,11 +14,11 @@ from dis_lightning.priors.checkpoints.sources import find
 from dis_lightning.priors.networks.base import RawNetwork
 from dis_lightning.weights import LazyNetwork
 
-__all__ = ["PretrainedUNet"]
+__all__ = ["PretrainedNetwork"]
 
 
-class PretrainedUNet(LazyNetwork[RawNetwork]):
-    """A U-Net that is read on first use; called as it is.
+class PretrainedNetwork(LazyNetwork[RawNetwork]):
+    """A network that is read on first use; called as it is.
 
     Args:
         source: where the weights are; see `load_network`.

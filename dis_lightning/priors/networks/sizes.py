@@ -9,7 +9,7 @@ from typing import Any
 
 from dis_lightning.errors import InvalidValueError, require_numbers
 
-__all__ = ["ImageSize", "height_and_width", "level_heights", "resized"]
+__all__ = ["ImageSize", "height_and_width", "level_heights", "other_shape"]
 
 ImageSize = int | tuple[int, int]
 """The side of square images, or height and width, in pixels."""
@@ -37,7 +37,7 @@ def level_heights(arguments: Mapping[str, Any]) -> list[int]:
     return [height >> level for level in range(len(arguments["channel_mult"]))]
 
 
-def resized(owner: object, network: Any, size: ImageSize) -> tuple[int, ...]:
+def other_shape(owner: object, network: Any, size: ImageSize) -> tuple[int, ...]:
     """The shape of one image of another size than the network was made for, `(C, H, W)`.
 
     Args:

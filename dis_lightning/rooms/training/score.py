@@ -15,8 +15,8 @@ from dis_lightning.images import dequantise, quantise
 from dis_lightning.metrics.functional import frechet
 from dis_lightning.noise import NoiseSource
 from dis_lightning.progress import counted
-from dis_lightning.rooms.pair import rooms_reader_a
 from dis_lightning.rooms.readers import Reader
+from dis_lightning.rooms.trained import rooms_reader_a
 from dis_lightning.rooms.training.album import album
 from dis_lightning.solvers.base import Solver
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from dis_lightning.types import dot, per_row
+
 __all__ = ["conjugate_gradients"]
 
 
@@ -28,29 +30,21 @@ def conjugate_gradients(apply: Callable[[Tensor], tuple[Tensor, Tensor]], b: Ten
     """
     total: Tensor | None = None
     residual = direction = b
-    square = first = _dot(residual, residual)
+    square = first = dot(residual, residual)
     steepest = torch.zeros_like(square)
     eps = torch.finfo(b.dtype).eps
     for _ in range(iterations):
         image, carried = apply(direction)
-        curvature, size = _dot(direction, image), _dot(direction, direction)
+        curvature, size = dot(direction, image), dot(direction, direction)
         steepest = torch.maximum(steepest, torch.where(size > 0, curvature / size, torch.zeros_like(size)))
         # What rounding leaves of a residual, or of a direction, is no way to go.
         going = (square > eps**2 * first) & (curvature > 10 * eps * steepest * size)
         length = torch.where(going, square / curvature, torch.zeros_like(square))
-        step = _times(length, carried)
+        step = per_row(length, carried) * carried
         total = step if total is None else total + step
-        residual = residual - _times(length, image)
-        square, last = _dot(residual, residual), square
+        residual = residual - per_row(length, image) * image
+        square, last = dot(residual, residual), square
         ratio = torch.where(going, square / last, torch.zeros_like(square))
-        direction = residual + _times(ratio, direction)
+        direction = residual + per_row(ratio, direction) * direction
     assert total is not None
     return total
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(dim=1)
-
-
-def _times(factors: Tensor, x: Tensor) -> Tensor:
-    return factors.reshape(-1, *[1] * (x.ndim - 1)) * x

@@ -19,7 +19,7 @@ from dis_lightning.gradients import gradient
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, LinearOperator, Operator, tensor
 from dis_lightning.operators.inpainting import Inpainting
-from dis_lightning.types import Measurement
+from dis_lightning.types import Measurement, dot, per_row
 
 __all__ = ["descend", "first_guess", "misfit", "near", "reach"]
 
@@ -84,19 +84,14 @@ def descend(value: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor, ste
     x, steps = start, torch.full((len(start),), step, dtype=start.dtype, device=start.device)
     u, slope, _ = gradient(value, x)
     for _ in range(trials):
-        x_next = x - _each(steps, x) * slope
+        x_next = x - per_row(steps, x) * slope
         u_next, slope_next, _ = gradient(value, x_next)
-        fall = steps * slope.flatten(1).square().sum(dim=1) / 4
+        fall = steps * dot(slope, slope) / 4
         # Where there is nothing left to fall, rounding decides nothing; what is not finite is shown.
         taken = (u_next <= u - fall + torch.finfo(u.dtype).eps * u.abs()) | u.isnan()
-        x, slope = (torch.where(_each(taken, x), *pair) for pair in ((x_next, x), (slope_next, slope)))
+        x, slope = (torch.where(per_row(taken, x), *pair) for pair in ((x_next, x), (slope_next, slope)))
         u, steps = torch.where(taken, u_next, u), torch.where(taken, steps, steps / 2)
     return x
-
-
-def _each(values: Tensor, x: Tensor) -> Tensor:
-    """One value per row, shaped to meet its row."""
-    return values.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def first_guess(

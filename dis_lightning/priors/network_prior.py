@@ -12,13 +12,13 @@ from torch.utils.checkpoint import checkpoint
 from dis_lightning.errors import InvalidValueError, require_whole
 from dis_lightning.priors.base import Denoiser
 from dis_lightning.priors.checkpoints.guided_format import AttentionOrder
-from dis_lightning.priors.checkpoints.pretrained import PretrainedUNet
+from dis_lightning.priors.checkpoints.pretrained import PretrainedNetwork
 from dis_lightning.priors.clipping import Clip, require_clip
 from dis_lightning.priors.networks.base import RawNetwork
 from dis_lightning.priors.networks.blocks import fuse
 from dis_lightning.priors.networks.computing import Compile, prepare_compiler
 from dis_lightning.priors.networks.graphs import Replayed
-from dis_lightning.priors.networks.sizes import ImageSize, resized
+from dis_lightning.priors.networks.sizes import ImageSize, other_shape
 from dis_lightning.weights import LazyNetwork, Precision, as_dtype
 
 __all__ = ["NetworkPrior"]
@@ -89,13 +89,13 @@ class NetworkPrior(Denoiser):
                 "This network is built already and keeps its precision, its arguments and the order of its attention: "
                 "give dtype, arguments and attention_order to load_network, or dtype to UNet."
             )
-        self.shape = self.network.shape if image_size is None else resized(self, self.network, image_size)
+        self.shape = self.network.shape if image_size is None else other_shape(self, self.network, image_size)
         self.num_classes = self.network.num_classes
         require_clip(self, clip)
         self.clip = clip
         self.labels: Tensor | None = None
         if fused:
-            self.network.prepare(fuse) if isinstance(self.network, PretrainedUNet) else fuse(self.network)
+            self.network.prepare(fuse) if isinstance(self.network, PretrainedNetwork) else fuse(self.network)
         if compile in ("default", "both"):
             self.compile(fullgraph=True, dynamic=False)
         self._replayed = Replayed(self.network) if compile in ("cuda_graphs", "both") else None
@@ -143,8 +143,8 @@ class NetworkPrior(Denoiser):
         dtype: Precision | None,
         arguments: Mapping[str, Any] | None,
         attention_order: AttentionOrder | None,
-    ) -> PretrainedUNet:
-        network = PretrainedUNet(source, as_dtype(dtype or torch.float32), arguments, attention_order)
+    ) -> PretrainedNetwork:
+        network = PretrainedNetwork(source, as_dtype(dtype or torch.float32), arguments, attention_order)
         if network.kind not in (None, self.gives):
             wrapper = _WRAPPERS.get(str(network.kind), "another kind of prior")
             raise InvalidValueError(
