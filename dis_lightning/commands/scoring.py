@@ -12,12 +12,12 @@ from dis_lightning.arguments.building import build_solver, build_transform
 from dis_lightning.arguments.messages import sufficient_memory
 from dis_lightning.arguments.parser import Parser
 from dis_lightning.arguments.reading import read_arguments
-from dis_lightning.errors import InvalidValueError, MissingFileError
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.metrics import default_metrics
 from dis_lightning.metrics.base import Metric
 from dis_lightning.priors import Denoiser
 from dis_lightning.report import report
-from dis_lightning.runs.configuration import expected_images, read_configuration
+from dis_lightning.runs.configuration import expected_images, require_configuration
 from dis_lightning.runs.contents import contents, require_contents
 from dis_lightning.runs.evaluation import evaluate
 from dis_lightning.runs.folder import RunFolder
@@ -25,7 +25,7 @@ from dis_lightning.runs.table import print_summary
 from dis_lightning.solvers import Solver
 from dis_lightning.streams import quieten
 
-__all__ = ["UnreadPrior", "rebuild", "score"]
+__all__ = ["UnreadPrior", "score"]
 
 METRICS = list[Callback] | Callback | None
 """The type of `--trainer.callbacks`."""
@@ -66,7 +66,7 @@ def score(parser: Parser, given: Namespace) -> None:
         ValueError: if it was not made by the command line, or a metric is none.
     """
     quieten()
-    solver, config = rebuild(given.run)
+    solver, config = _rebuild(given.run)
     folder = RunFolder(given.run)
     require_contents(folder, contents(_scored(config)))
     named = bool(given.trainer.callbacks)
@@ -91,7 +91,7 @@ def score(parser: Parser, given: Namespace) -> None:
         print(f"Report:   {report([given.run], folder.page)}")
 
 
-def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
+def _rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
     """The solver of a run without its prior, and the configuration of the run.
 
     Raises:
@@ -99,9 +99,7 @@ def rebuild(run: Path) -> tuple[Solver, dict[str, Any]]:
         ValueError: if the run was not made by the command line.
     """
     folder = RunFolder(run)
-    config = read_configuration(folder)
-    if config is None:
-        raise MissingFileError(f"{folder.configuration} does not exist; give the folder of a run (--writer.folder).")
+    config = require_configuration(folder)
     if not config.get("trainer"):
         raise InvalidValueError(
             f"{run} was not made by the command line, so its solver is not known here; call "

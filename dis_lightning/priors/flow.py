@@ -11,7 +11,7 @@ estimate that holds from `sigma` to `sigma_next` is read off the line through th
     h = log(sigma / sigma_next),    D' = D + (h / 2 h_before) (D - D_before),    x_next = D' + e^-h (x - D')
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import ClassVar, Self
 
@@ -22,7 +22,7 @@ from dis_lightning.errors import require_positive, require_whole
 from dis_lightning.levels import karras
 from dis_lightning.priors.base import Denoiser, Kind, per_image, require_kind
 
-__all__ = ["FlowMap"]
+__all__ = ["FlowMap", "extended"]
 
 
 class FlowMap(Denoiser):
@@ -74,9 +74,11 @@ class FlowMap(Denoiser):
         """Follow the probability flow from `sigma` to `sigma_min`; see `Denoiser.forward`."""
         between = [karras(step / self.steps, self.sigma_min, sigma, self.rho) for step in range(1, self.steps)]
         levels = [sigma, *between, self.sigma_min]
-        if self.multistep:
-            return self._extended(x_t, levels)
         x = x_t
+        if self.multistep:
+            for x in extended(self.denoiser, x_t, levels):  # noqa: B007 # the last is wanted
+                pass
+            return x
         for level, level_next in pairwise(levels):
             x = self._heun(x, level, level_next)
         return x
@@ -93,18 +95,30 @@ class FlowMap(Denoiser):
         mean: Tensor = x + (s_next - s) * (slope + slope_next) / 2
         return mean
 
-    def _extended(self, x: Tensor, levels: Sequence[float | Tensor]) -> Tensor:
-        # In tensors of one number where all rows have one level, so that one line serves both.
-        shaped = [torch.as_tensor(per_image(level, x), dtype=x.dtype, device=x.device) for level in levels]
-        before: tuple[Tensor, Tensor] | None = None
-        for level, s, s_next in zip(levels, shaped, shaped[1:], strict=False):
-            x_0 = self.denoiser(x, level)
-            h = (s / s_next).log()
-            line = x_0
-            if before is not None:
-                x_0_before, h_before = before
-                # A row that starts where the flow ends takes no step at all.
-                line = x_0 + h / (2 * h_before.where(h_before != 0, 1.0)) * (x_0 - x_0_before)
-            x = line + s_next / s * (x - line)
-            before = x_0, h
-        return x
+
+def extended(denoiser: Denoiser, x_t: Tensor, levels: Sequence[float | Tensor]) -> Iterator[Tensor]:
+    """Follow the probability flow by DPM-Solver++(2M), one evaluation a step; see the head of the file.
+
+    Args:
+        denoiser: the posterior mean D.
+        x_t: images at the first level, `(N, *shape)`.
+        levels: levels > 0, each a number or one per row, `(N,)`.
+
+    Returns:
+        The images at each further level.
+    """
+    x = x_t
+    # In tensors of one number where all rows have one level, so that one line serves both.
+    shaped = [torch.as_tensor(per_image(level, x), dtype=x.dtype, device=x.device) for level in levels]
+    before: tuple[Tensor, Tensor] | None = None
+    for level, s, s_next in zip(levels, shaped, shaped[1:], strict=False):
+        x_0 = denoiser(x, level)
+        h = (s / s_next).log()
+        line = x_0
+        if before is not None:
+            x_0_before, h_before = before
+            # A row that starts where the flow ends takes no step at all.
+            line = x_0 + h / (2 * h_before.where(h_before != 0, 1.0)) * (x_0 - x_0_before)
+        x = line + s_next / s * (x - line)
+        before = x_0, h
+        yield x

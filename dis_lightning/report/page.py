@@ -16,7 +16,7 @@ from dis_lightning.report.gallery import make_gallery
 from dis_lightning.report.plots import calibration_plot, cost_plots
 from dis_lightning.report.tables import make_tables
 from dis_lightning.runs.finished import Run, comparability, differences, read_runs, same_images
-from dis_lightning.runs.ledger import MARK, require_page
+from dis_lightning.runs.ledger import MARK, require_page, tables_beside
 from dis_lightning.values import Direction
 
 __all__ = ["render", "report"]
@@ -73,8 +73,8 @@ def report(
     tables, caution = make_tables(runs), comparability(runs)
     # The name of a file or a folder may hold bytes that are no text.
     write_atomically(output, render(runs, max_images, max_samples).encode(errors="backslashreplace"))
-    write_atomically(output.with_suffix(".md"), to_markdown(tables, caution).encode(errors="backslashreplace"))
-    write_atomically(output.with_suffix(".tex"), to_latex(tables, caution).encode(errors="backslashreplace"))
+    for place, write in zip(tables_beside(output), (to_markdown, to_latex), strict=True):
+        write_atomically(place, write(tables, caution).encode(errors="backslashreplace"))
     return output
 
 

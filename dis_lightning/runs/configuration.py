@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import yaml
 
-from dis_lightning.errors import InvalidValueError
+from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.files import expanded, write_atomically
 from dis_lightning.runs.ledger import Ledger
 from dis_lightning.shards import places_of
@@ -42,7 +42,6 @@ MOST_THREADS = 1024
 
 SHARD = "data.init_args.shard"
 """The key by which a run is a part of another, whose images come out the same."""
-
 
 LINKED = ("operator", "denoiser", "consistency")
 """Keys of the parts that are given to the solver."""
@@ -101,6 +100,19 @@ def read_configuration(folder: Ledger) -> dict[str, Any] | None:
             "were made by the same configuration, it is written anew."
         )
     return cast(dict[str, Any], content)
+
+
+def require_configuration(folder: Ledger) -> dict[str, Any]:
+    """The configuration of a run that must have one.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if the file is damaged.
+    """
+    configuration = read_configuration(folder)
+    if configuration is None:
+        raise MissingFileError(f"{folder.configuration} does not exist; give the folder of a run (--writer.folder).")
+    return configuration
 
 
 def fingerprint(configuration: dict[str, Any]) -> str:

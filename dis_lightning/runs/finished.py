@@ -75,7 +75,7 @@ class Run:
     def images(self) -> list[Image]:
         """The images of the run: where nobody knows the clean one, its name stands for it."""
         return [
-            (index, record["sha256"].get(f"sources/{index:05d}.png", record["name"]))
+            (index, record["sha256"].get(self.ledger.name(self.ledger.source(index)), record["name"]))
             for index, record in self.records.items()
         ]
 

@@ -76,7 +76,7 @@ class RunFolder(Ledger):
                 **{name: None if (found := getattr(draws, name)) is None else found[row].tolist() for name in OPTIONAL},
                 "made_by": made_by,
                 "written_as": written_as,
-                "sha256": {self._name(file): hashlib.sha256(some).hexdigest() for file, some in files[index].items()},
+                "sha256": {self.name(file): hashlib.sha256(some).hexdigest() for file, some in files[index].items()},
             }
             write_atomically(self._record(index), sealed(record), durable=False)
 
@@ -112,7 +112,7 @@ class RunFolder(Ledger):
         draws = self.recall(indices)
         assert draws is not None  # for all are there
         files = [self.source(index) for index in indices]
-        known = all(self._name(file) in record["sha256"] for file, record in zip(files, records, strict=True))
+        known = all(self.name(file) in record["sha256"] for file, record in zip(files, records, strict=True))
         labels = [record["label"] for record in records if "label" in record]
         return Reconstruction(
             torch.tensor(indices),

@@ -25,7 +25,7 @@ from typing import Any
 from dis_lightning.errors import InvalidValueError, MissingFileError, UnusablePathError
 from dis_lightning.files import file_sha256
 
-__all__ = ["MARK", "Ledger", "read_whole", "require_page", "sealed"]
+__all__ = ["MARK", "Ledger", "read_whole", "require_page", "sealed", "tables_beside"]
 
 MARK = "Made by dis_lightning"
 """What every page says of itself, so that another's is not taken for one."""
@@ -102,6 +102,10 @@ class Ledger:
         """Where a film is kept, a file of some kind."""
         return self.path / "trajectories" / f"{index:05d}.{kind}"
 
+    def name(self, file: Path) -> str:
+        """What a file of the run is called in its records."""
+        return file.relative_to(self.path).as_posix()
+
     def indices(self) -> list[int]:
         """The images that have a record, in order."""
         return sorted(int(file.stem) for file in self.records.glob("*.json") if file.stem.isdecimal())
@@ -115,8 +119,8 @@ class Ledger:
         if self.configuration.exists() or any(self.record(index) for index in self.indices()):
             require_page(self.page)
             return
-        tables = [self.page.with_suffix(ending) for ending in (".md", ".tex")]
-        for place in (self.contents, self.metrics, self.results, self.grid, self.page, *tables, *self._folders):
+        files = self.contents, self.metrics, self.results, self.grid, self.page, *tables_beside(self.page)
+        for place in (*files, *self._folders):
             if place.exists():
                 raise UnusablePathError(
                     f"{self.path} is no run folder, and its {place.name} would be written over; choose a new folder "
@@ -177,13 +181,15 @@ class Ledger:
     def _record(self, index: int) -> Path:
         return self.records / f"{index:05d}.json"
 
-    def _name(self, file: Path) -> str:
-        return file.relative_to(self.path).as_posix()
-
     def _wrong(self, record: dict[str, Any]) -> list[Path]:
         """The files of an image that are not as they were written."""
         files = {self.path / name: digest for name, digest in record["sha256"].items()}
         return [file for file, digest in files.items() if _sha256(file) != digest]
+
+
+def tables_beside(page: Path) -> tuple[Path, Path]:
+    """Where the tables of a page are kept: as Markdown and as LaTeX."""
+    return page.with_suffix(".md"), page.with_suffix(".tex")
 
 
 def require_page(page: Path) -> None:
@@ -197,8 +203,7 @@ def require_page(page: Path) -> None:
     elif Ledger(page.parent).configuration.exists():
         foreign = None  # in a run folder the tables are the run's
     else:
-        tables = [page.with_suffix(ending) for ending in (".md", ".tex")]
-        foreign = next((table for table in tables if table.exists()), None)
+        foreign = next((table for table in tables_beside(page) if table.exists()), None)
     if foreign:
         raise UnusablePathError(
             f"{foreign} is there already and of no report, and would be written over; choose another place for the "

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dis_lightning.errors import InvalidValueError, MissingFileError
+from dis_lightning.errors import InvalidValueError
 from dis_lightning.files import flush, write_atomically
-from dis_lightning.runs.configuration import FREE, SHARD, check_configuration, leaves, read_configuration
+from dis_lightning.runs.configuration import FREE, SHARD, check_configuration, leaves, require_configuration
 from dis_lightning.runs.contents import check_contents, read_contents
 from dis_lightning.runs.folder import RunFolder
 from dis_lightning.runs.grid import draw_grid
@@ -70,9 +70,7 @@ def merge(runs: Sequence[Path], output: Path) -> RunFolder:
 
 def _read(run: Path) -> _Part:
     folder = RunFolder(run)
-    configuration = read_configuration(folder)
-    if configuration is None:
-        raise MissingFileError(f"{folder.configuration} does not exist; give folders of runs (--writer.folder).")
+    configuration = require_configuration(folder)
     shard = dict(leaves(configuration)).get(SHARD)
     if shard is None or "trainer" not in configuration:
         raise InvalidValueError(

@@ -6,11 +6,11 @@ import torch
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.priors import EDM, Denoiser, GaussianPrior, UNet
 from dis_lightning.priors.checkpoints.loading import save_network
+from dis_lightning.priors.flow import extended
 from dis_lightning.rooms.training.consistency import (
     ConsistencyDistillation,
     consistency_losses,
     shifted_levels,
-    way_down,
 )
 from dis_lightning.rooms.training.data import RoomBatch
 from dis_lightning.rooms.training.edm import edm_losses, lognormal_levels
@@ -121,7 +121,7 @@ def test_the_way_down_is_of_second_order():
 
     def error(steps):
         levels = torch.logspace(0.3, -0.7, steps + 1, dtype=torch.float64)
-        way, ends = way_down(prior, x_t, levels.tolist()), levels[[0, -1]]
+        way, ends = [x_t, *extended(prior, x_t, levels.tolist())], levels[[0, -1]]
         assert len(way) == steps + 1
         return (way[-1] - flow.between(x_t, *ends[:, None].expand(2, 16))).abs().max()
 

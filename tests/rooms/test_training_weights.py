@@ -1,4 +1,3 @@
-import math
 import re
 from hashlib import sha256
 
@@ -8,6 +7,7 @@ import torch
 from dis_lightning.images import dequantise
 from dis_lightning.levels import KarrasLevels
 from dis_lightning.priors import EDM, ConsistencyModel
+from dis_lightning.priors.flow import extended
 from dis_lightning.rooms import render_room
 from dis_lightning.rooms.trained import (
     WEIGHTS,
@@ -16,8 +16,7 @@ from dis_lightning.rooms.trained import (
     rooms_reader_a,
     rooms_reader_b,
 )
-from dis_lightning.rooms.training.consistency import way_down
-from dis_lightning.rooms.training.examine import intersections_over_unions, marks
+from dis_lightning.rooms.training.examine import marks
 
 FILES = {"rooms_edm": 8, "rooms_consistency": 8}
 FILES |= {f"rooms_{kind}_{one}": 2 for kind in ("reader", "captioner") for one in "ab"}
@@ -59,7 +58,7 @@ def test_the_consistency_model_ends_where_the_flow_of_its_teacher_ends():
     edm, levels = rooms_edm(clip=False), KarrasLevels(12)[:-1]
     start = 80 * noise(8)
     with torch.no_grad():
-        x = way_down(edm, start, levels)[-1]
+        *_, x = extended(edm, start, levels)
         end = rooms_consistency()(start, 80.0)
         stranger = (end.roll(1, dims=0) - x).square().mean()
         assert (end - x).square().mean() < 0.4 * stranger
@@ -77,9 +76,3 @@ def test_what_a_reader_says_of_a_room_does_not_depend_on_the_batch():
     x = held_out(3)
     for reader in (rooms_reader_a(), rooms_reader_b()):
         torch.testing.assert_close(reader(x).segmentation[1:2], reader(x[1:2]).segmentation, atol=1e-4, rtol=1e-4)
-
-
-def test_iou_of_a_confusion_by_hand():
-    confusion = torch.tensor([[6.0, 2.0], [1.0, 3.0]])
-    torch.testing.assert_close(intersections_over_unions(confusion), torch.tensor([6 / 9, 3 / 6]))
-    assert math.isclose(intersections_over_unions(torch.eye(4)).mean(), 1)

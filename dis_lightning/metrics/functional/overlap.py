@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError
 
-__all__ = ["confusion", "mean_iou"]
+__all__ = ["confusion", "iou", "mean_iou"]
 
 
 def confusion(labels: Tensor, targets: Tensor, classes: int) -> Tensor:
@@ -36,6 +36,17 @@ def confusion(labels: Tensor, targets: Tensor, classes: int) -> Tensor:
     return torch.bincount(cells.flatten(), minlength=number * classes**2).reshape(number, classes, classes)
 
 
+def iou(confusions: Tensor) -> Tensor:
+    """IoU of each class, `(N, K)` or `(K,)`, in [0, 1]; NaN for a class that is in neither map.
+
+    Args:
+        confusions: `(N, K, K)`, or `(K, K)`.
+    """
+    hits = confusions.diagonal(dim1=-2, dim2=-1).double()
+    union = confusions.sum(dim=-1) + confusions.sum(dim=-2) - hits
+    return hits / union
+
+
 def mean_iou(confusions: Tensor) -> Tensor:
     """Mean IoU over the classes that are in the labels or in the target.
 
@@ -45,6 +56,4 @@ def mean_iou(confusions: Tensor) -> Tensor:
     Returns:
         `(N,)`, or a scalar; in [0, 1].
     """
-    hits = confusions.diagonal(dim1=-2, dim2=-1).double()
-    union = confusions.sum(dim=-1) + confusions.sum(dim=-2) - hits
-    return (hits / union).nanmean(dim=-1)  # 0 / 0 for a class that is in neither
+    return iou(confusions).nanmean(dim=-1)

@@ -3,7 +3,7 @@
 Where the probability flow of the teacher ends is computed, and the model learns to go there at once from every level on
 the way, `sigma_max = t_1 > ... > t_N = sigma_min`:
 
-    x_1 = x_0 + t_1 n,    x_(k+1) = one step of the teacher from x_k, t_k to t_(k+1), see `way_down`
+    x_1 = x_0 + t_1 n,    x_(k+1) = one step of the teacher from x_k, t_k to t_(k+1), see `priors.flow`
     L   = E mean_(k<N) sqrt(|(f(x_k, t_k) - x_N) / c_out(t_k)|^2 + c^2) - c
 
 It is the matching of Kim et al., "Consistency Trajectory Models", 2024, with the teacher followed to the very end; at
@@ -16,9 +16,6 @@ raw network's output, so that each level has the same say.
 """
 
 import copy
-from collections.abc import Sequence
-from itertools import pairwise
-from math import log
 from pathlib import Path
 
 import torch
@@ -26,15 +23,20 @@ from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise
+from dis_lightning.levels import karras
 from dis_lightning.priors.base import Denoiser, per_image
 from dis_lightning.priors.checkpoints.loading import load_network, save_network
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
+from dis_lightning.priors.flow import extended
 from dis_lightning.priors.networks.unet import UNet
 from dis_lightning.rooms.training.base import Training
 from dis_lightning.rooms.training.data import RoomBatch
 
-__all__ = ["ConsistencyDistillation", "consistency_losses", "shifted_levels", "way_down"]
+__all__ = ["ConsistencyDistillation", "consistency_losses", "shifted_levels"]
+
+SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0
+"""The grid of `KarrasLevels`."""
 
 
 class ConsistencyDistillation(Training):
@@ -82,7 +84,8 @@ class ConsistencyDistillation(Training):
         x_0 = dequantise(rooms.images)
         noise = torch.randn(x_0.shape, generator=random, device=x_0.device)
         with torch.no_grad():
-            way = way_down(self.teacher, x_0 + levels[0] * noise, levels)
+            start = x_0 + levels[0] * noise
+            way = [start, *extended(self.teacher, start, levels)]
         sigma = torch.tensor(levels[:-1], device=x_0.device).repeat_interleave(len(x_0))
         _, c_out = self.model.scalings(sigma)
         assert isinstance(c_out, Tensor)
@@ -116,49 +119,18 @@ def consistency_losses(
     return (difference.square().sum(dim=(1, 2, 3)) + softness**2).sqrt() - softness
 
 
-def way_down(teacher: Denoiser, x_t: Tensor, levels: Sequence[float]) -> list[Tensor]:
-    """Follow the probability flow by DPM-Solver++(2M), Lu et al., 2022: second order, one evaluation a step.
-
-    With `h_k = ln(t_k / t_(k+1))` and the teacher's estimates `D_k`, the first step with `D_0` alone,
-
-        x_(k+1) = t_(k+1)/t_k x_k + (1 - t_(k+1)/t_k) (D_k + h_k / (2 h_(k-1)) (D_k - D_(k-1)))
-
-    Args:
-        teacher: the denoiser `D`.
-        x_t: images at the first level, `(N, C, H, W)`.
-        levels: decreasing levels > 0.
-
-    Returns:
-        The images at every level, `x_t` first.
-    """
-    way, last, last_gap = [x_t], None, 1.0
-    for t, r in pairwise(levels):
-        x_0, gap = teacher(way[-1], t), log(t / r)
-        target = x_0 if last is None else x_0 + gap / (2 * last_gap) * (x_0 - last)
-        way.append(r / t * way[-1] + (1 - r / t) * target)
-        last, last_gap = x_0, gap
-    return way
-
-
-def shifted_levels(
-    steps: int, random: torch.Generator, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
-) -> list[float]:
-    """The first and the last level of a Karras grid, and between them its levels moved down by a random part of a step.
+def shifted_levels(steps: int, random: torch.Generator) -> list[float]:
+    """The first and the last level of `KarrasLevels`, and between them its levels moved down by a part of a step.
 
     So every level between the ends is met in training.
 
     Args:
         steps: number of levels, N >= 3.
-        random: source of the shift.
-        sigma_min: the last level.
-        sigma_max: the first level.
-        rho: exponent of the grid.
+        random: source of the shift, which is the same for all.
 
     Returns:
         Decreasing levels, N of them.
     """
-    bottom, top = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
-    gap = (top - bottom) / (steps - 1)
     shift = float(torch.rand((), generator=random, device=random.device))
-    between = [(top - gap * (number + shift)) ** rho for number in range(steps - 2)]
-    return [sigma_max, *(level for level in between if level < sigma_max), sigma_min]
+    between = [karras((number + shift) / (steps - 1), SIGMA_MIN, SIGMA_MAX, RHO) for number in range(steps - 2)]
+    return [SIGMA_MAX, *(level for level in between if level < SIGMA_MAX), SIGMA_MIN]

@@ -1,9 +1,4 @@
-"""How well a reader reads held-out rooms.
-
-With `n_kl` the number of pixels of class k that were read as class l:
-
-    IoU_k = n_kk / (sum_l n_kl + sum_l n_lk - n_kk),    accuracy = share of the rooms whose class was read
-"""
+"""How well a reader reads held-out rooms: the IoU of every class over all pixels, and the share of classes of rooms."""
 
 from typing import NamedTuple
 
@@ -11,12 +6,12 @@ import torch
 from torch import Tensor
 
 from dis_lightning.images import dequantise
-from dis_lightning.metrics.functional.overlap import confusion
+from dis_lightning.metrics.functional.overlap import confusion, iou
 from dis_lightning.rooms.readers import Reader
 from dis_lightning.rooms.training.album import album
 from dis_lightning.rooms.world import LAYOUT_CLASSES, SEGMENTATION_CLASSES
 
-__all__ = ["Marks", "examine", "intersections_over_unions", "marks"]
+__all__ = ["Marks", "examine", "marks"]
 
 
 class Marks(NamedTuple):
@@ -60,14 +55,7 @@ def marks(reader: Reader, num_images: int, split: str = "test") -> Marks:
         seen += _counts(reading.segmentation, segmentation)
         behind += _counts(reading.layout, layout)
         right += int((reading.label.argmax(dim=1) == labels).sum())
-    return Marks(intersections_over_unions(seen), intersections_over_unions(behind), right / num_images)
-
-
-def intersections_over_unions(confusion: Tensor) -> Tensor:
-    """The IoU of each class, `(K,)`, from the counts `n_kl`, `(K, K)`."""
-    hits = confusion.diagonal()
-    ious: Tensor = hits / (confusion.sum(dim=0) + confusion.sum(dim=1) - hits)
-    return ious
+    return Marks(iou(seen), iou(behind), right / num_images)
 
 
 def _counts(logits: Tensor, truth: Tensor) -> Tensor:

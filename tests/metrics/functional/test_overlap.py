@@ -5,6 +5,7 @@ import torch
 from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_jaccard_index
 
 from dis_lightning.metrics.functional import confusion, mean_iou
+from dis_lightning.metrics.functional.overlap import iou
 
 
 def maps(seed: int) -> torch.Tensor:
@@ -21,6 +22,10 @@ def test_per_image_and_over_the_set_it_agrees_with_torchmetrics() -> None:
         assert float(mean_iou(one)) == pytest.approx(float(expected), rel=1e-6)
     expected = multiclass_jaccard_index(labels, targets, 6, average="macro")
     assert float(mean_iou(counts.sum(dim=0))) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_iou_of_a_confusion_by_hand() -> None:
+    torch.testing.assert_close(iou(torch.tensor([[6, 2], [1, 3]])), torch.tensor([6 / 9, 3 / 6]).double())
 
 
 def test_a_class_in_neither_map_does_not_count_and_one_in_a_single_map_counts_as_missed() -> None:
