@@ -5,6 +5,7 @@ image is from what was measured. All values are per image, `(B,)`; whoever diffe
 images never touch each other.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import chain
@@ -32,6 +33,9 @@ __all__ = [
     "require_linear",
     "tensor",
 ]
+
+BEYOND = 20
+"""How many times the numbers of black, white and speckled images a measurement may be, before it is doubted."""
 
 
 class Operator(Described, nn.Module, ABC):
@@ -149,6 +153,7 @@ class GaussianOperator(Operator):
         super().__init__()
         require_not_negative(self, noise_std=noise_std)
         self.noise_std = noise_std
+        self._received = False
 
     def accept(self, shape: tuple[int, ...]) -> None:
         """See `Operator.accept`: a grey image is measured, where nothing has to be read for it."""
@@ -172,6 +177,24 @@ class GaussianOperator(Operator):
                 "(--data.transform), or choose another prior or operator."
             )
         return y
+
+    def receive(self, y: Tensor, noise: NoiseSource, shape: tuple[int, ...]) -> Measurement:
+        """See `Operator.receive`; a first batch of numbers far beyond those of images in [-1, 1] is warned of."""
+        received = tensor(super().receive(y, noise, shape))
+        if self._received:
+            return received
+        self._received = True
+        extremes = torch.randint(2, (8, *shape), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
+        extremes[0] = 1
+        largest = float(self(extremes.to(y.device)).nan_to_num().abs().max())
+        came = float(received.nan_to_num().abs().max())
+        if came > BEYOND * (largest + self.noise_std):
+            warnings.warn(
+                f"Measurements reach {came:.3g}, where {type(self).__name__} takes images in [-1, 1] to {largest:.2g} "
+                "or so: are they in other units? 8-bit values u become u / 127.5 - 1.",
+                stacklevel=2,
+            )
+        return received
 
     def distance(self, x_0: Tensor, y: Measurement) -> Tensor:
         """Euclidean norm of the residual, `|A(x_0) - y|`, per image."""

@@ -173,6 +173,14 @@ def test_numbers_that_the_operator_does_not_give_are_refused(array: np.ndarray, 
         AveragePool(2).receive(data.images[0]["y"][None], NOISE, (3, 8, 8))
 
 
+def test_numbers_in_other_units_are_doubted_once() -> None:
+    operator, y = AveragePool(2, noise_std=0.1), torch.zeros(1, 3, 4, 4)
+    AveragePool(2, noise_std=0.1).receive(y + 3, NOISE, (3, 8, 8))  # noise may be large
+    with pytest.warns(UserWarning, match=r"reach 255, where AveragePool takes images in \[-1, 1\] to 1 or so"):
+        operator.receive(y + 255, NOISE, (3, 8, 8))
+    operator.receive(y + 255, NOISE, (3, 8, 8))
+
+
 @pytest.mark.parametrize(
     ("arrays", "told"),
     [
