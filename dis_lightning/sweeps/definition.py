@@ -131,6 +131,26 @@ def read_sweep(file: Path) -> Sweep:
         FileNotFoundError: if it is not there.
         ValueError: if it is no sweep that can be run here.
     """
+    content = _content(file)
+    if content.get("method") not in METHODS:
+        raise InvalidValueError(f"{file}: method is {content.get('method')!r}; take one of {', '.join(METHODS)}.")
+    metric, goal = _metric(file, content.get("metric"))
+    parameters = _parameters(file, content.get("parameters"))
+    command = content.get("command")
+    if not isinstance(command, list) or "${args}" not in command:
+        raise InvalidValueError(f"{file} needs command, a list of words with ${{args}} among them.")
+    words = [word.replace("${program}", str(content.get("program", ""))) for word in map(str, command)]
+    cap, early = _run_cap(file, content), _hyperband(file, content.get("early_terminate"))
+    name = str(content.get("name") or file.stem)
+    if name in (".", "..") or set(name) & set("/\\\0"):
+        raise InvalidValueError(f"{file}: name is that of a folder, and cannot be {name!r}.")
+    sweep = Sweep(name, content["method"], metric, goal == "maximize", parameters, words, cap, early)
+    next(sweep.values(0))  # what cannot be drawn is told now
+    return sweep
+
+
+def _content(file: Path) -> dict[str, Any]:
+    """The keys of a sweep's file, all of which are known."""
     if not file.is_file():
         raise MissingFileError(f"There is no file {file}. Give a sweep's YAML file.")
     try:
@@ -140,14 +160,21 @@ def read_sweep(file: Path) -> Sweep:
     if not isinstance(content, dict):
         raise InvalidValueError(f"{file} needs keys such as method, metric and parameters.")
     _require_known(file, "", content)
-    metric, parameters, command = (content.get(key) for key in ("metric", "parameters", "command"))
-    if content.get("method") not in METHODS:
-        raise InvalidValueError(f"{file}: method is {content.get('method')!r}; take one of {', '.join(METHODS)}.")
+    return content
+
+
+def _metric(file: Path, metric: Any) -> tuple[str, str]:
+    """The name of the metric, and the goal."""
     if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
         raise InvalidValueError(f"{file} needs metric.name, a name that loggers get, such as metrics/psnr.")
     _require_known(file, "metric", metric)
     if (goal := metric.get("goal", "minimize")) not in ("minimize", "maximize"):
         raise InvalidValueError(f"{file}: metric.goal is {goal!r}; take minimize or maximize.")
+    return metric["name"], goal
+
+
+def _parameters(file: Path, parameters: Any) -> dict[str, dict[str, Any]]:
+    """The parameters by dotted key, with numbers for texts that were meant to be some."""
     if not isinstance(parameters, dict) or not all(isinstance(one, dict) for one in parameters.values()):
         raise InvalidValueError(f"{file} needs parameters: by dotted key, each with value, values, or min and max.")
     try:
@@ -160,26 +187,21 @@ def read_sweep(file: Path) -> Sweep:
                 f"{file}: parameters are named by dotted keys, such as model.scale, but got {key!r}."
             )
         _require_known(file, "parameters", parameter)
-        parameters[key] = {name: _number(value) for name, value in parameter.items()}
-        if inner := next((other for other in parameters if other.startswith(f"{key}.")), None):
+        if inner := next((other for other in parameters if str(other).startswith(f"{key}.")), None):
             raise InvalidValueError(
                 f"{file}: parameters has {key} and {inner}, which is a part of it; give one of them."
             )
-    if not isinstance(command, list) or "${args}" not in command:
-        raise InvalidValueError(f"{file} needs command, a list of words with ${{args}} among them.")
+    return {key: {name: _number(value) for name, value in parameter.items()} for key, parameter in parameters.items()}
+
+
+def _run_cap(file: Path, content: dict[str, Any]) -> int | None:
+    """The number of trials; None for all of a grid."""
     cap = content.get("run_cap")
     if cap is None and content["method"] != "grid":
         raise InvalidValueError(f"{file} needs run_cap, the number of trials: {content['method']} has no end.")
     if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
         raise InvalidValueError(f"{file}: run_cap is {cap!r}; take a whole number from 1 on.")
-    words = [word.replace("${program}", str(content.get("program", ""))) for word in map(str, command)]
-    name = str(content.get("name") or file.stem)
-    if name in (".", "..") or set(name) & set("/\\\0"):
-        raise InvalidValueError(f"{file}: name is that of a folder, and cannot be {name!r}.")
-    early = _hyperband(file, content.get("early_terminate"))
-    sweep = Sweep(name, content["method"], metric["name"], goal == "maximize", parameters, words, cap, early)
-    next(sweep.values(0))  # what cannot be drawn is told now
-    return sweep
+    return cap
 
 
 def _require_known(file: Path, part: str, content: dict[str, Any]) -> None:

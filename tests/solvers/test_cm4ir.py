@@ -138,8 +138,3 @@ def test_a_sample_costs_one_evaluation_per_level_and_no_gradient() -> None:
 def test_arguments_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="CM4IR needs"):
         cm4ir(**wrong)
-
-
-def test_an_operator_that_is_not_linear_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"CM4IR needs a LinearOperator as `operator`, but got HDR"):
-        CM4IR(HDR(), FiniteAtomPrior(torch.zeros(1, 3, 8, 8)).consistency_map(), LEVELS)

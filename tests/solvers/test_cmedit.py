@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dis_lightning.levels import KarrasLevels, Levels
 from dis_lightning.noise import NoiseSource
-from dis_lightning.operators import AveragePool, GaussianOperator, LinearOperator, RandomInpainting
+from dis_lightning.operators import AveragePool, LinearOperator, RandomInpainting
 from dis_lightning.operators.colorization import Colorization
 from dis_lightning.priors import GaussianPrior
 from dis_lightning.solvers.cmedit import CMEdit
@@ -114,15 +114,3 @@ def test_the_last_level_of_a_karras_grid_changes_nothing() -> None:
 def test_a_sample_costs_one_evaluation_per_level_but_the_last() -> None:
     edit = CMEdit(OPERATORS[0], MAP, LEVELS, num_samples=3)
     assert cost(edit, torch.zeros(1, 3, 2, 2)) == (6, 0)
-
-
-class Clipped(GaussianOperator):
-    """Not linear."""
-
-    def forward(self, x_0: Tensor) -> Tensor:
-        return x_0.clamp(-0.5, 0.5)
-
-
-def test_an_operator_that_is_not_linear_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"CMEdit needs a LinearOperator as `operator`, but got Clipped"):
-        CMEdit(Clipped(0.1), MAP, LEVELS)

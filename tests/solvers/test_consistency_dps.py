@@ -115,11 +115,6 @@ def test_the_consistency_model_is_used_as_it_is() -> None:
     assert not model.weight.requires_grad
 
 
-def test_a_missing_consistency_model_is_named() -> None:
-    with pytest.raises(TypeError, match="ConsistencyDPS needs a `consistency` of type Denoiser, but got none"):
-        consistency_dps(None)
-
-
 def test_a_consistency_model_for_other_images_is_refused() -> None:
     with pytest.raises(ValueError, match=r"must belong to one prior.*\(\(2,\), None\)"):
         consistency_dps(FiniteAtomPrior(torch.zeros(1, 2)).consistency_map())

@@ -142,15 +142,3 @@ def test_classes_belong_to_the_rows_of_their_images(build: Builder) -> None:
     means = 10.0 * labels[:, None].expand(2, 2)
     samples = build(denoiser=Labelled(MAP), num_samples=4).solve(OPERATOR(means), NoiseSource(0, [0, 1]), labels)
     torch.testing.assert_close(samples, means[:, None].expand(2, 4, 2), rtol=0, atol=5)
-
-
-@every_solver
-def test_a_missing_consistency_model_is_named(build: Builder) -> None:
-    with pytest.raises(TypeError, match=r"needs a `denoiser` of type Denoiser, but got none"):
-        build(denoiser=None)
-
-
-@every_solver
-def test_missing_levels_are_named(build: Builder) -> None:
-    with pytest.raises(TypeError, match=r"needs a `levels` of type Levels, but got none"):
-        build(levels=None)

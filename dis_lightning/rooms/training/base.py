@@ -21,7 +21,10 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from dis_lightning.noise import keyed_generator
+from dis_lightning.priors.checkpoints.loading import save_network
+from dis_lightning.priors.network_prior import NetworkPrior
 from dis_lightning.rooms.training.data import RoomBatch
+from dis_lightning.weights import write_tensors
 
 __all__ = ["Training", "average_decay", "rate_factor"]
 
@@ -66,9 +69,12 @@ class Training(lightning.LightningModule, ABC):
             random: source of the step's noise and levels.
         """
 
-    @abstractmethod
     def save(self, path: Path) -> None:
-        """Write the averaged weights to a safetensors file."""
+        """Write the averaged weights to a safetensors file; that of a prior says how its network is built."""
+        if isinstance(self.average, NetworkPrior):
+            save_network(self.average.network, path, self.average.gives)
+        else:
+            write_tensors(self.average.state_dict(), path)
 
     def training_step(self, rooms: RoomBatch, batch_idx: int = 0) -> Tensor:
         """The mean loss of a batch."""

@@ -10,8 +10,6 @@ second makes the log-odds true ones: of a caption that is the true one or a riva
 matching of Li et al., "BLIP", 2022, with hard negatives).
 """
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,7 +20,6 @@ from dis_lightning.rooms.captioners import Captioner
 from dis_lightning.rooms.captions import ANSWERS, Facts, caption, tokens
 from dis_lightning.rooms.training.base import Training
 from dis_lightning.rooms.training.data import RoomBatch
-from dis_lightning.weights import write_tensors
 
 __all__ = ["CaptionerTraining", "caption_numbers", "captioner_losses", "rivals"]
 
@@ -72,10 +69,6 @@ class CaptionerTraining(Training):
         words = tokens([caption(Facts(*answers)) for answers in said.tolist()]).to(x.device)
         logits = self.model(x + s * torch.randn(x.shape, generator=random, device=x.device), words)
         return captioner_losses(logits.float(), caption_numbers(said).unflatten(0, (len(x), -1)))
-
-    def save(self, path: Path) -> None:
-        """See `Training`."""
-        write_tensors(self.average.state_dict(), path)
 
 
 def captioner_losses(logits: Tensor, numbers: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ raw network's output, so that each level has the same say.
 """
 
 import copy
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -25,11 +24,10 @@ from dis_lightning.errors import InvalidValueError
 from dis_lightning.images import dequantise
 from dis_lightning.levels import karras
 from dis_lightning.priors.base import Denoiser, per_image
-from dis_lightning.priors.checkpoints.loading import load_network, save_network
+from dis_lightning.priors.checkpoints.loading import load_network
 from dis_lightning.priors.consistency import ConsistencyModel
 from dis_lightning.priors.edm import EDM
 from dis_lightning.priors.flow import extended
-from dis_lightning.priors.networks.unet import UNet
 from dis_lightning.rooms.training.base import Training
 from dis_lightning.rooms.training.data import RoomBatch
 
@@ -92,11 +90,6 @@ class ConsistencyDistillation(Training):
         targets = way[-1].repeat(len(levels) - 1, 1, 1, 1)
         losses = consistency_losses(self.model, torch.cat(way[:-1]), sigma, targets, c_out, self.softness)
         return losses.reshape(-1, len(x_0)).mean(dim=0)
-
-    def save(self, path: Path) -> None:
-        """See `Training`."""
-        assert isinstance(self.average.network, UNet)
-        save_network(self.average.network, path, self.average.kind)
 
 
 def consistency_losses(

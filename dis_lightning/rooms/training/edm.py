@@ -8,16 +8,12 @@ The levels of a batch are stratified: one in each of N equally likely parts, whi
 gradient.
 """
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
 from dis_lightning.images import dequantise
 from dis_lightning.priors.base import Denoiser, per_image
-from dis_lightning.priors.checkpoints.loading import save_network
 from dis_lightning.priors.edm import EDM
-from dis_lightning.priors.networks.unet import UNet
 from dis_lightning.rooms.training.base import Training
 from dis_lightning.rooms.training.data import RoomBatch
 
@@ -63,11 +59,6 @@ class EDMTraining(Training):
         _, c_out = self.model.scalings(sigma)
         assert isinstance(c_out, Tensor)
         return edm_losses(self.model, x_0, noise, sigma, c_out)
-
-    def save(self, path: Path) -> None:
-        """See `Training`."""
-        assert isinstance(self.average.network, UNet)
-        save_network(self.average.network, path, self.average.kind)
 
 
 def edm_losses(denoiser: Denoiser, x_0: Tensor, noise: Tensor, sigma: Tensor, scale: Tensor) -> Tensor:

@@ -5,8 +5,6 @@
 The noise keeps the reader's gradients of use on pictures that are not quite rooms yet.
 """
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,7 +13,6 @@ from dis_lightning.images import dequantise
 from dis_lightning.rooms.readers import Reader
 from dis_lightning.rooms.training.base import Training
 from dis_lightning.rooms.training.data import RoomBatch
-from dis_lightning.weights import write_tensors
 
 __all__ = ["ReaderTraining"]
 
@@ -58,7 +55,3 @@ class ReaderTraining(Training):
         layout = F.cross_entropy(reading.layout, rooms.layout.long(), reduction="none")
         label = F.cross_entropy(reading.label, rooms.labels.long(), reduction="none")
         return segmentation.mean(dim=(1, 2)) + layout.mean(dim=(1, 2)) + label
-
-    def save(self, path: Path) -> None:
-        """See `Training`."""
-        write_tensors(self.average.state_dict(), path)
