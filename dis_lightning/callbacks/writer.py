@@ -7,7 +7,7 @@ process computes an image anew; where none does, it keeps what other metrics hav
 
 import re
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -31,6 +31,7 @@ from dis_lightning.runs.contents import check_contents, contents
 from dis_lightning.runs.folder import RunFolder, read_png
 from dis_lightning.runs.grid import draw_grid
 from dis_lightning.runs.kept import Kept, pictures_of, to_keep
+from dis_lightning.runs.ledger import Ledger
 from dis_lightning.runs.lock import FolderLock
 from dis_lightning.runs.summary import Found, Summary, flatten, read_summary, sum_up
 from dis_lightning.runs.table import print_summary
@@ -262,7 +263,7 @@ class Writer(Callback):
 
 
 def _require_outside(run: Path, data: ImageData | None) -> None:
-    """Refuse a run folder among the pictures of its data, where its own would be taken for images the next time."""
+    """Refuse a run folder among the pictures of its data, of this run or of another, whose own are taken for images."""
     root = getattr(data, "root", None)
     if not isinstance(root, str | Path):
         return
@@ -272,6 +273,15 @@ def _require_outside(run: Path, data: ImageData | None) -> None:
             f"The run folder {run} lies among the images of the data, {root}, and its pictures would be taken for "
             "some of them; choose a folder elsewhere (--writer.folder)."
         )
+    assert data is not None
+    parents = {PurePosixPath(name).parent for name in data.images.every_name}
+    for folder in sorted({images / above for each in parents for above in (each, *each.parents)}):
+        other = Ledger(folder)
+        if other.configuration.is_file() and other.records.is_dir():
+            raise InvalidValueError(
+                f"{folder} is a run folder, whose samples and measurements would be taken for images; name the folder "
+                f"of the pictures alone (--data.root), or one of the run's, such as {folder / 'sources'}."
+            )
 
 
 def _describe(solver: Solver, trainer: Trainer) -> dict[str, Any]:

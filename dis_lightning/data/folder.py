@@ -1,13 +1,11 @@
 """Images in a folder and in the folders below it."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from dis_lightning.data.base import ImageSet
 from dis_lightning.data.stored import Channels, ImageFile, StoredData, StoredImages, require_folder, require_images
 from dis_lightning.data.transforms import ImageTransform
-from dis_lightning.errors import InvalidValueError
 from dis_lightning.images.files import find_files
-from dis_lightning.runs.ledger import Ledger
 
 __all__ = ["FolderData", "folder_images"]
 
@@ -18,7 +16,7 @@ class FolderData(StoredData):
     The order is that of POSIX paths as strings: `10.png`, `2.png`, `a-b/0.png`, `a/0.png`. Passed over are hidden files
     and folders (the name starts with a dot), and files that are no pictures by their names (`labels.csv`, `LICENSE`);
     every other file must be an image. Links are followed, but not to a folder that they lie in, and no file counts
-    twice. A folder in which a run was written is refused.
+    twice.
 
     Args:
         root: the folder.
@@ -76,13 +74,4 @@ def folder_images(
 
 
 def _files(folder: Path) -> list[ImageFile]:
-    names = find_files(folder)
-    within = {PurePosixPath(place) for place in {name.rpartition("/")[0] for name in names}}
-    for place in sorted({above for each in within for above in (each, *each.parents)}):
-        run = Ledger(folder / place)
-        if run.configuration.is_file() and run.records.is_dir():
-            raise InvalidValueError(
-                f"{run.path} is a run folder, whose samples and measurements would be taken for images; name the "
-                f"folder of the pictures alone, or one of the run's, such as {run.path / 'sources'}."
-            )
-    return [ImageFile(folder / name, name) for name in names]
+    return [ImageFile(folder / name, name) for name in find_files(folder)]

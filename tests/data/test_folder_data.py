@@ -117,21 +117,6 @@ def test_an_empty_folder_is_named(tmp_path):
         FolderData(tmp_path / "empty").setup()
 
 
-@pytest.mark.parametrize("place", ["", "mine/run"])
-def test_a_folder_in_which_a_run_was_written_is_refused(place, tmp_path, save_pictures):
-    save_pictures(tmp_path, "a.png")
-    run = tmp_path / place
-    for file in ("samples/00000_00.png", "sources/00000.png"):
-        save_pictures(run, file)
-    (run / "records").mkdir()
-    (run / "config.yaml").touch()
-    with pytest.raises(ValueError, match=r"is a run folder, whose samples .* such as .*sources"):
-        FolderData(tmp_path, num_images=None).setup()
-    data = FolderData(run / "sources", num_images=None)
-    data.setup()
-    assert list(data.images.names) == ["00000.png"]
-
-
 def test_too_few_images_are_counted_and_the_remedy_is_named(tmp_path, save_pictures):
     save_pictures(tmp_path, *TREE)
     with pytest.raises(

@@ -134,6 +134,21 @@ def test_a_run_lies_elsewhere_than_its_data_and_has_a_name(tmp_path: Path, capsy
     picture(classes / "n01440764" / "a.png", 0)
     words = [*pictures(classes), "--data=ImageNetData", f"--data.root={classes}"]
     assert "lies among the images of the data" in refused(capsys, classes / "run", *words)
+
+
+@pytest.mark.parametrize("place", ["", "mine/run"])
+def test_what_a_run_has_written_is_not_taken_for_images(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / "images"
+    for file in ("a.png", f"{place}/samples/00000_00.png", f"{place}/sources/00000.png"):
+        (images / file).parent.mkdir(parents=True, exist_ok=True)
+        picture(images / file, 0)
+    (images / place / "records").mkdir()
+    (images / place / "config.yaml").touch()
+    told = refused(capsys, tmp_path / "run", *pictures(images))
+    assert f"{images / place} is a run folder, whose samples and measurements would be taken for images" in told
+    predict(tmp_path / "run", *pictures(images / place / "sources"))
     for name in ("", "null"):
         with pytest.raises(SystemExit, match="2"):
             main(["predict", *SMALL, f"--writer.folder={name}"])
