@@ -136,7 +136,7 @@ def test_a_run_lies_elsewhere_than_its_data_and_has_a_name(tmp_path: Path, capsy
     assert "lies among the images of the data" in refused(capsys, classes / "run", *words)
 
 
-@pytest.mark.parametrize("place", ["", "mine/run"])
+@pytest.mark.parametrize("place", [".", "mine/run"])
 def test_what_a_run_has_written_is_not_taken_for_images(
     place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
