@@ -23,7 +23,7 @@ StartHosts = Callable[..., list[Host]]
 HASTY = """
 from dis_lightning.processes import meeting as processes
 from dis_lightning.main import main
-from dis_lightning.processes.meeting import companions
+from dis_lightning.processes import companions
 companions.SILENCE, companions.PAUSE, companions.SIGHT, processes.PATIENCE = 6.0, 4.0, 3.0, 1.0
 main()
 """

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.cluster
 HASTY = """
 import sys
 from dis_lightning.main import main
-from dis_lightning.processes.meeting import companions
+from dis_lightning.processes import companions
 companions.SILENCE = 8.0
 main(sys.argv[1:])
 """

@@ -21,7 +21,7 @@ from dis_lightning.priors import Denoiser
 from dis_lightning.solvers import DPS
 
 SHAPE = (3, 8, 8)
-TRIED = 3
+TRIED = 4
 """How often a prior of one's own is asked before a run begins."""
 
 
