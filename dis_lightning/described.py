@@ -149,22 +149,17 @@ def _module_digest(module: nn.Module, within: tuple[int, ...]) -> str:
 
 
 def import_path(named: Any) -> str:
-    """The name of a class or a function, after that of the outermost package that offers it; built-in ones have none.
+    """The name of a class or a function, after that of its module.
 
-    So a class of a package is called as its users call it, in whichever of the package's files it stands.
+    What this package offers is called as its users call it, `dis_lightning.priors.EDM`, in whichever file it stands.
+    Others are not: a package that imports late offers its classes only once somebody has asked for them.
     """
     module = getattr(named, "__module__", None)
     if module is None:
         return str(named.__qualname__)
-    parts, outer = module.split("."), named.__qualname__.partition(".")[0]
-    own = _offered(module, outer)
-    packages = (".".join(parts[:length]) for length in range(1, len(parts)))
-    home = next((package for package in packages if own is not None and _offered(package, outer) is own), module)
-    return f"{home}.{named.__qualname__}"
-
-
-def _offered(module: str, name: str) -> object:
-    return vars(sys.modules[module]).get(name) if module in sys.modules else None
+    package = ".".join(module.split(".")[:2])
+    offered = vars(sys.modules[package]).get(named.__qualname__) if package.startswith("dis_lightning.") else None
+    return f"{package if offered is named else module}.{named.__qualname__}"
 
 
 def _bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

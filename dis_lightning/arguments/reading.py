@@ -48,15 +48,21 @@ def read_arguments(parser: Parser, given: Sequence[str] | dict[str, Any]) -> Nam
     from dis_lightning.arguments.messages import translate
 
     said = translate(str(refused), parser.get_defaults(skip_validation=True).keys(branches=True))
-    raise InvalidValueError(said + _too_early(said.partition(":")[0], given))
+    raise InvalidValueError(said + _too_early(said, given))
 
 
-def _too_early(key: str, words: Sequence[str] | dict[str, Any]) -> str:
+def _too_early(said: str, words: Sequence[str] | dict[str, Any]) -> str:
     """What to do where an argument stands before the class that it is meant for; nothing where it does not."""
-    names = [word.partition("=")[0].removeprefix("--") for word in words if word.startswith("--")]
-    after = names[names.index(key) + 1 :] if key in names else []
-    owner = next((name for name in after if key.startswith(f"{name}.")), None)
-    return "" if owner is None else f" If it is meant for the class of --{owner}, let it stand behind that."
+    if isinstance(words, dict):
+        return ""
+    key, seen = said.partition(":")[0], False
+    for word, value in zip_longest(words, words[1:]):
+        name, equals, own = word.removeprefix("--").partition("=")
+        kind = str(own if equals else value).rpartition(".")[2]
+        if seen and key.startswith(f"{name}.") and f" {kind} has no argument" not in said:
+            return f" If it is meant for {kind}, let it stand behind --{name}."
+        seen = seen or name == key
+    return ""
 
 
 def _help(words: Sequence[str]) -> None:

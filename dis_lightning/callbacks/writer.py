@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dis_lightning.callbacks.loggers import log_picture
 from dis_lightning.callbacks.termination import take_launched
+from dis_lightning.data import FolderData, ImageNetData, MeasurementArrayData
 from dis_lightning.data.base import ImageData, data_of
 from dis_lightning.described import description
 from dis_lightning.digests import weights_digest
@@ -273,7 +274,8 @@ def _require_outside(run: Path, data: ImageData | None) -> None:
             f"The run folder {run} lies among the images of the data, {root}, and its pictures would be taken for "
             "some of them; choose a folder elsewhere (--writer.folder)."
         )
-    assert data is not None
+    if not isinstance(data, FolderData | ImageNetData | MeasurementArrayData):
+        return  # nor has to read its images for their names
     parents = {PurePosixPath(name).parent for name in data.images.every_name}
     for folder in sorted({images / above for each in parents for above in (each, *each.parents)}):
         other = Ledger(folder)

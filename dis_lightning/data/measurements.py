@@ -97,7 +97,7 @@ class MeasurementArrayData(ImageData):
         """See `ImageData.find`."""
         folder = require_folder(self.root)
         names = [name for name in find_files(folder, also=(ENDING, ENDING.upper())) if name.lower().endswith(ENDING)]
-        if not names and any(folder.glob("*.txt")):
+        if not names and any(folder.glob("[0-9][0-9][0-9][0-9][0-9].txt")):
             raise MissingFileError(
                 f"{folder} holds measurements that are words, which are no arrays; give their texts to the operator, "
                 "such as --operator.captions FILE, and the images by --data FolderData."

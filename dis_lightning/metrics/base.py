@@ -56,6 +56,7 @@ class Metric(Described, Callback, ABC):
         rows: what this process has found, by image index and name.
         transform: how the images of the run's data were brought to their size, where that is known.
         truth: whether the run knows its clean images.
+        implied: whether it goes with every run and nobody asked for it: then it need not say that it has no value.
     """
 
     section: ClassVar[str]
@@ -149,11 +150,6 @@ class Metric(Described, Callback, ABC):
                 raise InvalidValueError(
                     f"{type(self).__name__} must give a tensor with a row for each image, ({images}, ...), as "
                     f"{name!r}, but gave {came}."
-                )
-            if isinstance(self, SetMetric) and values.ndim < 2:
-                raise InvalidValueError(
-                    f"{type(self).__name__}.extract must give a row of numbers for each image, such as ({images}, 1), "
-                    f"as {name!r}, but gave {tuple(values.shape)}."
                 )
             rows = values.tolist() if values.ndim == 1 else values.cpu()
             for index, value in zip(reconstruction.indices.tolist(), rows, strict=True):
@@ -253,7 +249,14 @@ class SetMetric(Metric):
 
     def look(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See `extract`."""
-        return self.extract(reconstruction, solver)
+        found = self.extract(reconstruction, solver)
+        for name, values in found.items():
+            if isinstance(values, Tensor) and values.ndim == 1:
+                raise InvalidValueError(
+                    f"{type(self).__name__}.extract must give a row of numbers for each image, such as "
+                    f"({len(values)}, 1), as {name!r}, but gave {tuple(values.shape)}."
+                )
+        return found
 
 
 def entry(

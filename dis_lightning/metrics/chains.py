@@ -27,8 +27,8 @@ class ChainDiagnostics(ImageMetric):
     The first three come from the 8-bit samples as they are saved and the last from the record, so that a run that was
     resumed reports what an unbroken one does. The three are NaN for an image of which a sample diverged, and the first
     two also for one whose samples are all equal, the first where a chain has fewer than 10 samples, and R-hat where it
-    has fewer than 8. Nothing is reported
-    where samples are drawn independently; of chains of fewer than 4 samples, the acceptance alone.
+    has fewer than 8. Nothing is reported where samples are drawn independently; of chains of fewer than 4 samples, the
+    acceptance alone.
     """
 
     section: ClassVar[str] = "chains"

@@ -14,6 +14,7 @@ from dis_lightning.shards import places_of
 
 __all__ = [
     "FREE",
+    "LINKED",
     "MOST_THREADS",
     "as_written",
     "check_configuration",
@@ -21,6 +22,7 @@ __all__ = [
     "fingerprint",
     "leaves",
     "read_configuration",
+    "require_configuration",
 ]
 
 FREE = ("trainer.", "writer.", "data.init_args.num_workers")

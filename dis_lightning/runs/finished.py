@@ -18,7 +18,7 @@ from dis_lightning.runs.summary import Summary, read_results, read_summary, reco
 if TYPE_CHECKING:
     from dis_lightning.runs.folder import RunFolder
 
-__all__ = ["Image", "Run", "defined_differently", "differences", "read_runs", "same_images"]
+__all__ = ["Image", "Run", "comparability", "defined_differently", "differences", "read_runs", "same_images"]
 
 Image = tuple[int, str]
 """Position in the data set and SHA-256 of the clean image's file."""

@@ -261,12 +261,12 @@ class Solver(Described, lightning.LightningModule, ABC):
         self.levels = levels
 
     def _require(self, name: str, part: object, kind: type) -> None:
-        # The command line gives None for a part that no configuration names.
         if type(part).__module__.partition(".")[0] == "jsonargparse":
             raise InvalidTypeError(
                 f"The argument `{name}` of {type(self).__name__} has no type, so that no configuration can tell what "
                 f"is meant: write `{name}: {kind.__name__}` in its __init__."
             )
+        # The command line gives None for a part that no configuration names.
         if not isinstance(part, kind):
             came = "none" if part is None else type(part).__name__
             option = name if issubclass(kind, Operator | Denoiser) else f"model.{name}"

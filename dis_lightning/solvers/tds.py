@@ -166,7 +166,7 @@ def _linear_twist(operator: LinearOperator, x_0: Tensor, variance: float, y: Mea
         p = operator.pseudo_inverse(off, damping=damping)
         value = -(_square(p) + _square(operator.linear(p, y) - off) / damping) / (2 * variance)
     slope = -dot(p, x_0) / variance
-    return slope + (value.to(slope.dtype) - slope).detach()
+    return value + (slope - slope.detach())  # whose size would take digits of the value
 
 
 def _square(x: Tensor) -> Tensor:

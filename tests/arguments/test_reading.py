@@ -49,7 +49,10 @@ def test_an_argument_before_its_class_is_told_where_it_belongs(capsys: pytest.Ca
         main(["predict", *(f"--config={name}" for name in PARTS), "--model.iterations=3", "--model", "MMPS"])
     told = capsys.readouterr().err
     assert "DPS has no argument `iterations`" in told
-    assert told.endswith("If it is meant for the class of --model, let it stand behind that.\n")
+    assert told.endswith("If it is meant for MMPS, let it stand behind --model.\n")
+    with pytest.raises(SystemExit):
+        main(["predict", *(f"--config={name}" for name in PARTS), "--model.scal=3", "--model=DPS"])
+    assert "meant for" not in capsys.readouterr().err
 
 
 def test_a_later_file_overrides_an_earlier_one(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

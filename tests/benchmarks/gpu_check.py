@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -133,9 +134,9 @@ def _start(name: str, options: argparse.Namespace) -> "subprocess.Popen[bytes]":
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     """End a section with all that it has started, which would be timed with the next."""
-    if process.poll() is None:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()
 
 
 def _end(name: str, process: "subprocess.Popen[bytes]", seconds: float, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """What every metric keeps to. A new metric is found by itself and needs an entry in `METRICS`, no test here.
 
-Every metric looks at the same six images with eight samples each, of which some diverged: in colour and in grey, batch
+Every metric looks at the same six images with ten samples each, of which some diverged: in colour and in grey, batch
 by batch, with and without the clean images, in memory and read back from a run folder. Its networks are tiny.
 """
 
@@ -73,7 +73,7 @@ from dis_lightning.types import Cost, Draws, Measurement, Reconstruction
 pytestmark = pytest.mark.filterwarnings("ignore:.* images is ")
 
 IMAGES, SAMPLES, SIDE = 6, 10, 32
-"""8 samples are the least that a chain's R-hat takes, 32 pixels the least that LPIPS does."""
+"""10 samples are the least of which a chain has an effective size, 32 pixels the least that LPIPS does."""
 
 UP, DOWN, NEITHER = Direction.HIGHER, Direction.LOWER, Direction.NEITHER
 

@@ -20,6 +20,8 @@ from dis_lightning.operators import AveragePool
 from dis_lightning.priors import Denoiser
 from dis_lightning.solvers import DPS
 
+pytestmark = pytest.mark.filterwarnings("ignore:Grey.forward gives images unlike its input")
+
 SHAPE = (3, 8, 8)
 TRIED = 4
 """How often a prior of one's own is asked before a run begins."""

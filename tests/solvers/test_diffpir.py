@@ -98,6 +98,16 @@ def test_descent_reaches_the_minimum_where_the_operator_stretches_images() -> No
         assert row == pytest.approx((2 * measured / 0.01 + 0.2) / (4 / 0.01 + 1), abs=1e-4)
 
 
+def test_one_refused_step_tells_how_long_the_next_must_be() -> None:
+    """Of a measurement a hundred times as steep as the noise allows for, the value is a parabola."""
+    operator = Affine(np.array([100.0]), noise_std=0.5)
+    solver = diffpir(operator, descent_steps=2)
+    expected = (100 * 30.0 / 0.25 + 2.0) / (100**2 / 0.25 + 1)
+    assert solver._between(torch.full((1, 1), 2.0), torch.tensor([[30.0]]), 1.0).item() == pytest.approx(
+        expected, rel=1e-3
+    )
+
+
 def test_without_noise_the_measurement_is_met() -> None:
     image, truth = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     operator = RandomInpainting(0.4)

@@ -1,5 +1,7 @@
 """Own operators and priors that do not keep to what they should: each is refused before anything is sampled."""
 
+import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -107,6 +109,20 @@ def test_parts_that_keep_their_promises_pass() -> None:
 def test_a_prior_that_may_give_the_noise_is_warned_of() -> None:
     with pytest.warns(UserWarning, match=r"Prior.forward gives images unlike .* \(correlation .*return x_t - sigma"):
         rehearse(AveragePool(2), Prior(lambda x: x.roll((1, 1), dims=(2, 3))))
+
+
+@pytest.mark.parametrize("sigma_range", [(0.0, math.inf), (1.0, math.inf)])
+def test_a_prior_that_knows_no_low_levels_is_not_doubted(sigma_range: tuple[float, float]) -> None:
+    class High(Prior):
+        def forward(self, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+            assert float(sigma) >= 1
+            return 0 * x_t
+
+    prior = High()
+    prior.sigma_range = sigma_range
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rehearse(AveragePool(2), prior)
 
 
 @pytest.mark.parametrize("shape", [None, 8, (3.0, 8, 8), ()])

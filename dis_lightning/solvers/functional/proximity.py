@@ -73,7 +73,8 @@ def descend(value: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor, ste
     """Go down a value of each image along its gradient g.
 
     A row takes a step if its value falls by a quarter of `step |g|^2` at least, which no step does that overshoots the
-    lowest point by more than half; else it stays, and its steps are half as long from there on.
+    lowest point by more than half. Else it stays, and its steps are from there on as long as to the lowest point of the
+    parabola through what is known, or half as long where that is shorter.
 
     Args:
         value: as `gradient` takes it.
@@ -86,11 +87,12 @@ def descend(value: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor, ste
     for _ in range(trials):
         x_next = x - per_row(steps, x) * slope
         u_next, slope_next, _ = gradient(value, x_next)
-        fall = steps * dot(slope, slope) / 4
+        fall = steps * dot(slope, slope)
         # Where there is nothing left to fall, rounding decides nothing; what is not finite is shown.
-        taken = (u_next <= u - fall + torch.finfo(u.dtype).eps * u.abs()) | u.isnan()
+        taken = (u_next <= u - fall / 4 + torch.finfo(u.dtype).eps * u.abs()) | u.isnan()
+        shorter = steps * torch.where(u_next.isfinite(), fall / (2 * (u_next - u + fall)), 0.5).clamp(max=0.5)
         x, slope = (torch.where(per_row(taken, x), *pair) for pair in ((x_next, x), (slope_next, slope)))
-        u, steps = torch.where(taken, u_next, u), torch.where(taken, steps, steps / 2)
+        u, steps = torch.where(taken, u_next, u), torch.where(taken, steps, shorter)
     return x
 
 
