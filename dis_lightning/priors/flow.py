@@ -11,6 +11,7 @@ estimate that holds from `sigma` to `sigma_next` is read off the line through th
     h = log(sigma / sigma_next),    D' = D + (h / 2 h_before) (D - D_before),    x_next = D' + e^-h (x - D')
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import ClassVar, Self
@@ -74,11 +75,9 @@ class FlowMap(Denoiser):
         """Follow the probability flow from `sigma` to `sigma_min`; see `Denoiser.forward`."""
         between = [karras(step / self.steps, self.sigma_min, sigma, self.rho) for step in range(1, self.steps)]
         levels = [sigma, *between, self.sigma_min]
-        x = x_t
         if self.multistep:
-            for x in extended(self.denoiser, x_t, levels):  # noqa: B007 # the last is wanted
-                pass
-            return x
+            return deque(extended(self.denoiser, x_t, levels), maxlen=1).pop()
+        x = x_t
         for level, level_next in pairwise(levels):
             x = self._heun(x, level, level_next)
         return x

@@ -14,7 +14,7 @@ from dis_lightning.report.columns import describe
 from dis_lightning.report.exports import to_latex, to_markdown
 from dis_lightning.report.gallery import make_gallery
 from dis_lightning.report.plots import calibration_plot, cost_plots
-from dis_lightning.report.tables import make_tables
+from dis_lightning.report.tables import Table, make_tables
 from dis_lightning.runs.finished import Run, comparability, differences, read_runs, same_images
 from dis_lightning.runs.ledger import MARK, require_page, tables_beside
 from dis_lightning.values import Direction
@@ -71,18 +71,25 @@ def report(
     require_page(output)
     runs = read_runs(folders, labels)
     tables, caution = make_tables(runs), comparability(runs)
-    # The name of a file or a folder may hold bytes that are no text.
-    write_atomically(output, render(runs, max_images, max_samples).encode(errors="backslashreplace"))
-    for place, write in zip(tables_beside(output), (to_markdown, to_latex), strict=True):
-        write_atomically(place, write(tables, caution).encode(errors="backslashreplace"))
+    markdown, latex = tables_beside(output)
+    texts = {
+        output: render(runs, tables, caution, max_images, max_samples),
+        markdown: to_markdown(tables, caution),
+        latex: to_latex(tables, caution),
+    }
+    for place, text in texts.items():
+        # The name of a file or a folder may hold bytes that are no text.
+        write_atomically(place, text.encode(errors="backslashreplace"))
     return output
 
 
-def render(runs: Sequence[Run], max_images: int, max_samples: int) -> str:
+def render(runs: Sequence[Run], tables: Sequence[Table], caution: str | None, max_images: int, max_samples: int) -> str:
     """Write the page.
 
     Args:
         runs: the runs to compare.
+        tables: their values.
+        caution: what is to be known before these are compared.
         max_images: number of images to show, the first ones.
         max_samples: number of posterior samples of each to show.
     """
@@ -96,9 +103,9 @@ def render(runs: Sequence[Run], max_images: int, max_samples: int) -> str:
     gallery = make_gallery(runs, max_images, max_samples)
     return environment.get_template("page.html.j2").render(
         runs=runs,
-        tables=make_tables(runs),
+        tables=tables,
         same_images=same_images(runs),
-        comparability=comparability(runs),
+        caution=caution,
         sources=list(dict.fromkeys(source for run in runs for source in run.reported)),
         definitions=_definitions(runs),
         plots=[plot for plot in (*cost_plots(runs), calibration_plot(runs)) if plot],

@@ -17,7 +17,7 @@ from dis_lightning.errors import InvalidTypeError, InvalidValueError
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators.base import GaussianOperator, LinearOperator, Operator
 from dis_lightning.priors.base import Denoiser, per_image
-from dis_lightning.types import Measurement, State
+from dis_lightning.types import Measurement, State, per_row
 
 __all__ = ["StandIn", "is_own", "rehearse", "rehearse_solver"]
 
@@ -204,7 +204,7 @@ def _pictures(noise: NoiseSource, shape: tuple[int, ...]) -> Tensor:
     """Images of up to three kinds, unlike in contrast and brightness: what is divided by a batch's own is seen."""
     x = noise.normal((len(noise), *shape)).clamp(-1, 1)
     kinds = x.new_tensor([[1.0, 0.0], [0.3, 0.4], [0.6, -0.2]])[: len(x)]
-    contrast, brightness = (per_image(kind, x) for kind in kinds.unbind(1))
+    contrast, brightness = (per_row(kind, x) for kind in kinds.unbind(1))
     return contrast * x + brightness
 
 

@@ -63,21 +63,21 @@ def main() -> None:
 
 
 def _run(options: argparse.Namespace, target: Path) -> None:
-    begin = time.monotonic()
+    begin = gathered = time.monotonic()
 
     def left() -> float:
         return 60 * options.minutes - (time.monotonic() - begin)
 
     def wait(name: str, process: "subprocess.Popen[bytes]", seconds: float) -> None:
+        nonlocal gathered
         end = time.monotonic() + seconds
         while process.poll() is None and time.monotonic() < end:
             time.sleep(0.2)
-            if time.monotonic() - gathered[0] > 5:  # what there is, should this process be ended
-                gathered[0] = time.monotonic()
+            if time.monotonic() - gathered > 5:  # what there is, should this process be ended
+                gathered = time.monotonic()
                 _gather(options.folder, target)
         _end(name, process, seconds, options.folder)
 
-    gathered = [begin]
     beside: dict[str, subprocess.Popen[bytes]] = {}
     started: list[subprocess.Popen[bytes]] = []
     try:
@@ -100,7 +100,8 @@ def _run(options: argparse.Namespace, target: Path) -> None:
             wait(other, process, max(1.0, left()))
     finally:
         for process in started:
-            _stop(process)
+            if process.returncode is None:  # the number of one that has ended may be another's
+                _stop(process)
         print(_gather(options.folder, target), flush=True)
 
 
@@ -332,9 +333,10 @@ def _networks(findings: Findings, device: Any, tiny: bool) -> None:
     small = arguments(True) | (fewer if tiny else more)
 
     def prior(dtype: Any, precision: Any = None, **ways: Any) -> EDM:
-        """The weights of one `dtype`, which another would draw otherwise; computed in it, or in another precision."""
+        """The weights of one `dtype`, which another would draw otherwise; computed in it, or all in one precision."""
         torch.manual_seed(1)
-        return EDM(build(small, dtype, device).to(precision or dtype), **ways)
+        network = build(small, dtype, device)  # parts of which are in float32 whatever the others are in
+        return EDM(network if precision is None else network.to(precision), **ways)
 
     def results(denoiser: EDM) -> list[Any]:
         torch.manual_seed(2)
