@@ -29,6 +29,21 @@ main()
 """
 """The command line, with less patience."""
 
+UP_TO_THE_END = """
+import os, signal, subprocess, sys
+from pathlib import Path
+import torch.distributed as dist
+from dis_lightning.processes.companions import Companions
+folder, port, *rank = sys.argv[1:]
+launched = [] if rank else [subprocess.Popen([*sys.orig_argv, "1"])]
+dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=int(bool(rank)), world_size=2)
+companions = Companions(Path(folder), dist.group.WORLD, first_here=not rank, launched=launched)
+if rank:
+    dist.gather_object = lambda *share, **options: os.kill(os.getpid(), signal.SIGKILL)
+companions.gather("a share")
+"""
+"""Two processes that wait for each other; the second is killed where all have come."""
+
 TWO_HOSTS = ["--trainer.num_nodes=2", "--trainer.devices=1", "--trainer.strategy=ddp"]
 
 
@@ -91,12 +106,12 @@ def test_folders_that_hosts_do_not_share_are_noticed_before_anything_is_sampled(
 
 
 @pytest.mark.parametrize(
-    ("lost", "steps", "records"), [(0, 4000, 1), (1, 600, 4)], ids=["the first on its way", "the second at the end"]
+    ("lost", "images", "records"), [(0, 2000, 2), (1, 5, 4)], ids=["the first on its way", "the second at the end"]
 )
 def test_a_host_that_is_lost_is_noticed_and_named(
-    hosts: StartHosts, tmp_path: Path, lost: int, steps: int, records: int
+    hosts: StartHosts, tmp_path: Path, lost: int, images: int, records: int
 ) -> None:
-    processes = hosts(*[small(tmp_path, f"--model.levels.steps={steps}")] * 2)
+    processes = hosts(*[small(tmp_path, "--model.levels.steps=600", f"--data.num_images={images}")] * 2)
     wait_for_records(tmp_path, processes, records)
     processes[lost].send_signal(signal.SIGSTOP)  # it neither ends nor answers, as a host whose cable was pulled
     start = time.monotonic()
@@ -107,9 +122,16 @@ def test_a_host_that_is_lost_is_noticed_and_named(
     assert time.monotonic() - start < 60
 
 
+def test_a_process_that_is_lost_at_the_very_end_is_named(tmp_path: Path) -> None:
+    words = ["-c", UP_TO_THE_END, str(tmp_path), str(free_ports(1)[0])]
+    ended = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=100, check=False)
+    line = f"LostProcessError: Process 2 of 2 on {socket.gethostname()} was ended by SIGKILL"
+    assert line in ended.stderr.splitlines()[-1], ended.stderr
+
+
 def test_hosts_that_were_stopped_together_go_on_together(hosts: StartHosts, tmp_path: Path) -> None:
-    processes = hosts(*[small(tmp_path, "--model.levels.steps=1200")] * 2)
-    wait_for_records(tmp_path, processes, 1)
+    processes = hosts(*[small(tmp_path, "--model.levels.steps=500", "--data.num_images=20")] * 2)
+    wait_for_records(tmp_path, processes, 2)
     for process in processes:
         process.send_signal(signal.SIGSTOP)  # as Ctrl-Z, or as Slurm suspends a job
     time.sleep(8)

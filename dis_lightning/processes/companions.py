@@ -45,6 +45,9 @@ GRACE = 10.0
 WORKS, WAITS, ENDED = "works", "waits", "ended"
 """What a process says of itself: its share is not done; it is; it has ended before its time."""
 
+NEWS = 2.0
+"""Seconds until it is known which process it was that a broken connection has lost, if it can be known by its exit."""
+
 GOES_ON = "Finished images are kept, and the same command goes on from them."
 
 
@@ -109,7 +112,12 @@ class Companions:
         shares: list[Any] | None = [None] * self._world if self._rank == 0 else None
         try:
             torch.distributed.gather_object(share, shares, group=self._group)
-        except RuntimeError as error:
+        except RuntimeError as error:  # one that was there a moment ago
+            deadline = time.monotonic() + NEWS
+            while time.monotonic() < deadline:
+                self._look()
+                self.require()
+                time.sleep(0.2)
             raise LostProcessError(f"Another process was lost at the end of the run. {GOES_ON}") from error
         self.leave(early=False)
         return shares

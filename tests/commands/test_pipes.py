@@ -67,7 +67,8 @@ def test_a_terminal_that_is_closed_ends_a_run_as_its_signal_does(tmp_path: Path)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which a suite in the background ignores
 
     near, far = pty.openpty()
-    command = [sys.executable, "-m", "dis_lightning", "predict", *SMALL, "--model.levels.steps=4000"]
+    long = ["--model.levels.steps=4000", "--data.num_images=200"]
+    command = [sys.executable, "-m", "dis_lightning", "predict", *SMALL, *long]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdin=far, stdout=far, stderr=far, preexec_fn=lead
