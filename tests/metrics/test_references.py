@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from dis_lightning.data import ExactResize
-from dis_lightning.metrics import ImageFolder, OwnSources, Statistics, references
-from dis_lightning.metrics.references import Looker, digest_of, digest_of_set
+from dis_lightning.metrics import ImageFolder, OwnSources, Statistics
+from dis_lightning.metrics.references import Looker, base, digest_of, digest_of_set, statistics
 
 
 def brightness(images: torch.Tensor) -> torch.Tensor:
@@ -145,7 +145,7 @@ def test_features_are_kept_for_later_and_for_others_as_long_as_the_images_are_th
     others = checked(Statistics(kept))
     assert others.know(Looker(refused, "elsewhere"), {}, "").gaussian.mean.numpy() == pytest.approx(means.mean(axis=0))
 
-    references._KNOWN.clear()  # as in another process
+    base.REMEMBERED.clear()  # as in another process
     again = checked(ImageFolder(tmp_path / "images", keep=kept)).know(Looker(refused, "first"), {}, "")
     assert torch.equal(again.features, fresh.features)
     assert again.definition == fresh.definition
@@ -161,7 +161,7 @@ def refused(images: torch.Tensor) -> torch.Tensor:
 
 def test_images_of_guided_diffusion_and_features_of_clean_fid_are_read(tmp_path: Path, monkeypatch) -> None:
     images = np.random.default_rng(0).integers(256, size=(7, 4, 4, 3), dtype=np.uint8)
-    monkeypatch.setattr(references, "CHUNK", 3)
+    monkeypatch.setattr(statistics, "CHUNK", 3)
     np.savez(tmp_path / "batch.npz", arr_0=images)
     means = images.mean(axis=(1, 2))
     batch = checked(Statistics(tmp_path / "batch.npz"))
