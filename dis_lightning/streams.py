@@ -29,6 +29,8 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
     # Runs are started from other programs too, which have arguments of their own.
     warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")
+    # Images are read as fast as they are sampled, by far, and on clusters one process has many cores.
+    warnings.filterwarnings("ignore", "The 'predict_dataloader' does not have many workers")
     # Nor is it a mistake to try a run where Slurm is installed; tasks that do not fit the run are refused.
     warnings.filterwarnings("ignore", "The `srun` command is available on your system")
 

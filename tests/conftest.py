@@ -11,8 +11,15 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Each attempt to reach a hub takes half a minute to fail otherwise. Read when its library is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Nor is anything found that somebody has downloaded, or asked for elsewhere.
+os.environ["HF_HUB_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "no_hub")
+os.environ["no_proxy"] = "*"
+os.environ.pop("HF_ENDPOINT", None)
+# What tests start is on the CPU wherever they are, and says what they expect of it alone.
+os.environ["PYTHONWARNINGS"] = "ignore:GPU available but not used"
 
 import pytest
+from ports import free_ports
 from small_run import ROOT, SMALL
 
 
@@ -74,6 +81,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         command = [sys.executable, "-m", "dis_lightning", "predict", *SMALL, f"--writer.folder={folder}", *more]
         # The number of threads is the command line's own business.
         environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        # Lightning would take one that a system may give to somebody else before it is used.
+        environment["MASTER_PORT"] = str(free_ports(1)[0])
         process = subprocess.Popen(
             command,
             cwd=ROOT,

@@ -82,7 +82,7 @@ class Slurm:
         """What Slurm knows of a job (a task of an array is `JOB_TASK`)."""
         return dict(word.split("=", 1) for word in self("scontrol", "show", "job", number).split() if "=" in word)
 
-    def ends(self, number: str, output: Path, patience: float = 100) -> tuple[str, int]:
+    def ends(self, number: str, output: Path, patience: float = 300) -> tuple[str, int]:
         """Wait until a job is over, and return its state and its exit status."""
         deadline = time.monotonic() + patience
         while (job := self.job(number))["JobState"] in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED"):

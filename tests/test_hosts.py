@@ -106,12 +106,14 @@ def test_folders_that_hosts_do_not_share_are_noticed_before_anything_is_sampled(
 
 
 @pytest.mark.parametrize(
-    ("lost", "images", "records"), [(0, 2000, 2), (1, 5, 4)], ids=["the first on its way", "the second at the end"]
+    ("lost", "long", "records"),
+    [(0, ["--model.levels.steps=600", "--data.num_images=2000"], 2), (1, ["--model.levels.steps=3000"], 4)],
+    ids=["the first on its way", "the second at the end"],
 )
 def test_a_host_that_is_lost_is_noticed_and_named(
-    hosts: StartHosts, tmp_path: Path, lost: int, images: int, records: int
+    hosts: StartHosts, tmp_path: Path, lost: int, long: list[str], records: int
 ) -> None:
-    processes = hosts(*[small(tmp_path, "--model.levels.steps=600", f"--data.num_images={images}")] * 2)
+    processes = hosts(*[small(tmp_path, *long)] * 2)
     wait_for_records(tmp_path, processes, records)
     processes[lost].send_signal(signal.SIGSTOP)  # it neither ends nor answers, as a host whose cable was pulled
     start = time.monotonic()

@@ -17,7 +17,7 @@ SCRIPTS = ROOT / "configs" / "cluster"
 TWO_TASKS = ["--ntasks-per-node=2", "--gpus-per-node=2", "--cpus-per-task=1"]
 """What a user says of a node."""
 
-LONG = ["--model.levels.steps=600", "--data.num_images=16", "--data.batch_size=1"]
+LONG = ["--model.levels.steps=500", "--data.num_images=40", "--data.batch_size=1"]
 """A run that lasts long enough to be warned on its way."""
 
 
@@ -95,7 +95,7 @@ def test_a_job_whose_time_is_over_is_queued_again_and_goes_on(
     slurm("scancel", "--batch", "--signal=USR1", job)  # as --signal=B:USR1@120 has it done
     wait_for(lambda: slurm.job(job).get("Restarts") == "1", said)
     before = {file: file.stat().st_mtime_ns for file in run.glob("records/*.json")}
-    assert 2 <= len(before) < 16
+    assert 2 <= len(before) < 40
     assert slurm.ends(job, said) == ("COMPLETED", 0), said.read_text()
     assert "ended by SIGUSR1; the same command goes on" in said.read_text()
     assert {file: file.stat().st_mtime_ns for file in before} == before  # what was finished is not done again
@@ -106,7 +106,7 @@ def test_wrong_counts_are_refused_in_one_line(slurm: Slurm, tmp_path: Path) -> N
     said, script = tmp_path / "said", SCRIPTS / "one_node.sbatch"
     words = [*SMALL, f"--writer.folder={tmp_path / 'run'}", "--trainer.devices=1"]
     job = slurm.submit(said, *TWO_TASKS, str(script), *words)
-    assert slurm.ends(job, said, 60) == ("FAILED", 2), said.read_text()
+    assert slurm.ends(job, said) == ("FAILED", 2), said.read_text()
     (line,) = [line for line in said.read_text().splitlines() if line.startswith("dis-lightning: ")]
     assert "Slurm starts 2 tasks, but the run is for 1 process" in line
     assert not list(tmp_path.glob("run/*/*"))
@@ -119,7 +119,7 @@ def test_a_machine_without_slurm_is_told_what_to_do(tmp_path: Path, monkeypatch:
 
 
 def wait_for(reached: Callable[[], bool], said: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not reached():
         assert time.monotonic() < deadline, said.read_text() if said.exists() else "it has said nothing"
         time.sleep(0.1)

@@ -69,7 +69,7 @@ def test_a_terminal_that_is_closed_ends_a_run_as_its_signal_does(tmp_path: Path)
     near, far = pty.openpty()
     long = ["--model.levels.steps=4000", "--data.num_images=200"]
     command = [sys.executable, "-m", "dis_lightning", "predict", *SMALL, *long]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"}
     process = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdin=far, stdout=far, stderr=far, preexec_fn=lead
     )

@@ -38,7 +38,7 @@ def written(folder: Path, **changes: Any) -> Path:
 
 
 def test_trials_that_fall_behind_or_diverge_are_ended(tmp_path: Path) -> None:
-    slow = ["--data.num_images=12", "--model.levels.steps=150"]
+    slow = ["--data.num_images=12", "--model.levels.steps=600"]
     early = {"type": "hyperband", "min_iter": 2, "eta": 3}
     scales = {"model.init_args.scale": {"values": [1e38, 8.0, 0.001, 2e38]}}
     command = ["${env}", "dis-lightning", "predict", *SMALL, "--data.batch_size=1", *slow, "${args}"]
