@@ -98,7 +98,7 @@ class NoiseSource:
         return noise.to(self.device, dtype, non_blocking=on_gpu)
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        """Draw numbers that are uniform in (0, 1), as `normal` does, from the same streams."""
+        """Draw numbers that are uniform in (0, 1), as `normal` does, from the same streams; in float32 1 may come."""
         uniform: Tensor = torch.special.ndtr(self.normal(shape, dtype))
         return uniform
 

@@ -89,8 +89,8 @@ pyplot.show()
 
 # %% [markdown]
 # *Effective sample size*: how many independent samples are worth as much. *Split R-hat*: the spread of all half chains
-# over that within one; above 1.01 they have not mixed. Both are reported for every run with chains. The last column
-# needs the exact posterior.
+# over that within one, near 1 where long ones have mixed. Both are the worst of 32 directions, and are reported for
+# every run with chains. The last column needs the exact posterior.
 
 # %%
 print("                        accepted   effective   R-hat   spread over the exact one")

@@ -35,7 +35,9 @@ COLUMNS = {
 NOTE = (
     "Energy score (lower is better; the posterior has the lowest on average), PSNR (dB) of the samples and of their "
     "mean, and SSIM: means over {images} rooms (and each room's samples) with standard errors. "
-    "Coverage: share of the pixels within the range of the five samples, which should be 0.67. Evaluations, "
+    "Coverage: share of the pixels within the range of the five samples, which should be 0.67 where these are "
+    "independent; of chains (Langevin, MALA, HMC) they are successive samples, which cover less and score worse even "
+    "where a chain is exact. Evaluations, "
     "gradients and seconds (one CPU core): for one room, all its samples together."
 )
 

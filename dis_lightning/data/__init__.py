@@ -10,6 +10,7 @@ from dis_lightning.data.transforms import (
     CenterCropLanczos,
     ExactResize,
     ImageTransform,
+    ShorterSideBicubic,
     ShorterSideBilinear,
     ShorterSideBox,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "LSUNData",
     "MeasurementArrayData",
     "MeasurementData",
+    "ShorterSideBicubic",
     "ShorterSideBilinear",
     "ShorterSideBox",
     "folder_images",

@@ -11,6 +11,7 @@ GREY_LEVEL = 2 / 255
 
 def quantise(x: Tensor) -> Tensor:
     """Round images in [-1, 1] to 8 bit, values outside clamped, non-finite ones as mid-grey."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32))  # half a precision would round twice
     return ((x.nan_to_num(0.0, 0.0, 0.0).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "SetMetric",
     "Value",
     "callbacks_of",
+    "caution_of_chains",
     "entry",
     "require_different",
     "shown",
@@ -177,6 +178,16 @@ class Metric(Described, Callback, ABC):
     ) -> None:
         """See `score`."""
         self.score(outputs, pl_module)
+
+
+def caution_of_chains(solver: Solver) -> dict[str, str]:
+    """What the definition of a value says that is known for independent samples, where a run has chains."""
+    if solver.rows_per_image >= solver.num_samples:
+        return {}
+    return {
+        "caution": "Successive samples of a chain resemble each other: coverage, calibration error, energy score and "
+        "Stein discrepancy are worse than those of as many independent samples, even where the chain is exact."
+    }
 
 
 def callbacks_of(trainer: Trainer, kind: type[Kind]) -> list[Kind]:

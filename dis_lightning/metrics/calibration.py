@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.errors import InvalidValueError
-from dis_lightning.metrics.base import Direction, SetMetric, Value, entry
+from dis_lightning.metrics.base import Direction, SetMetric, Value, caution_of_chains, entry
 from dis_lightning.metrics.functional.coverage import coverage, coverage_levels
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
@@ -20,7 +20,8 @@ class Calibration(SetMetric):
     `coverage` is that of the range of all S samples, which should be `(S - 1) / (S + 1)`; `calibration_error` is the
     mean of the absolute differences between coverage and level over all intervals. The curve itself is the section
     `calibration`: `levels` and `coverage`, a number each per interval. Images of which a sample diverged are left out;
-    nothing is reported where images have one sample.
+    nothing is reported where images have one sample. Successive samples of a chain resemble each other, so that nobody
+    knows how often they should cover: their definition has no level, and says so.
     """
 
     values: ClassVar[dict[str, Value]] = {
@@ -64,7 +65,7 @@ class Calibration(SetMetric):
 
     def prepare(self, solver: Solver, device: torch.device) -> None:
         """See `Metric.prepare`."""
-        self._samples = solver.num_samples
+        self._samples, self._caution = solver.num_samples, caution_of_chains(solver)
 
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""
@@ -73,5 +74,6 @@ class Calibration(SetMetric):
             "calibration_error": "mean absolute difference between coverage and level over the intervals",
             "calibration": "coverage of the clean image by central pixel-wise intervals, against their level",
         }
-        level = {"level": float(coverage_levels(self._samples)[0])} if name == "coverage" else {}
-        return {"what": what[name], **level, "samples": self._samples}
+        known = name == "coverage" and not self._caution
+        level = {"level": float(coverage_levels(self._samples)[0])} if known else {}
+        return {"what": what[name], **level, "samples": self._samples, **self._caution}

@@ -1,12 +1,14 @@
 """How well the chains of an image mixed."""
 
+import math
 from importlib.metadata import version
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from dis_lightning.metrics.base import Direction, ImageMetric, Value
-from dis_lightning.metrics.functional.chains import diagnose
+from dis_lightning.metrics.functional.chains import DIRECTIONS, Diagnosis, diagnose, of_independent
 from dis_lightning.solvers.base import Solver
 from dis_lightning.types import Reconstruction
 
@@ -17,7 +19,8 @@ class ChainDiagnostics(ImageMetric):
     """Effective sample size, split R-hat and share of moves of every image whose samples are Markov chains.
 
     `effective_sample_size` (how many independent samples are worth as much, all chains together) and `split_r_hat`
-    (1 where the chains have mixed; above 1.01 they have not) are defined in `metrics.functional.chains`. `moved` is the
+    (1 where long chains have mixed) are defined in `metrics.functional.chains`, and the definition of a run says what
+    as many independent samples would have on average: the worst of 32 directions. `moved` is the
     share of the samples, each chain's first set aside, that differ from the one before. A chain that moves by less than
     a grey level is seen to stand still. `acceptance` is the share of the kernel's moves that were accepted, those of
     the burn-in and between samples too, but for the first of a chain without a warm start; 1 for kernels that never
@@ -40,6 +43,10 @@ class ChainDiagnostics(ImageMetric):
         "effective_particles": Value("effective particles", Direction.HIGHER),
     }
 
+    def prepare(self, solver: Solver, device: torch.device) -> None:
+        """See `Metric.prepare`."""
+        self._samples, self._chains = solver.num_samples, solver.rows_per_image
+
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
         draws = reconstruction.draws
@@ -60,10 +67,15 @@ class ChainDiagnostics(ImageMetric):
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""
         what = {
-            "effective_sample_size": "number of independent samples worth as much, the smallest of 32 directions",
-            "split_r_hat": "spread over all half chains by spread within one, the largest of 32 directions",
+            "effective_sample_size": f"number of independent samples worth as much, least of {DIRECTIONS} directions",
+            "split_r_hat": f"spread over all half chains by spread within one, largest of {DIRECTIONS} directions",
             "moved": "share of samples that differ from the one before",
             "acceptance": "share of the kernel's moves that were accepted",
             "effective_particles": "the least number of particles that was worth as much as all of an image's",
         }
-        return {"what": what[name], "library": "arviz-stats " + version("arviz-stats")}
+        found = {"what": what[name], "library": "arviz-stats " + version("arviz-stats")}
+        if name in Diagnosis._fields:
+            expected = of_independent(self._samples, self._chains)._asdict()[name].item()
+            if not math.isnan(expected):
+                found["independent_samples_have"] = f"{expected:.4g}"
+        return found

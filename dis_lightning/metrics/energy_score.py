@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dis_lightning.images import dequantise
-from dis_lightning.metrics.base import Direction, ImageMetric, Value
+from dis_lightning.metrics.base import Direction, ImageMetric, Value, caution_of_chains
 from dis_lightning.metrics.diversity import finite_samples
 from dis_lightning.metrics.functional.energy import energy_score
 from dis_lightning.solvers.base import Solver
@@ -26,10 +26,18 @@ class EnergyScore(ImageMetric):
     values: ClassVar[dict[str, Value]] = {"energy_score": Value("energy score", Direction.LOWER)}
     needs_truth = True
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._caution: dict[str, str] = {}
+
     @property
     def key(self) -> str:
         """See `Metric.key`."""
         return "energy_score"
+
+    def prepare(self, solver: Solver, device: torch.device) -> None:
+        """See `Metric.prepare`."""
+        self._caution = caution_of_chains(solver)
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
@@ -43,5 +51,6 @@ class EnergyScore(ImageMetric):
         """See `Metric.define`."""
         return {
             "what": "mean distance of the samples to the clean image, less half the mean distance between samples; "
-            "Euclidean, over all values of an image in [-1, 1]"
+            "Euclidean, over all values of an image in [-1, 1]",
+            **self._caution,
         }

@@ -134,8 +134,9 @@ class FeatureDistance(SetMetric):
         digest = digest_of_set(bytes(row["digests"].tolist()) for row in rows.values() if "digests" in row)
         reference = self.reference.know(Looker(self._rows, f"{self.features.define()} {self.patch}"), own, digest)
         self._facts |= reference.definition
-        self._facts |= self._caution(len(groups.unique()), reference.groups)
-        return {self.section: {self.key: entry(*self.distance(x, groups, reference), images=len(rows))}}
+        images = len(groups.unique())
+        self._facts |= self._caution(images, reference.groups)
+        return {self.section: {self.key: entry(*self.distance(x, groups, reference), images=images)}}
 
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from dis_lightning.described import description
 from dis_lightning.errors import InvalidValueError, require_positive
 from dis_lightning.gradients import gradient
-from dis_lightning.metrics.base import Direction, ImageMetric, Value
+from dis_lightning.metrics.base import Direction, ImageMetric, Value, caution_of_chains
 from dis_lightning.metrics.functional.stein import stein_discrepancy
 from dis_lightning.metrics.judges import ready
 from dis_lightning.metrics.per_sample import sample_rows
@@ -58,6 +58,7 @@ class KernelSteinDiscrepancy(ImageMetric):
         self.sigma = sigma
         self.length = length
         self.prior = prior
+        self._caution: dict[str, str] = {}
 
     @property
     def key(self) -> str:
@@ -83,6 +84,7 @@ class KernelSteinDiscrepancy(ImageMetric):
         prior.to(device).requires_grad_(False).eval()
         prior.load(device)
         ready(solver.operator, solver, device)
+        self._caution = caution_of_chains(solver)
 
     def measure(self, reconstruction: Reconstruction, solver: Solver) -> dict[str, Tensor]:
         """See the class."""
@@ -112,7 +114,7 @@ class KernelSteinDiscrepancy(ImageMetric):
         """See `Metric.define`."""
         what = "squared kernel Stein discrepancy of the samples, with noise added, from the posterior; unbiased"
         prior = "the run's own denoiser" if self.prior is None else description(self.prior)
-        return {"what": what, "sigma": self.sigma, "length": self.length, "score": prior}
+        return {"what": what, "sigma": self.sigma, "length": self.length, "score": prior, **self._caution}
 
     def _prior(self, solver: Solver) -> Denoiser:
         return solver.denoiser if self.prior is None else self.prior

@@ -68,11 +68,12 @@ class SetMeanIoU(Judged, SetMetric):
 
     def reduce(self, rows: dict[int, dict[str, Tensor]]) -> dict[str, dict[str, Any]]:
         """See `SetMetric.reduce`."""
-        whole = torch.stack([row["confusion"] for row in rows.values()]).sum(dim=0)
-        if not whole.any():
+        confusions = torch.stack([row["confusion"] for row in rows.values()])
+        images = int(confusions.flatten(1).any(dim=1).sum())
+        if images == 0:
             raise InvalidValueError("all samples diverged")
-        value = float(mean_iou(whole))
-        return {self.section: {self.name: entry(value, images=len(rows))}}
+        value = float(mean_iou(confusions.sum(dim=0)))
+        return {self.section: {self.name: entry(value, images=images)}}
 
     def define(self, name: str) -> dict[str, Any]:
         """See `Metric.define`."""

@@ -66,9 +66,10 @@ def _latex(cell: Cell) -> str:
 
 
 def _beside(cell: Cell) -> str:
-    """What stands beside a value: what it should be, and what a paper reports."""
+    """What stands beside a value: what it should be, what a paper reports, and what is not in it."""
     level = f", should be {cell.level}" if cell.level else ""
-    return level + (f" ({cell.reported})" if cell.reported else "")
+    left_out = f", {cell.infinite} infinite, left out" if cell.infinite else ""
+    return level + (f" ({cell.reported})" if cell.reported else "") + left_out
 
 
 def _escape_markdown(text: str) -> str:

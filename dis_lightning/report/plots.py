@@ -39,7 +39,10 @@ TIME = (
     "ran there, and on the batch."
 )
 EVALUATIONS = "Rows that went forward through a network; a backward pass is not counted here."
-CALIBRATION = "Calibrated samples are on the dotted line; those below it are too sure, those above not sure enough."
+CALIBRATION = (
+    "Calibrated samples are on the dotted line; those below it are too sure, those above not sure enough. Successive "
+    "samples of a chain resemble each other, and are below it even where the chain is exact."
+)
 
 MARKERS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "P": "✚", "X": "✖", "*": "★"}
 """The library's name of each and a sign of the same shape."""

@@ -1,16 +1,17 @@
 """The tables of a report: a row per run, a column per metric, the best of every column marked.
 
-A column shows all its means with as many decimals as give its largest standard error two digits. The best is the
-largest or smallest mean, as the metric has it; runs that are equal are all marked, but not where every run is. Means
-over different images, or of metrics that the runs define differently, are not compared.
+A column shows all its means with as many decimals as give its largest standard error two digits, and more where a mean
+that is known better would lose its own. The best is the largest or smallest mean, as the metric has it; runs that are
+equal are all marked, but not where every run is. Means over different images, or of metrics that the runs define
+differently, are not compared.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from dis_lightning.report.columns import describe
-from dis_lightning.runs.finished import Run, defined_differently, same_images
+from dis_lightning.runs.finished import Run, defined_differently, of_same_images, same_images
 from dis_lightning.runs.table import clamped
 from dis_lightning.values import SECTIONS, Direction, Value
 
@@ -76,7 +77,8 @@ class Table(NamedTuple):
     rows: list[Row]
     """One per run that has any of the metrics."""
     notes: list[str]
-    """What a reader must know: which columns have no best, because the runs define them differently; which values are
+    """What a reader must know: which columns have no best, because the runs define them differently, or because they
+    are means over different images; which values are
     missing, and why; what a value of few images is worth; and, in the first table, where samples were clamped."""
 
 
@@ -129,20 +131,23 @@ def _cells(section: str, column: Column, runs: Sequence[Run]) -> list[Cell]:
     entries = [run.sections.get(section, {}).get(column.name, {}) for run in runs]
     means = [entry.get("mean") for entry in entries]
     errors = [entry.get("standard_error") for entry in entries]
-    show = _format([mean for mean in means if mean is not None], [error for error in errors if error])
-    compared = same_images(runs) and not defined_differently(runs, column.name)
+    decimals = _decimals([mean for mean in means if mean is not None], [error for error in errors if error])
+    compared = (
+        same_images(runs) and not defined_differently(runs, column.name) and of_same_images(runs, section, column.name)
+    )
+    texts = [_texts(mean, error, decimals) for mean, error in zip(means, errors, strict=True)]
     marks = best(means if compared else [None] * len(means), column.better)
     return [
         Cell(
             mean=mean,
-            value="-" if mean is None else show(mean),
-            error=show(error) if error and float(show(error)) else "",
+            value=value,
+            error=spread,
             best=marked,
             reported=", ".join(f"{part[column.name]:g}" for part in run.reported.values() if column.name in part),
             infinite=entry.get("infinite", 0),
             level=_level(run, column) if mean is not None else "",
         )
-        for run, entry, mean, error, marked in zip(runs, entries, means, errors, marks, strict=True)
+        for run, entry, mean, (value, spread), marked in zip(runs, entries, means, texts, marks, strict=True)
     ]
 
 
@@ -153,6 +158,13 @@ def _notes(section: str, columns: Sequence[Column], runs: Sequence[Run]) -> list
         for column, keys in differing.items()
         if keys and column.better is not Direction.NEITHER
     ]
+    if same_images(runs):
+        notes += [
+            f"{column.title}: no best is marked, for the means are over different images, without those whose samples "
+            "all diverged or whose value is infinite."
+            for column, keys in differing.items()
+            if not keys and column.better is not Direction.NEITHER and not of_same_images(runs, section, column.name)
+        ]
     having = [run for run in runs if section in run.sections]
     missing: dict[tuple[str, str], list[str]] = {}
     for run in having:
@@ -181,14 +193,30 @@ def _definition(run: Run, name: str) -> dict[str, Any]:
     return found
 
 
-def _format(means: Sequence[float], errors: Sequence[float]) -> Callable[[float], str]:
+def _decimals(means: Sequence[float], errors: Sequence[float]) -> int | None:
+    """How many decimals a column has; None where no error says it."""
     if not errors:
-        return lambda value: f"{value:.4g}"
+        return None
     # Two digits of the largest error, but no more than four of the largest mean.
-    decimals = 1 - math.floor(math.log10(max(errors)))
-    if largest := max(map(abs, means)):
-        decimals = min(decimals, 3 - math.floor(math.log10(largest)))
-    return lambda value: f"{value:.{max(0, decimals)}f}"
+    decimals, largest = 1 - _magnitude(max(errors)), max(map(abs, means))
+    return min(decimals, 3 - _magnitude(largest)) if largest else decimals
+
+
+def _texts(mean: float | None, error: float | None, decimals: int | None) -> tuple[str, str]:
+    """A mean and its error as shown: a dash and nothing where there is none, or the error is 0 as far as is shown."""
+    if mean is None:
+        return "-", ""
+    if decimals is None:
+        return f"{mean:.4g}", ""
+    if abs(mean) > (error or 0):  # two digits of what is no nought
+        decimals = max(decimals, 1 - _magnitude(mean))
+    value, spread = (f"{number:.{max(0, decimals)}f}" for number in (mean, error or 0))
+    return value, spread if float(spread) else ""
+
+
+def _magnitude(number: float) -> int:
+    """The place of the first digit: 0 for units, 1 for tens, -1 for tenths."""
+    return math.floor(math.log10(abs(number)))
 
 
 def _detail(run: Run) -> str:

@@ -5,6 +5,7 @@ its `results.csv` still has its record and its files. Runs are called by the sho
 apart.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,16 @@ from dis_lightning.runs.summary import Summary, read_results, read_summary, reco
 if TYPE_CHECKING:
     from dis_lightning.runs.folder import RunFolder
 
-__all__ = ["Image", "Run", "comparability", "defined_differently", "differences", "read_runs", "same_images"]
+__all__ = [
+    "Image",
+    "Run",
+    "comparability",
+    "defined_differently",
+    "differences",
+    "of_same_images",
+    "read_runs",
+    "same_images",
+]
 
 Image = tuple[int, str]
 """Position in the data set and SHA-256 of the clean image's file."""
@@ -145,6 +155,26 @@ def defined_differently(runs: Sequence[Run], name: str) -> list[str]:
     found = [run.summary.get("definitions", {}).get(name, {}) for run in having]
     keys = dict.fromkeys(key for definition in found for key in definition if key not in ("n", "caution"))
     return [key for key in keys if len({str(definition.get(key)) for definition in found}) > 1]
+
+
+def of_same_images(runs: Sequence[Run], section: str, name: str) -> bool:
+    """Whether the runs' means of a metric are over the same of their images, all of which they share.
+
+    Images whose samples all diverged, or whose value is infinite, are in no mean.
+
+    Args:
+        runs: the runs; those that have no mean do not count.
+        section: where it stands in `metrics.json`.
+        name: its name there.
+    """
+    entries = [(run, run.sections.get(section, {}).get(name, {})) for run in runs]
+    return len({_seen(run, entry, name) for run, entry in entries if entry.get("mean") is not None}) < 2
+
+
+def _seen(run: Run, entry: dict[str, Any], name: str) -> tuple[int, ...]:
+    """The images that are in a mean; of a value of the whole set, which the table of images lacks, how many."""
+    values = {index: row[name] for index, row in run.values.items() if name in row}
+    return tuple(index for index, value in values.items() if math.isfinite(value)) or (entry["images"],)
 
 
 def _read(path: Path, label: str) -> Run:

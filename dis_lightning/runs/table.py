@@ -35,6 +35,8 @@ def print_summary(summary: Summary, folder: Ledger, reused: int = 0) -> None:
             table.add_row(name, *(_number(value[key]) for key in ("mean", "standard_error")), unit)
             if why := value.get("missing"):
                 missing.append(f"No {name}: {why}.")
+            if infinite := value.get("infinite"):
+                missing.append(f"{name}: of {infinite} image{'s' * (infinite > 1)} it is infinite; left out.")
         table.add_section()
     console = Console()
     console.print(table)

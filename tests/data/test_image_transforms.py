@@ -6,14 +6,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, Resize
 
-from dis_lightning.data import CenterCropLanczos, ExactResize, ImageTransform, ShorterSideBilinear, ShorterSideBox
+from dis_lightning.data import (
+    CenterCropLanczos,
+    ExactResize,
+    ImageTransform,
+    ShorterSideBicubic,
+    ShorterSideBilinear,
+    ShorterSideBox,
+)
 
 # Wide, tall, square, already right, too small; odd and even margins.
-SIZES = [(91, 64), (60, 101), (75, 75), (32, 32), (21, 17), (33, 32), (32, 35), (40, 31)]
+SIZES = [(91, 64), (60, 99), (75, 75), (32, 32), (21, 17), (33, 32), (32, 35), (40, 31)]
 # Pillow rounds to 8 bit after each of two passes; the second carries the first one's error times the sum of its weights
 # without their signs, which is 1 for positive kernels and at most 1.4 for Lanczos.
 ROUNDING = 1.2
-TRANSFORMS = [CenterCropLanczos, ExactResize, ShorterSideBilinear, ShorterSideBox]
+TRANSFORMS = [CenterCropLanczos, ExactResize, ShorterSideBicubic, ShorterSideBilinear, ShorterSideBox]
 
 
 def lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -26,6 +33,13 @@ def triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def box(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where((x > -0.5) & (x <= 0.5), 1.0, 0.0)
+
+
+def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keys' kernel with a = -1/2."""
+    x = np.abs(x)
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
 def resample(pixels: NDArray[np.float64], axis: int, length: int, kernel: Callable[..., NDArray[np.float64]]):
@@ -75,6 +89,18 @@ def test_shorter_side_box_is_a_box_mean_cut_in_the_middle(width, height, random_
     truth = resize(pixels, round(scale * width), round(scale * height), box)
     top, left = (truth.shape[0] - 32) // 2, (truth.shape[1] - 32) // 2
     assert worst(ShorterSideBox(32), pixels, truth[top : top + 32, left : left + 32]) <= ROUNDING
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_shorter_side_bicubic_is_a_cubic_mean_of_halves_cut_in_the_middle(width, height, random_pixels):
+    found = pixels = random_pixels(width, height)
+    while min(found.shape[:2]) >= 48:
+        found = resize(found, found.shape[1] // 2, found.shape[0] // 2, box)
+    scale = 24 / min(found.shape[:2])
+    truth = resize(found, round(scale * found.shape[1]), round(scale * found.shape[0]), cubic)
+    top, left = (truth.shape[0] - 24) // 2, (truth.shape[1] - 24) // 2
+    # Halves are rounded to 8 bit too, and cubic weights without their signs sum to 1.25 at most on each axis.
+    assert worst(ShorterSideBicubic(24), pixels, truth[top : top + 24, left : left + 24]) <= ROUNDING + 1.25**2
 
 
 def test_shorter_side_box_by_a_whole_factor_is_the_mean_of_blocks(random_pixels):
@@ -128,8 +154,14 @@ def test_what_is_too_wide_or_too_high_is_cut_in_the_middle(random_pixels):
     pixels = random_pixels(100, 24)
     assert np.array_equal(CenterCropLanczos((24, 40))(Image.fromarray(pixels)), pixels[:, 30:70])
     pixels = random_pixels(40, 60)
-    for transform in (CenterCropLanczos, ShorterSideBilinear, ShorterSideBox):
+    for transform in (CenterCropLanczos, ShorterSideBicubic, ShorterSideBilinear, ShorterSideBox):
         assert np.array_equal(transform((24, 40))(Image.fromarray(pixels)), pixels[18:42])
+
+
+def test_the_middle_of_a_narrow_strip_is_a_pixel_high_at_least(random_pixels):
+    pixels = random_pixels(64, 6)
+    wide = resize(pixels[2:3], 200, 2, lanczos)
+    assert worst(CenterCropLanczos((2, 200)), pixels, wide) <= ROUNDING
 
 
 @pytest.mark.parametrize("size", [(24, 0), (24, 24, 3), "24", (24.0, 24)])

@@ -14,7 +14,7 @@ from torch import Tensor
 from dis_lightning.kernels import MALA
 from dis_lightning.levels import KarrasLevels, Levels
 from dis_lightning.main import main
-from dis_lightning.metrics import ChainDiagnostics
+from dis_lightning.metrics import Calibration, ChainDiagnostics, EnergyScore, KernelSteinDiscrepancy
 from dis_lightning.operators import MatrixOperator
 from dis_lightning.priors import GaussianPrior
 from dis_lightning.solvers import NoiseSpaceLangevin, Solver, Unguided
@@ -47,6 +47,27 @@ def autoregressive(correlation: float, length: int) -> Tensor:
     for step in n[1:]:
         values.append(correlation * values[-1] + math.sqrt(1 - correlation**2) * step)
     return 128 + 25 * torch.stack(values)
+
+
+def test_what_is_known_of_independent_samples_is_not_asked_of_a_chain() -> None:
+    metrics = {"coverage": Calibration(), "energy_score": EnergyScore(), "ksd": KernelSteinDiscrepancy(prior=PRIOR)}
+    for name, metric in metrics.items():
+        for solver in (langevin(20, 2), langevin(20, 20)):
+            metric.prepare(solver, torch.device("cpu"))
+            definition = metric.definition(name)
+            chained = solver.rows_per_image < 20
+            assert definition.get("caution", "").startswith("Successive samples of a chain resemble") == chained
+            assert ("level" in definition) == (name == "coverage" and not chained)
+
+
+def test_the_definition_says_what_independent_samples_would_have() -> None:
+    metric = ChainDiagnostics()
+    metric.prepare(langevin(100, 4), torch.device("cpu"))
+    # The worst of 32 directions: far from 100 and from 1.
+    assert 50 < float(metric.definition("effective_sample_size")["independent_samples_have"]) < 70
+    assert 1.04 < float(metric.definition("split_r_hat")["independent_samples_have"]) < 1.08
+    metric.prepare(langevin(16, 4), torch.device("cpu"))  # too few
+    assert "independent_samples_have" not in metric.definition("split_r_hat")
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.8])

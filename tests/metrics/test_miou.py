@@ -51,6 +51,9 @@ def test_the_iou_of_the_set_counts_all_maps_together_and_leaves_diverged_samples
     targets = [part.measurement[row] for part in parts for row, _ in torch.argwhere(~part.draws.diverged).tolist()]
     expected = multiclass_jaccard_index(seen, torch.stack(targets), 3, average="macro")
     assert metric.reduce(metric.rows)["set"]["y_miou_of_set"]["mean"] == pytest.approx(float(expected), rel=1e-6)
+    whole = parts[0]._replace(draws=parts[0].draws._replace(diverged=lost | torch.tensor([[True], [False], [False]])))
+    metric.score(whole, solver(operator, 2))
+    assert metric.reduce(metric.rows)["set"]["y_miou_of_set"]["images"] == 5
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -90,7 +90,7 @@ def test_more_clusters_than_samples_are_refused_before_the_run() -> None:
 
 @pytest.mark.parametrize("metric", [LPIPS, PairwiseLPIPS])
 def test_images_too_small_for_lpips_are_refused_before_the_run(metric: type[LPIPS | PairwiseLPIPS]) -> None:
-    with pytest.raises(ValueError, match="32 pixels or more a side, but got 8 x 8; take it out"):
+    with pytest.raises(ValueError, match="31 pixels or more a side, but got 8 x 8; take it out"):
         metric().prepare(solver(AveragePool(4), 2), CPU)
 
 

@@ -166,6 +166,9 @@ def test_quantising_rounds_to_the_nearest_and_is_undone_on_its_values() -> None:
     levels = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(quantise(dequantise(levels)), levels)
     assert quantise(torch.tensor([-2.0, 2.0, float("nan"), 0.004, -0.004])).tolist() == [0, 255, 128, 128, 127]
+    for half in (torch.bfloat16, torch.float16):
+        drawn = torch.linspace(-1, 1, 2000).to(half)
+        assert torch.equal(quantise(drawn), quantise(drawn.float()))
 
 
 def test_two_metrics_of_one_name_are_refused_before_anything_is_sampled(tmp_path: Path) -> None:

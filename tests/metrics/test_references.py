@@ -95,6 +95,25 @@ def test_statistics_that_cannot_be_used_are_refused_by_the_check(tmp_path: Path)
         checked(Statistics(file))
 
 
+def test_images_in_the_order_of_fortran_are_refused(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(256, size=(7, 4, 4, 3), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", arr_0=np.asfortranarray(images))
+    with pytest.raises(ValueError, match=r"in Fortran's order; save numpy.ascontiguousarray"):
+        checked(Statistics(tmp_path / "images.npz"))
+
+
+def test_a_grey_run_does_not_look_at_the_colours_that_were_kept(tmp_path: Path) -> None:
+    pictures = save(tmp_path / "images", [4, 4, 4])
+    for channels in (3, 1):
+        reference = ImageFolder(tmp_path / "images", keep=tmp_path / "kept.npz")
+        reference.check((channels, 4, 4), None)
+        known = reference.know(BRIGHTNESS, {}, "")
+        assert known.features is not None
+        assert known.features.shape == (3, channels)
+    grey = [np.asarray(Image.fromarray(picture).convert("L")).mean() for picture in pictures]
+    assert known.features[:, 0].numpy() == pytest.approx(grey, abs=0.6)
+
+
 def test_statistics_need_features_of_as_many_numbers(tmp_path: Path) -> None:
     np.savez(tmp_path / "statistics.npz", mu=np.zeros(2), sigma=np.eye(2))
     reference = Statistics(tmp_path / "statistics.npz")

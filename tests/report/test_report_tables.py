@@ -128,11 +128,41 @@ def test_a_column_shows_two_digits_of_its_largest_error_and_no_more_than_four_of
     assert second == [("22.2", "1.0"), ("0.700", ""), ("1.200", "")]
 
 
+def test_a_small_mean_keeps_its_digits_beside_a_large_one(tmp_path: Path) -> None:
+    made = table(
+        tmp_path,
+        {"seconds": [0.40, 0.44], "ssim": [0.0003, 0.0005]},
+        {"seconds": [497.0, 527.0], "ssim": [0.2, 0.8]},
+    )
+    first, second = ([(cell.value, cell.error) for cell in row.cells] for row in made.rows)
+    assert first == [("0.42", "0.02"), ("0.00040", "0.00010")]
+    assert second == [("512", "15"), ("0.50", "0.30")]
+
+
 def test_infinite_values_and_missing_ones_are_said(tmp_path: Path) -> None:
     made = table(tmp_path, {"psnr": [20.0, math.inf], "ssim": [math.nan, math.nan]})
     psnr, ssim = made.rows[0].cells
     assert (psnr.value, psnr.infinite) == ("20", 1)
     assert (ssim.mean, ssim.value) == (None, "-")
+    for text in (to_markdown([made]), to_latex([made])):
+        assert "20, 1 infinite, left out" in text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([20.0, 20.0, 30.0, 30.0], [math.nan, math.nan, 29.0, 29.0]),  # all samples of two images diverged
+        ([20.0, 21.0, 30.0, math.nan], [20.0, 21.0, math.nan, 40.0]),  # other ones
+        ([1.1, 1.2, 1.1, 1.2], [1.1, 1.1, math.inf, 1.1]),
+    ],
+)
+def test_means_of_which_other_images_are_left_out_are_not_compared(
+    one: list[float], other: list[float], tmp_path: Path
+) -> None:
+    made = table(tmp_path, {"psnr": one, "ssim": [0.1] * 4}, {"psnr": other, "ssim": [0.2] * 4})
+    assert marks(made) == {"psnr": [False, False], "ssim": [False, True]}
+    (note,) = made.notes
+    assert note.startswith("PSNR (dB): no best is marked, for the means are over different images")
 
 
 def test_what_a_paper_reports_stands_beside_the_value_or_in_a_column_of_its_own(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ with probability
 
     level_i = (S + 1 - 2 i) / (S + 1),    i = 1 .. S / 2
 
-exactly, however few samples there are. Equal values, which 8 bit make frequent, are put in random order: the truth with
+exactly, however few samples there are, if they are independent: successive samples of a chain resemble each other, and
+cover less. Equal values, which 8 bit make frequent, are put in random order: the truth with
 b samples below and t equal to it is at each of the places b .. b + t with probability 1 / (t + 1). Rubin, "Bayesianly
 Justifiable and Relevant Frequency Calculations", 1984; Talts et al., "Validating Bayesian Inference Algorithms with
 Simulation-Based Calibration", 2018.

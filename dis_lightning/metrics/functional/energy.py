@@ -4,8 +4,9 @@
 
 with the Euclidean norm over all values of an image. It is a proper score: over images and measurements, no law of the
 samples scores better on average than the posterior. Samples that fit their noise, or all agree, lose what PSNR would
-give them. The second term is unbiased, so that the score does not depend on how many samples there are. Gneiting and
-Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", 2007, section 4.3.
+give them. The second term is unbiased for independent samples, so that the score does not depend on how many there are;
+successive samples of a chain resemble each other, and score worse. Gneiting and Raftery, "Strictly Proper Scoring
+Rules, Prediction, and Estimation", 2007, section 4.3.
 """
 
 import torch

@@ -6,9 +6,9 @@ With the inverse multiquadric kernel `k(x, x') = 1 / sqrt(1 + r^2)`, `r = |x - x
     KSD^2    = l^2 E u(x, x'),    over independent x and x'
 
 which is 0 for the law itself and above 0 for every other one. Estimated over all pairs of different samples it is
-unbiased: about 0, on either side, for exact samples. Liu, Lee, Jordan, "A Kernelized Stein Discrepancy", 2016; Gorham
-and Mackey, "Measuring Sample Quality with Kernels", 2017, for this kernel, which also sees samples that leave the law's
-region.
+unbiased: about 0, on either side, for exact samples that are independent. Liu, Lee, Jordan, "A Kernelized Stein
+Discrepancy", 2016; Gorham and Mackey, "Measuring Sample Quality with Kernels", 2017, for this kernel, which also sees
+samples that leave the law's region.
 
 It is blind where every score is: to how much weight each of several modes far apart has.
 """

@@ -6,8 +6,9 @@ with means m, variances s^2 and covariance s_xy in a Gaussian window of 11 pixel
 c_1 = 0.01^2 and c_2 = 0.03^2 for images in [0, 1]. Wang, Bovik, Sheikh and Simoncelli, "Image Quality Assessment: From
 Error Visibility to Structural Similarity", 2004, section III.
 
-The window is a product of one for each axis, and is applied as such: sixty times as fast as torchmetrics, whose numbers
-it gives, and which takes as long for an image as a small network for a step.
+The windows are those that lie in the image, as in scikit-image, whose numbers these are; torchmetrics goes on beyond
+the borders. The window is a product of one for each axis, and is applied as such: sixty times as fast as torchmetrics,
+which takes as long for an image as a small network for a step.
 """
 
 import torch

@@ -26,8 +26,8 @@ __all__ = ["PerceptualDistance"]
 TRUNKS = {"alex": "alexnet-owt-7be5be79", "vgg": "vgg16-397923af"}
 """Cards of the trunks' weights; the fitted ones come with the package."""
 
-SMALLEST = 32
-"""Smaller images have no pixel left in the last layer."""
+SMALLEST = {"alex": 31, "vgg": 16}
+"""Of smaller images no pixel is left in the last layer."""
 
 
 class PerceptualDistance:
@@ -52,12 +52,12 @@ class PerceptualDistance:
             shape: shape of the images, `(..., H, W)`.
 
         Raises:
-            ValueError: if a side is below 32 pixels.
+            ValueError: if a side is below 31 pixels, or 16 for VGG.
         """
         height, width = shape[-2:]
-        if min(height, width) < SMALLEST:
+        if min(height, width) < (smallest := SMALLEST[self.network]):
             raise InvalidValueError(
-                f"LPIPS needs images of {SMALLEST} pixels or more a side, but got {height} x {width}; take it out of "
+                f"LPIPS needs images of {smallest} pixels or more a side, but got {height} x {width}; take it out of "
                 "the callbacks."
             )
 

@@ -106,7 +106,8 @@ class ImageFolder(Reference):
             return known_by(features, json.loads(str(content["definition"])))
 
     def _identity(self, looker: Looker) -> str:
-        digest = hashlib.sha256(f"{looker.identity} {self._chosen}".encode())
+        assert self._images is not None
+        digest = hashlib.sha256(f"{looker.identity} {self._chosen} {self._images.shape}".encode())
         for name in find_files(self.root):
             digest.update(hashlib.sha256((self.root / name).read_bytes()).digest())
         return digest.hexdigest()

@@ -109,8 +109,12 @@ class Statistics(Reference):
             with ZipFile(self.file) as archive:
                 found = {}
                 for name in archive.namelist():
+                    key = name.removesuffix(".npy")
                     with archive.open(name) as stream:
-                        found[name.removesuffix(".npy")] = _header(stream)
+                        shape, by_columns, kind = _header(stream)
+                    if key == "arr_0" and by_columns:  # it is read image by image
+                        raise ValueError("its images are in Fortran's order; save numpy.ascontiguousarray of them")
+                    found[key] = shape, kind
         except (BadZipFile, EOFError, OSError, ValueError) as error:
             raise InvalidValueError(f"{self.file} is no reference ({error}); give {WANTED}.") from error
         if not ({"mu", "sigma"} <= set(found) or {"feats", "arr_0"} & set(found)):
@@ -129,9 +133,9 @@ class Statistics(Reference):
             raise InvalidValueError(f"{self.file} is no reference ({error}); give {WANTED}.") from error
 
 
-def _header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array, from the beginning of its file."""
+def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape of an array, whether it is in Fortran's order, and its type, from the beginning of its file."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, kind = read(stream)
-    return shape, kind
+    shape, by_columns, kind = read(stream)
+    return shape, by_columns, kind

@@ -11,6 +11,7 @@ from dis_lightning.kernels import MALA, EulerMaruyama
 from dis_lightning.levels import Levels
 from dis_lightning.meters import AcceptanceMeter
 from dis_lightning.metrics.functional import diagnose
+from dis_lightning.metrics.functional.chains import of_independent
 from dis_lightning.noise import NoiseSource
 from dis_lightning.operators import MatrixOperator
 from dis_lightning.priors import GaussianPrior
@@ -42,6 +43,15 @@ def test_the_split_r_hat_is_the_textbook_s() -> None:
     halves = (samples.flatten(2).numpy()[0] @ direction).reshape(6, 10)
     within, between = halves.var(axis=1, ddof=1).mean(), 10 * halves.mean(axis=1).var(ddof=1)
     assert found == pytest.approx(np.sqrt((0.9 * within + between / 10) / within), rel=1e-9)
+
+
+def test_what_independent_samples_have_is_known_and_tends_to_the_textbook_s() -> None:
+    found = diagnose(torch.randn(20, 24, 3, 8, 8, generator=torch.Generator().manual_seed(1)), chains=2)
+    for values, expected in zip(found, of_independent(24, 2), strict=True):
+        assert abs(values.mean() - expected) < 4 * values.std() / 20**0.5
+    many = of_independent(4000, 4, images=10)
+    assert float(many.split_r_hat) < 1.01 < 1.2 < float(of_independent(24, 1).split_r_hat)
+    assert float(many.effective_sample_size) == pytest.approx(4000, rel=0.15)  # the least of 32
 
 
 def test_chains_that_disagree_are_found_image_by_image() -> None:

@@ -75,8 +75,9 @@ def test_lpips_is_the_weighted_distance_of_unit_features_of_the_trunk(tmp_path: 
     assert found(x, x).tolist() == [0, 0, 0]
     file = hashlib.sha256((tmp_path / "alex.pth").read_bytes())
     assert found.define()["weights_file_sha256"] == file.hexdigest()
-    with pytest.raises(ValueError, match="32 pixels or more a side, but got 16 x 16"):
-        found(x[..., :16, :16], y[..., :16, :16])
+    with pytest.raises(ValueError, match="31 pixels or more a side, but got 30 x 31"):
+        found(x[..., :30, :31], y[..., :30, :31])
+    assert found(x[..., :31, :31], y[..., :31, :31]).isfinite().all()
 
 
 def test_inception_features_are_those_of_torch_fidelity_and_its_weights_are_known(
