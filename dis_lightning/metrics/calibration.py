@@ -18,7 +18,8 @@ class Calibration(SetMetric):
     """Coverage of the clean image by the intervals of the samples, pixel by pixel; see `metrics.functional.coverage`.
 
     `coverage` is that of the range of all S samples, which should be `(S - 1) / (S + 1)`; `calibration_error` is the
-    mean of the absolute differences between coverage and level over all intervals. The curve itself is the section
+    mean of the absolute differences between coverage and level over all intervals, with its standard error by the
+    jackknife over images; of few images it is above 0 by chance. The curve itself is the section
     `calibration`: `levels` and `coverage`, a number each per interval. Images of which a sample diverged are left out;
     nothing is reported where images have one sample. Successive samples of a chain resemble each other, so that nobody
     knows how often they should cover: their definition has no level, and says so.
@@ -49,16 +50,20 @@ class Calibration(SetMetric):
         """See `SetMetric.reduce`."""
         shares = torch.stack([row["coverage"] for row in rows.values()])
         shares = shares[shares.isfinite().all(dim=1)]
-        if len(shares) == 0:
+        if (number := len(shares)) == 0:
             raise InvalidValueError("of every image a sample diverged")
         levels = coverage_levels(self._samples)
         curve = shares.mean(dim=0)
-        widest = float(shares[:, 0].std() / len(shares) ** 0.5) if len(shares) > 1 else None
         error = float((curve - levels).abs().mean())
+        widest = spread = None
+        if number > 1:
+            widest = float(shares[:, 0].std() / number**0.5)
+            without = ((shares.sum(dim=0) - shares) / (number - 1) - levels).abs().mean(dim=1)  # each of the images
+            spread = float((without.var(correction=0) * (number - 1)).sqrt())
         return {
             "set": {
-                "coverage": entry(float(curve[0]), widest, len(shares)),
-                "calibration_error": entry(error, images=len(shares)),
+                "coverage": entry(float(curve[0]), widest, number),
+                "calibration_error": entry(error, spread, number),
             },
             "calibration": {"levels": levels.tolist(), "coverage": curve.tolist()},
         }

@@ -159,6 +159,16 @@ def test_the_error_of_calibration_counts_what_is_too_much_and_what_is_too_little
     assert found["set"]["coverage"]["standard_error"] == pytest.approx(stdev(shares) / 4**0.5)
 
 
+def test_the_error_of_calibration_is_as_uncertain_as_what_is_covered_too_much() -> None:
+    metric = Calibration()
+    metric.prepare(solver(AveragePool(4), 4), CPU)
+    shares = 0.7 + 0.2 * torch.rand(30, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = metric.reduce({index: {"coverage": row} for index, row in enumerate(shares)})["set"]["calibration_error"]
+    over = (shares - coverage_levels(4)).mean(dim=1)
+    assert found["mean"] == pytest.approx(float(over.mean()))
+    assert found["standard_error"] == pytest.approx(float(over.std() / 30**0.5))
+
+
 def test_the_level_of_a_coverage_is_in_its_definition_and_in_no_other() -> None:
     metric = Calibration()
     metric.prepare(solver(AveragePool(4), 4), CPU)

@@ -62,9 +62,9 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of runs whose numbers are known."""
     folder = tmp_path_factory.mktemp("known")
     values = {"a": [10.0, 30.0, math.nan], "b": [26.0, 16.0, math.inf], "c": [5.0, 7.0, 6.0]}
-    spreads = {"a": 0.5, "b": 0.7, "c": 0.6}
+    distances = {"a": 0.5, "b": 0.75, "c": 0.625}
     runs = [
-        write_run(folder / name, {"psnr": psnr, "std": [spreads[name]] * 3}, diverged=(2, 1))
+        write_run(folder / name, {"psnr": psnr, "lpips_alex": [distances[name]] * 3}, diverged=(2, 1))
         for name, psnr in values.items()
     ]
     return report(runs, folder / "report.html")
@@ -116,7 +116,7 @@ def test_every_button_is_reached_by_tab_and_can_be_seen(size: str, browser: Brow
         if found[0] >= 0:
             assert found[1]
             reached.add(found[0])
-    # Two tables of results (run, PSNR, std; run, time, evaluations) and the images' (image, PSNR, std).
+    # Two tables of results (run, PSNR, LPIPS; run, time, evaluations) and the images' (image, PSNR, LPIPS).
     assert reached == set(range(9)) == set(range(buttons))
 
 
@@ -138,11 +138,16 @@ def test_runs_are_sorted_by_a_key_press_and_back_by_another(browser: Browser, kn
 
 def test_the_best_run_is_marked_and_it_alone(browser: Browser, known: Path) -> None:
     visit = Visit(browser, known, "laptop")
-    # Means over the finite values: 20, 21 and 6. Spreads have no better direction, and all times are equal.
-    assert visit.texts("table.results .best .number") == ["21 ± 5"]
+    # The means of PSNR, over the finite values, are not over the same images; all times are equal.
+    assert visit.texts("table.results .best .number") == ["0.5"]
+    assert visit.texts(".tables .note")[0].startswith("PSNR (dB): no best is marked, for the means are over different")
     assert visit.texts("table.results >> nth=0 >> th small") == ["DPS, 3 images, 2 samples each, 1 diverged"] * 3
     # Of every image; the third has no finite number for a, and an infinite one for b.
-    assert visit.texts("table.gallery .best") == ["PSNR (dB) 26", "PSNR (dB) 30", "PSNR (dB) inf"]
+    assert visit.texts("table.gallery .best") == [
+        *("LPIPS alex 0.5", "PSNR (dB) 26"),
+        *("PSNR (dB) 30", "LPIPS alex 0.5"),
+        *("LPIPS alex 0.5", "PSNR (dB) inf"),
+    ]
 
 
 def images(visit: Visit) -> list[str]:
