@@ -58,7 +58,10 @@ def write_run(
     summary = {
         "images": count,
         "samples_per_image": samples,
-        "diverged": {"count": int(diverged is not None), "samples": []},
+        "diverged": {
+            "count": int(diverged is not None),
+            "samples": [f"{diverged[0]:05d}_{diverged[1]:02d}"] if diverged else [],
+        },
         section: {name: _mean(numbers) for name, numbers in values.items()},
         "cost": {"seconds": _mean([seconds] * count), "evaluations": _mean([10.0 * samples] * count)},
         "clamped": {},

@@ -82,7 +82,7 @@ class OwnOperator(GaussianOperator):
         return x_0 * self.gain
 
 
-@pytest.mark.filterwarnings("ignore:OwnPrior.forward gives images unlike its input")  # weights are random
+@pytest.mark.filterwarnings("ignore:OwnPrior.forward changes its input")  # weights are random
 def test_a_run_tries_parts_of_ones_own_where_they_will_be() -> None:
     solver = DPS(OwnOperator(), OwnPrior(), KarrasLevels(2), scale=1.0)
     solver.trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)

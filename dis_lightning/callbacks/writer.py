@@ -245,10 +245,18 @@ class Writer(Callback):
         return draws
 
     def _check_same(self, index: int, image: Kept) -> None:
-        """Refuse an image whose place in the folder another one has; one that is damaged is made anew."""
+        """Refuse an image whose place in the folder another has, or another measurement; a damaged one is made anew."""
         whole = index in self._reused or self.folder.whole(index)
-        if not whole or self.folder.shows(index, image):
+        if not whole:
             return
+        if self.folder.shows(index, image):
+            if self.folder.measured_alike(index, image):
+                return
+            raise InvalidValueError(
+                f"Of {image.name} another measurement was made before than is made now, though the run in "
+                f"{self.folder.path} is described the same: its operator, its noise or the code of one of them has "
+                "changed. Choose another folder (--writer.folder)."
+            )
         raise InvalidValueError(
             f"{image.name} is image {index} of the data now, but the folder {self.folder.path} holds the "
             f"reconstruction of another one, {self.folder.require(index)['name']}; choose another folder "

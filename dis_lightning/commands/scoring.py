@@ -17,7 +17,7 @@ from dis_lightning.metrics import default_metrics
 from dis_lightning.metrics.base import Metric
 from dis_lightning.priors import Denoiser
 from dis_lightning.report import report
-from dis_lightning.runs.configuration import expected_images, require_configuration
+from dis_lightning.runs.configuration import LINKED, expected_images, require_configuration
 from dis_lightning.runs.contents import contents, require_contents
 from dis_lightning.runs.evaluation import evaluate
 from dis_lightning.runs.folder import RunFolder
@@ -81,6 +81,10 @@ def score(parser: Parser, given: Namespace) -> None:
             f"{', '.join(others)} is no metric and has nothing to do where nothing is sampled; name metrics alone, "
             "such as --config configs/callbacks/y_mse.yaml, or give it to dis-lightning predict."
         )
+    if any(metric.needs_prior for metric in metrics):
+        asked = {key: config[key] for key in LINKED if config.get(key)}
+        require_contents(folder, contents(asked))
+        solver = build_solver(_scored(config) | asked)
     torch.set_num_threads(config.get("threads", torch.get_num_threads()))
     more = [] if named else default_metrics()
     device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")

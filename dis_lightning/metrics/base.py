@@ -54,6 +54,8 @@ class Metric(Described, Callback, ABC):
         section: where its values stand, one of `SECTIONS` or another.
         values: how they are shown, by the beginning of a name.
         needs_truth: whether they compare with the clean image; nothing is reported where there is none.
+        needs_prior: whether it asks the run's prior, which has to be built then where a run is scored again.
+        by_number: endings of the names of values that are others for other numbers of samples, in expectation too.
         rows: what this process has found, by image index and name.
         transform: how the images of the run's data were brought to their size, where that is known.
         truth: whether the run knows its clean images.
@@ -63,12 +65,15 @@ class Metric(Described, Callback, ABC):
     section: ClassVar[str]
     values: ClassVar[dict[str, Value]] = {}
     needs_truth: bool = False
+    needs_prior: bool = False
+    by_number: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[str, Any]] = {}
         self.transform: ImageTransform | None = None
         self.truth = True
         self.implied = False
+        self._number: int | None = None
 
     @property
     def key(self) -> str:
@@ -125,7 +130,8 @@ class Metric(Described, Callback, ABC):
 
     def definition(self, name: str) -> dict[str, Any]:
         """The definition of a value, with how it is shown and the class that computes it."""
-        found = {**self.define(name), "by": f"{import_path(type(self))}, dis_lightning {__version__}"}
+        number = {"samples": self._number} if self._number and name.endswith(self.by_number) else {}
+        found = {**self.define(name), **number, "by": f"{import_path(type(self))}, dis_lightning {__version__}"}
         value = shown(name, self.values)
         if value is None and len(self.values) == 1:  # a name that the user chose
             value = next(iter(self.values.values()))._replace(title=name.replace("_", " "))
@@ -140,6 +146,7 @@ class Metric(Described, Callback, ABC):
         Raises:
             ValueError: if a metric of one's own has not a row for each image.
         """
+        self._number = solver.num_samples
         if self.needs_truth and reconstruction.source is None:
             return
         if is_own(self):  # which could write over what will be saved

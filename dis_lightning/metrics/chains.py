@@ -74,6 +74,8 @@ class ChainDiagnostics(ImageMetric):
             "effective_particles": "the least number of particles that was worth as much as all of an image's",
         }
         found = {"what": what[name], "library": "arviz-stats " + version("arviz-stats")}
+        if name == "effective_particles":
+            found["particles"] = str(self._chains)
         if name in Diagnosis._fields:
             expected = of_independent(self._samples, self._chains)._asdict()[name].item()
             if not math.isnan(expected):

@@ -107,6 +107,7 @@ class DiversityScore(ImageMetric):
 
     section: ClassVar[str] = "posterior"
     values: ClassVar[dict[str, Value]] = {"diversity_score": Value("diversity score", Direction.HIGHER)}
+    by_number = ("diversity_score",)
 
     def __init__(self, features: FeatureNetwork | None = None, clusters: int = 6) -> None:
         super().__init__()
@@ -119,7 +120,7 @@ class DiversityScore(ImageMetric):
         if solver.num_samples <= self.clusters:
             raise InvalidValueError(
                 f"{self.clusters} clusters need more samples of each image, but num_samples is {solver.num_samples}; "
-                "raise it (--model.num_samples), or lower clusters."
+                "draw more in a new run (--model.num_samples), or lower clusters."
             )
         self.features.load(device)
 

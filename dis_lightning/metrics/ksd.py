@@ -61,6 +61,11 @@ class KernelSteinDiscrepancy(ImageMetric):
         self._caution: dict[str, str] = {}
 
     @property
+    def needs_prior(self) -> bool:  # type: ignore[override] # of others it is known by the class
+        """See `Metric`."""
+        return self.prior is None
+
+    @property
     def key(self) -> str:
         """See `Metric.key`."""
         return "ksd"

@@ -28,6 +28,7 @@ class LPIPS(ImageMetric):
 
     values: ClassVar[dict[str, Value]] = {"lpips": Value("LPIPS", Direction.LOWER)}
     needs_truth = True
+    by_number = ("_of_mean",)
 
     def __init__(self, network: Literal["alex", "vgg"] = "alex", weights: str | None = None) -> None:
         super().__init__()

@@ -28,6 +28,7 @@ class Fidelity(ImageMetric):
     """
 
     needs_truth = True
+    by_number = ("_of_mean",)
 
     @abstractmethod
     def compare(self, images: Tensor, targets: Tensor) -> Tensor:

@@ -78,8 +78,8 @@ class Table(NamedTuple):
     """One per run that has any of the metrics."""
     notes: list[str]
     """What a reader must know: which columns have no best, because the runs define them differently, or because they
-    are means over different images; which values are
-    missing, and why; what a value of few images is worth; and, in the first table, where samples were clamped."""
+    are means over different images; which values are missing, and why; what a value of few images is worth; and, in the
+    first table, where samples diverged or were clamped."""
 
 
 def make_tables(runs: Sequence[Run]) -> list[Table]:
@@ -99,7 +99,8 @@ def make_tables(runs: Sequence[Run]) -> list[Table]:
     names["metrics"].update(dict.fromkeys(name for name in reported if name not in measured))
     tables = [_table(section, list(columns), runs) for section, columns in names.items() if columns]
     for first in tables[:1]:
-        first.notes.extend(f"{run.label}: {said}" for run in runs if (said := clamped(run.summary)))
+        said = [(run, text) for run in runs for text in (_lost(run), clamped(run.summary)) if text]
+        first.notes.extend(f"{run.label}: {text}" for run, text in said)
     return tables
 
 
@@ -160,8 +161,8 @@ def _notes(section: str, columns: Sequence[Column], runs: Sequence[Run]) -> list
     ]
     if same_images(runs):
         notes += [
-            f"{column.title}: no best is marked, for the means are over different images, without those whose samples "
-            "all diverged or whose value is infinite."
+            f"{column.title}: no best is marked, for the means are over different images: without those of which too "
+            "many samples diverged, or whose value is infinite."
             for column, keys in differing.items()
             if not keys and column.better is not Direction.NEITHER and not of_same_images(runs, section, column.name)
         ]
@@ -223,6 +224,12 @@ def _detail(run: Run) -> str:
     count = run.summary["diverged"]["count"]
     size = [_count(run.summary["images"], "image"), f"{_count(run.samples, 'sample')} each"]
     return ", ".join(filter(None, [run.solver, *size, f"{count} diverged" if count else ""]))
+
+
+def _lost(run: Run) -> str:
+    """What is to be said of samples that diverged; empty where none has."""
+    lost, number = run.summary["diverged"]["count"], run.summary["images"] * run.samples
+    return f"of {number} samples {lost} diverged, and {'is' if lost == 1 else 'are'} in no value." if lost else ""
 
 
 def _count(number: int, thing: str) -> str:

@@ -171,10 +171,13 @@ def of_same_images(runs: Sequence[Run], section: str, name: str) -> bool:
     return len({_seen(run, entry, name) for run, entry in entries if entry.get("mean") is not None}) < 2
 
 
-def _seen(run: Run, entry: dict[str, Any], name: str) -> tuple[int, ...]:
-    """The images that are in a mean; of a value of the whole set, which the table of images lacks, how many."""
+def _seen(run: Run, entry: dict[str, Any], name: str) -> tuple[Any, ...]:
+    """What tells which images are in a mean; of a value of the whole set, how many, and which samples are in none."""
     values = {index: row[name] for index, row in run.values.items() if name in row}
-    return tuple(index for index, value in values.items() if math.isfinite(value)) or (entry["images"],)
+    if values:
+        return tuple(index for index, value in values.items() if math.isfinite(value))
+    whole = entry["images"] == run.summary["images"]
+    return (entry["images"], *(() if whole else run.summary["diverged"]["samples"]))
 
 
 def _read(path: Path, label: str) -> Run:

@@ -22,6 +22,10 @@ OPTIONAL = ("acceptance", "clamped", "effective_particles")
 """Numbers of `Draws` that not every solver has."""
 
 
+ROUNDING = 0.05
+"""By how much, of its size, a measurement may be another on another device, or in another precision of a network."""
+
+
 class RunFolder(Ledger):
     """The ledger of one run, and what is in its files.
 
@@ -43,6 +47,21 @@ class RunFolder(Ledger):
         if isinstance(kept, str) or isinstance(image.measurement, str):
             return kept == image.measurement
         return kept.shape == image.measurement.shape and torch.allclose(kept, image.measurement.cpu(), equal_nan=True)
+
+    def measured_alike(self, index: int, image: Kept) -> bool:
+        """Whether what was measured of a finished image is what is measured now, but for the rounding of devices.
+
+        Args:
+            index: its position in the data set.
+            image: as it is now.
+        """
+        kept, now = self._value(index), image.measurement
+        if isinstance(kept, str) or isinstance(now, str):
+            return kept == now
+        if not (now.is_floating_point() or now.is_complex()) or kept.shape != now.shape:
+            return kept.shape == now.shape  # labels: at an edge networks may see another one
+        there, here = kept.to(torch.complex128), now.cpu().to(torch.complex128)
+        return not float((here - there).norm()) > ROUNDING * float(there.norm())  # where NaN are measured, nobody knows
 
     def write(self, batch: list[int], kept: list[Kept], draws: Draws, made_by: str, written_as: str = "") -> None:
         """Write all files of the images of a batch that have no record yet, and then their records.

@@ -56,11 +56,15 @@ def require_batch(batch: object, prior: Denoiser) -> Batch:
 
 def _require_images(images: object, shape: tuple[int, ...]) -> None:
     if isinstance(images, Tensor) and (images.ndim != 1 + len(shape) or tuple(images.shape[1:]) != shape):
-        channels = " (grey: --data.channels=1)" if shape[0] == 1 else ""
+        sides = (
+            "give the data a transform to that size (--data.transform; rooms: --data.size), set image_size of a prior "
+        )
+        ways = [f"{sides}that is a network"] if images.shape[2:] != shape[1:] else []
+        if images.shape[1:2] != shape[:1]:
+            ways.insert(0, f"read {'grey' if shape[0] == 1 else 'coloured'} images (--data.channels={shape[0]})")
         raise InvalidValueError(
-            f"The prior is for images of shape {shape}, but the data has {tuple(images.shape[1:])}; give the data a "
-            f"transform to that size (--data.transform){channels}, set image_size of a prior that is a network, or "
-            "choose another prior."
+            f"The prior is for images of shape {shape}, but the data has {tuple(images.shape[1:])}; "
+            f"{', '.join(ways)}, or choose another prior."
         )
 
 

@@ -218,10 +218,10 @@ def _warn_of_noise(name: str, x: Tensor, prior: Denoiser) -> None:
     except Exception:  # It may know no such level; the run asks at its own.
         return
     found, given = (each.flatten(1) - each.flatten(1).mean(dim=1, keepdim=True) for each in (x_0, x))
-    alike = float(torch.nn.functional.cosine_similarity(found, given, dim=1).mean())
-    if not alike > 0.5:  # NaN is not
+    change = float(((found - given).norm(dim=1) / given.norm(dim=1)).mean())
+    if not change < 0.52:  # what halves its input is still a prior; and NaN is not
         warnings.warn(
-            f"{name} gives images unlike its input at sigma={sigma:g} (correlation {alike:.2f}), where the clean image "
+            f"{name} changes its input by {change:.0%} of its contrast at sigma={sigma:g}, where the clean image "
             "hardly differs from the noisy one. If it gives the noise, let it return x_t - sigma * noise; if its prior "
             "has no such images as were tried, all is well.",
             stacklevel=3,

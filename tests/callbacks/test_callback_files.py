@@ -111,7 +111,7 @@ def test_images_too_small_for_a_metric_are_refused_before_anything_is_sampled(
 ) -> None:
     with pytest.raises(SystemExit):
         main(arguments(f"callbacks/{name}", tmp_path))
-    assert "LPIPS needs images of 32 pixels or more a side, but got 8 x 8" in capsys.readouterr().err
+    assert "LPIPS needs images of 31 pixels or more a side, but got 8 x 8" in capsys.readouterr().err
     assert not (tmp_path / "samples").exists()
 
 

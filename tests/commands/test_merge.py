@@ -38,6 +38,24 @@ def merged(runs: Path, output: Path, *names: str) -> Path:
 
 
 @pytest.mark.usefixtures("in_project")
+def test_a_metric_that_asks_the_prior_is_computed_again_and_of_shards_too(tmp_path: Path) -> None:
+    metric = "--trainer.callbacks+=KernelSteinDiscrepancy"
+    for name, words in (("whole", []), ("0", ["--data.shard=0/2"]), ("1", ["--data.shard=1/2"])):
+        sample(tmp_path / name, metric, *words)
+
+    def values(folder: Path) -> list[str]:
+        with (folder / "results.csv").open() as file:
+            return [row["ksd"] for row in csv.DictReader(file)]
+
+    expected = values(tmp_path / "whole")
+    assert len(set(expected)) == 5
+    assert values(merged(tmp_path, tmp_path / "merged", "0", "1")) == expected
+    (tmp_path / "whole" / "results.csv").unlink()
+    main(["evaluate", str(tmp_path / "whole")])
+    assert values(tmp_path / "whole") == expected
+
+
+@pytest.mark.usefixtures("in_project")
 def test_merged_shards_are_the_whole_run(runs: Path, tmp_path: Path) -> None:
     whole, got = runs / "whole", merged(runs, tmp_path / "merged", "1", "0")
     files = {file.relative_to(whole) for file in whole.rglob("*") if file.is_file()}

@@ -84,7 +84,7 @@ def test_diversity_score_and_similarity_of_known_features() -> None:
 
 
 def test_more_clusters_than_samples_are_refused_before_the_run() -> None:
-    with pytest.raises(ValueError, match="num_samples is 6; raise it"):
+    with pytest.raises(ValueError, match="num_samples is 6; draw more"):
         DiversityScore(Corner()).prepare(solver(AveragePool(4), 6), CPU)
 
 

@@ -128,6 +128,32 @@ def test_a_column_shows_two_digits_of_its_largest_error_and_no_more_than_four_of
     assert second == [("22.2", "1.0"), ("0.700", ""), ("1.200", "")]
 
 
+@pytest.mark.parametrize(
+    ("other", "images", "best"),
+    [
+        ((1, 1), 1, [False, False]),  # another image is left out
+        ((0, 1), 1, [True, False]),
+        (None, 2, [True, False]),  # of each image some samples are left
+    ],
+)
+def test_values_of_the_set_that_lack_other_samples_are_not_compared_and_these_are_spoken_of(
+    other: tuple[int, int] | None, images: int, best: list[bool], tmp_path: Path
+) -> None:
+    folders = [
+        write_run(
+            tmp_path / name,
+            {"psnr": [20.0, 24.0]},
+            set={"fid": {"mean": mean, "standard_error": None, "images": images, "infinite": 0}},
+            samples=3,
+            diverged=lost,
+        )
+        for name, mean, lost in (("a", 1.0, (0, 1)), ("b", 2.0, other))
+    ]
+    fidelity, together, *_ = make_tables(read_runs(folders))
+    assert marks(together) == {"fid": best}
+    assert fidelity.notes[0] == "a: of 6 samples 1 diverged, and is in no value."
+
+
 def test_a_small_mean_keeps_its_digits_beside_a_large_one(tmp_path: Path) -> None:
     made = table(
         tmp_path,

@@ -225,6 +225,14 @@ def predict(solver: DPS, folder: Path, num_images: int) -> None:
     trainer.predict(solver, data, return_predictions=False)
 
 
+def test_a_run_whose_operator_was_changed_behind_its_back_is_refused(by_hand: DPS, tmp_path: Path) -> None:
+    before = files(tmp_path)
+    by_hand.operator.noise_std = 0.5  # which no constructor was told of
+    with pytest.raises(ValueError, match="another measurement was made before than is made now, though the run in"):
+        predict(by_hand, tmp_path, 3)
+    assert files(tmp_path) == before
+
+
 def test_a_run_without_the_command_line_is_scored_with_its_solver(
     by_hand: DPS, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,9 +106,14 @@ def test_parts_that_keep_their_promises_pass() -> None:
     rehearse(Doubled(lambda y: 2 * y), Prior())
 
 
-def test_a_prior_that_may_give_the_noise_is_warned_of() -> None:
-    with pytest.warns(UserWarning, match=r"Prior.forward gives images unlike .* \(correlation .*return x_t - sigma"):
-        rehearse(AveragePool(2), Prior(lambda x: x.roll((1, 1), dims=(2, 3))))
+@pytest.mark.parametrize(
+    ("estimate", "change"),
+    [(lambda x: x.roll((1, 1), dims=(2, 3)), "1[34]."), (lambda x: x / 500, "100"), (lambda x: 450 * x, "44900")],
+    ids=["another picture", "the noise", "the noise, not scaled"],
+)
+def test_a_prior_that_may_give_the_noise_is_warned_of(estimate: Callable[[Tensor], Tensor], change: str) -> None:
+    with pytest.warns(UserWarning, match=rf"Prior.forward changes its input by {change}% of .*return x_t - sigma"):
+        rehearse(AveragePool(2), Prior(estimate))
 
 
 @pytest.mark.parametrize("sigma_range", [(0.0, math.inf), (1.0, math.inf)])
