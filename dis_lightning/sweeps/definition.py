@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from dis_lightning.arguments.choices import locate
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.files import expanded, file_sha256
 from dis_lightning.spelling import nearest
@@ -223,9 +224,12 @@ def _number(value: Any) -> Any:
 
 def _contents(command: Sequence[str]) -> dict[str, str]:
     """SHA-256 of the files that a command names, by their names."""
-    names = {word.rpartition("=")[2] for word in command}
-    files = {name: expanded(name) for name in sorted(names) if name and os.path.isfile(expanded(name))}
-    return {name: file_sha256(file) for name, file in files.items()}
+    files = {name: expanded(name) for word in command if (name := word.rpartition("=")[2])}
+    for word, after in itertools.pairwise([*command, ""]):  # of configurations, for short
+        name, equals, value = word.partition("=")
+        if name in ("-c", "--config") and (value := value if equals else after):
+            files[value] = locate(value)
+    return {name: file_sha256(file) for name, file in sorted(files.items()) if os.path.isfile(file)}
 
 
 def _hyperband(file: Path, content: Any) -> Hyperband | None:

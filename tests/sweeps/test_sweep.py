@@ -97,6 +97,21 @@ def test_another_file_in_the_command_is_another_sweep_and_another_metric_of_a_gr
     assert found[0] == found[1] != found[2]
 
 
+@pytest.mark.parametrize("words", [["--config=solvers/mine"], ["--config", "solvers/mine"]])
+def test_a_configuration_that_is_named_for_short_counts_too(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "configs" / "solvers" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    found = []
+    for threads in (1, 2, 1):
+        mine.write_text(f"threads: {threads}")
+        file = written(tmp_path, command=["dis-lightning", "predict", *words, "${args}"])
+        found.append(read_sweep(file).fingerprint)
+    assert found[0] == found[2] != found[1]
+
+
 def test_a_metric_that_no_run_has_ends_the_sweep_at_its_first_trial(tmp_path: Path) -> None:
     ended = start(written(tmp_path, metric={"name": "psnr"}, parameters={"model.scale": {"values": [1.0, 2.0]}}))
     output = ended.communicate()[0]
