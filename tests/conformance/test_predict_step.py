@@ -68,7 +68,7 @@ def test_a_batch_goes_the_straight_line_from_image_to_saved_samples(name: str) -
 
 
 @for_every_solver
-@pytest.mark.filterwarnings("ignore:TinyNetwork.forward gives images unlike its input")  # weights are random
+@pytest.mark.filterwarnings("ignore:TinyNetwork.forward changes its input")  # weights are random
 def test_a_plain_trainer_in_inference_mode_predicts_the_same(name: str, tmp_path: Path) -> None:
     items = [{key: value[row] for key, value in batch(INDICES).items()} for row in range(3)]
     trainer = lightning.Trainer(

@@ -20,7 +20,7 @@ from dis_lightning.operators import AveragePool
 from dis_lightning.priors import Denoiser
 from dis_lightning.solvers import DPS
 
-pytestmark = pytest.mark.filterwarnings("ignore:Grey.forward gives images unlike its input")
+pytestmark = pytest.mark.filterwarnings("ignore:Grey.forward changes its input")
 
 SHAPE = (3, 8, 8)
 TRIED = 4
