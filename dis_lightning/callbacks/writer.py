@@ -249,19 +249,18 @@ class Writer(Callback):
         whole = index in self._reused or self.folder.whole(index)
         if not whole:
             return
-        if self.folder.shows(index, image):
-            if self.folder.measured_alike(index, image):
-                return
+        if not self.folder.shows(index, image):
+            raise InvalidValueError(
+                f"{image.name} is image {index} of the data now, but the folder {self.folder.path} holds the "
+                f"reconstruction of another one, {self.folder.require(index)['name']}; choose another folder "
+                "(--writer.folder), or restore the data."
+            )
+        if not self.folder.measured_alike(index, image):
             raise InvalidValueError(
                 f"Of {image.name} another measurement was made before than is made now, though the run in "
                 f"{self.folder.path} is described the same: its operator, its noise or the code of one of them has "
                 "changed. Choose another folder (--writer.folder)."
             )
-        raise InvalidValueError(
-            f"{image.name} is image {index} of the data now, but the folder {self.folder.path} holds the "
-            f"reconstruction of another one, {self.folder.require(index)['name']}; choose another folder "
-            "(--writer.folder), or restore the data."
-        )
 
     def _let_go(self, solver: LightningModule) -> None:
         assert isinstance(solver, Solver)

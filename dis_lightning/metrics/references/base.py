@@ -16,7 +16,7 @@ from dis_lightning.data import ImageTransform
 from dis_lightning.described import Described
 from dis_lightning.metrics.functional.frechet import Gaussian, fit_gaussian
 
-__all__ = ["CHUNK", "REMEMBERED", "Known", "Looker", "Reference", "counted", "digest_of", "digest_of_set", "known_by"]
+__all__ = ["CHUNK", "REMEMBERED", "Known", "Looker", "Reference", "digest_of", "digest_of_set", "known_by", "with_bar"]
 
 CHUNK = 64
 """Images that are in memory at once."""
@@ -117,7 +117,7 @@ def known_by(features: Tensor, definition: dict[str, Any]) -> Known:
     return Known(fit_gaussian(rows), rows, groups, paired=False, definition=definition)
 
 
-def counted(parts: Iterable[Tensor], total: int, name: str) -> Iterator[Tensor]:
+def with_bar(parts: Iterable[Tensor], total: int, name: str) -> Iterator[Tensor]:
     """Go through images that are read part by part, with a bar for who waits.
 
     Args:

@@ -22,9 +22,10 @@ from dis_lightning.metrics.references.base import (
     Known,
     Looker,
     Reference,
-    counted,
     digest_of,
+    digest_of_set,
     known_by,
+    with_bar,
 )
 
 __all__ = ["ImageFolder"]
@@ -78,16 +79,15 @@ class ImageFolder(Reference):
 
     def _computed(self, looker: Looker, identity: str) -> Known:
         assert self._images is not None
-        digests = hashlib.sha256()
-        parts = []
-        for images in counted(_parts(self._images), len(self._images), self.root.name):
+        parts: list[Tensor] = []
+        digests: list[bytes] = []
+        for images in with_bar(_parts(self._images), len(self._images), self.root.name):
             parts.append(looker.rows(images))
-            for image in images:
-                digests.update(digest_of(image))
+            digests += map(digest_of, images)
         features = torch.cat(parts)
         what = {
             "reference": f"images of {self.root.name}",
-            "reference_digest": digests.hexdigest(),
+            "reference_digest": digest_of_set(digests),
             "reference_images": len(features),
             "reference_transform": str(self._chosen),
         }

@@ -15,7 +15,7 @@ from dis_lightning.data import ImageTransform
 from dis_lightning.errors import InvalidValueError, MissingFileError
 from dis_lightning.files import expanded, file_sha256
 from dis_lightning.metrics.functional.frechet import Gaussian, known_gaussian
-from dis_lightning.metrics.references.base import CHUNK, REMEMBERED, Known, Looker, Reference, counted, known_by
+from dis_lightning.metrics.references.base import CHUNK, REMEMBERED, Known, Looker, Reference, known_by, with_bar
 
 __all__ = ["Statistics"]
 
@@ -86,7 +86,7 @@ class Statistics(Reference):
                 return torch.from_numpy(content["feats"])[:, None].float()
         if "arr_0" in self._headers:
             count = self._headers["arr_0"][0][0]
-            return torch.cat([looker.rows(images) for images in counted(self._images(), count, self.file.name)])
+            return torch.cat([looker.rows(images) for images in with_bar(self._images(), count, self.file.name)])
         return None
 
     def _images(self) -> Iterator[Tensor]:
